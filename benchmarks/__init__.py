@@ -1,0 +1,1 @@
+"""Measurements of neurosim: speed against its peers, and the baselines of papers."""

@@ -1,0 +1,716 @@
+"""The main loop: all populations, all synapses, many steps, in one compiled function.
+
+Populations with one model and one set of time constants form a *group*; a group is cut into
+*parts*, contiguous ranges of its neurons.  A thread owns parts, does everything that changes a
+part's neurons, and meets the other threads once per minimum delay.  Within a step of a part:
+
+1. injected currents take their value for the interval (t-1, t];
+2. conductance and adaptive models are advanced from t-1 to t (their input of step t acts from t on);
+3. spikes sent at t - d arrive, for every delay d: by d, then sender, so that each neuron sums its
+   input in one order whatever the parts and the threads;
+4. Poisson input of step t;
+5. neurons whose refractory time ends at t are released; modal neurons, voltage-jump models and
+   sources are tested, and spikes of step t are written to the part's list;
+6. states are sampled.
+
+All tables are flat arrays; ``Net`` names them.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from . import delivery, jit, modal, poisson, sources, sync
+from .memory import borrow
+from .random import normal_at
+from .step import call
+
+# columns of ``groups``
+(G_KIND, G_N, G_X, G_Y, G_PARTS, G_PART0, G_PERIOD, G_F, G_STEP, G_NPAR, G_P, G_FIRST, G_REFR0, G_REFRS,
+ G_SOURCE, G_BINS, G_NBINS, G_KEY, G_SIZE) = range(19)
+# kinds of groups; 0..2 are the modal kinds
+STEP, SOURCE = 3, 4
+# columns of ``parts``
+(P_GROUP, P_LO, P_HI, P_ROOM, P_BLOCK0, P_BLOCKS, P_INPUT0, P_INPUTS, P_INJ0, P_INJS, P_REC0, P_RECS, P_LEAST,
+ P_ARR0, P_ARRS, P_SIZE) = range(16)
+# columns of ``blocks`` (one row for each block of synapses and part of its target)
+(B_SOURCE, B_RECEPTOR, B_WEIGHTS, B_WIDE, B_DELAYS, B_DELAY0, B_PTR, B_TARGETS, B_W, B_WAKES, B_SIZE) = range(11)
+ROW_WEIGHT, WEIGHTS32, WEIGHTS64 = 0, 1, 2
+# columns of ``inputs`` (Poisson input, cut by parts)
+(I_LO, I_SIZE, I_INDEX, I_RECEPTOR, I_TABLE, I_CDF, I_NCDF, I_ZERO, I_ROUNDS, I_START, I_STOP, I_COUNTS, I_KEY, I_FIRST,
+ I_WEIGHT, I_ITEMS, I_COLS) = range(17)
+# columns of ``injections``
+J_KIND, J_INDEX, J_SIZE, J_PAR, J_NPAR, J_KEY, J_COLS = range(7)
+DC, STEPS, AC, NOISE = 0, 1, 2, 3
+# columns of ``records``
+R_ROW, R_EVERY, R_INDEX, R_SIZE, R_OUT, R_STRIDE, R_COLUMN, R_COLS = range(8)
+ROW_V, ROW_I_E, ROW_I_I, ROW_TIME = -1, -2, -3, -4
+# columns of ``stats``
+S_EVENTS, S_ACTIVE, S_STEPS, S_SIZE = range(4)
+
+
+class Net(NamedTuple):
+    """Everything the loop reads and writes; see the engine's builder for how each is made."""
+
+    groups: np.ndarray      # int64 (groups, G_SIZE)
+    parts: np.ndarray       # int64 (parts, P_SIZE)
+    blocks: np.ndarray      # int64 (part blocks, B_SIZE)
+    inputs: np.ndarray      # int64
+    injections: np.ndarray  # int64
+    records: np.ndarray     # int64
+    mode: np.ndarray        # int64 (groups,): 0 clock, 1 event
+    rebuild: np.ndarray     # int64 (parts,): the active list must be made anew
+    x: np.ndarray           # float64: modes or states, (rows, n) for each group
+    par: np.ndarray         # float64: parameters of stepping kernels
+    tables: np.ndarray      # float64: decay tables of modal groups
+    h: np.ndarray           # float64 (neurons,): threshold in units of m; inf while refractory
+    h0: np.ndarray          # float64: threshold when not refractory
+    rho: np.ndarray         # float64: reset value in units of m
+    base: np.ndarray        # float64: V at m = 0, mV
+    scale: np.ndarray       # float64: mV for each unit of m
+    gain: np.ndarray        # float64: units of m for each nA of steady current
+    reset: np.ndarray       # float64: v_reset, mV
+    refractory: np.ndarray  # int32 (neurons,): steps
+    refr_values: np.ndarray  # int64: distinct refractory steps of each group
+    current: np.ndarray     # float64 (neurons,): injected, nA
+    flag: np.ndarray        # uint8 (neurons,): in the active list
+    active: np.ndarray      # int32 (neurons,): active lists, one for each part
+    n_active: np.ndarray    # int64 (parts,)
+    spikes: np.ndarray      # int32: spike lists of all parts
+    offsets: np.ndarray     # int64 (parts,): where each part's list begins
+    pointer: np.ndarray     # int64 (parts, steps + 1): where each step's spikes begin
+    row_ptr: np.ndarray     # uint32: starts of rows, by (row, delay)
+    targets16: np.ndarray   # uint16
+    targets32: np.ndarray   # int32
+    row_weight: np.ndarray  # float64
+    weights32: np.ndarray   # float32
+    weights64: np.ndarray   # float64
+    delays: np.ndarray      # int64: distinct delays of each block, ascending, steps
+    lookup: np.ndarray      # uint8: Poisson tables
+    cdf: np.ndarray         # uint32
+    zero: np.ndarray        # float64: exp(-rate) of inputs whose rates differ, and weights
+    counts: np.ndarray      # uint16: Poisson numbers of four steps
+    index: np.ndarray       # int64: neurons of scattered inputs, injections, records
+    inj_par: np.ndarray     # float64
+    following: np.ndarray   # float64 (neurons,): next time of a source, ms
+    draws: np.ndarray       # int64 (neurons,)
+    least: np.ndarray       # float64: minima of blocks of sources
+    rate: np.ndarray        # float64 (neurons,): spikes per ms
+    dead: np.ndarray        # float64 (neurons,)
+    start: np.ndarray       # float64 (neurons,)
+    stop: np.ndarray        # float64 (neurons,)
+    bins: np.ndarray        # float64: gamma parameters
+    array_step: np.ndarray  # int64: steps of given spikes, ascending within a part
+    array_id: np.ndarray    # int32
+    array_next: np.ndarray  # int64 (parts,)
+    traces: np.ndarray      # float64: sampled states
+    stats: np.ndarray       # int64 (parts, S_SIZE)
+    meeting: np.ndarray     # int64 (1,): where threads meet
+    full: np.ndarray        # int64 (3,): a part has no room for another slice (two flags in turn), a source overflowed
+
+
+@jit
+def borrowed(net):
+    """The same arrays without reference counts: counting them took most of the time of small networks."""
+    return Net(borrow(net.groups), borrow(net.parts), borrow(net.blocks), borrow(net.inputs), borrow(net.injections),
+               borrow(net.records), borrow(net.mode), borrow(net.rebuild), borrow(net.x), borrow(net.par),
+               borrow(net.tables), borrow(net.h), borrow(net.h0), borrow(net.rho), borrow(net.base),
+               borrow(net.scale), borrow(net.gain), borrow(net.reset), borrow(net.refractory),
+               borrow(net.refr_values), borrow(net.current), borrow(net.flag), borrow(net.active),
+               borrow(net.n_active), borrow(net.spikes), borrow(net.offsets), borrow(net.pointer),
+               borrow(net.row_ptr), borrow(net.targets16), borrow(net.targets32), borrow(net.row_weight),
+               borrow(net.weights32), borrow(net.weights64), borrow(net.delays), borrow(net.lookup), borrow(net.cdf),
+               borrow(net.zero), borrow(net.counts), borrow(net.index), borrow(net.inj_par), borrow(net.following),
+               borrow(net.draws), borrow(net.least), borrow(net.rate), borrow(net.dead), borrow(net.start),
+               borrow(net.stop), borrow(net.bins), borrow(net.array_step), borrow(net.array_id),
+               borrow(net.array_next), borrow(net.traces), borrow(net.stats), borrow(net.meeting), borrow(net.full))
+
+
+@jit
+def amplitude(kind, par, key, cell, step, dt):
+    """Injected current, nA, over (step, step + 1]; ``par`` as in the builder, times in ms."""
+    t = step * dt
+    eps = 1e-9 * dt
+    if step < 0:
+        return 0.0
+    if kind == STEPS:
+        n = par.size // 2
+        now = 0.0
+        for j in range(n):
+            if par[j] <= t + eps:
+                now = par[n + j]
+        return now
+    if t + eps < par[0] or t + eps >= par[1]:
+        return 0.0
+    if kind == DC:
+        return par[2]
+    if kind == AC:
+        return par[2] + par[3] * math.sin(2.0 * math.pi * par[4] * (t - par[0]) * 1e-3 + par[5])
+    held = np.int64(math.floor((t - par[0] + eps) / par[4]))
+    return par[2] + par[3] * normal_at(key, cell, held)
+
+
+@jit
+def wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count):
+    """Append neuron ``i`` to the active list if it might yet reach its threshold; returns the list's length.
+
+    Small arguments on purpose: ``Net`` is copied by every call that is not inlined.
+    """
+    if flag[i] == 0 and modal.bound(kind, x, n, i, f, k, width, reach_e, reach_i) >= h[i]:
+        flag[i] = 1
+        active[count] = i
+        count += 1
+    return count
+
+
+@jit
+def inject(net, g, p, t, dt, x, f, k_before):
+    """Give injected currents their value for (t-1, t]; modal neurons shift so that V stays.
+
+    Returns whether any current changed.
+    """
+    changed = False
+    kind = net.groups[g, G_KIND]
+    y = net.groups[g, G_Y]
+    for j in range(net.parts[p, P_INJ0], net.parts[p, P_INJ0] + net.parts[p, P_INJS]):
+        row = net.injections[j]
+        par = net.inj_par[row[J_PAR]:row[J_PAR] + row[J_NPAR]]
+        shared = row[J_KIND] != NOISE
+        change = 0.0
+        if shared:
+            change = amplitude(row[J_KIND], par, row[J_KEY], 0, t - 1, dt) - amplitude(row[J_KIND], par, row[J_KEY], 0, t - 2, dt)
+            if change == 0.0:
+                continue
+        changed = True
+        for q in range(row[J_INDEX], row[J_INDEX] + row[J_SIZE]):
+            i = net.index[q]
+            if not shared:
+                change = amplitude(NOISE, par, row[J_KEY], i, t - 1, dt) - amplitude(NOISE, par, row[J_KEY], i, t - 2, dt)
+            shift_current(net, kind, y, i, change, x, f, k_before)
+    return changed
+
+
+@jit
+def shift_current(net, kind, y, i, change, x, f, k):
+    """Change the current into neuron ``i`` by ``change`` nA at frame step ``k``."""
+    net.current[y + i] += change
+    if kind < STEP:
+        m = change * net.gain[y + i]
+        x[i] -= m / f[k]
+        net.h0[y + i] -= m
+        net.h[y + i] -= m
+        net.rho[y + i] -= m
+        net.base[y + i] += m * net.scale[y + i]
+
+
+@jit
+def coefficients(kind, receptor, f, k, width):
+    """What a unit of weight adds to a modal neuron's rows at frame step ``k``."""
+    if kind == modal.DELTA:
+        return f[width + k], 0.0, 0.0
+    if kind == modal.EXP:
+        r = 3 + 2 * receptor
+        return f[r * width + k], f[(r + 1) * width + k], 0.0
+    r = 3 + 3 * receptor
+    return f[r * width + k], f[(r + 1) * width + k], f[(r + 2) * width + k]
+
+
+@jit
+def _wake_row(kind, x, n, lo, tg, f, k, width, reach_e, reach_i, h, flag, active, count):
+    """Test every target of a row that has just received input."""
+    if kind == modal.EXP:
+        f0, f1, f2 = f[k], f[width + k], f[2 * width + k]
+        for j in range(tg.size):
+            i = lo + np.int64(tg[j])
+            a, b, c = f0 * x[i], f1 * x[n + i], f2 * x[2 * n + i]
+            total = max(a, 0.0) + max(b, 0.0) + max(c, 0.0) + 1e-12 * (abs(a) + abs(b) + abs(c))
+            if total >= h[i] and flag[i] == 0:
+                flag[i] = 1
+                active[count] = i
+                count += 1
+    else:
+        for j in range(tg.size):
+            count = wake(lo + np.int64(tg[j]), kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count)
+    return count
+
+
+@jit
+def _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, offsets, row_ptr, tg, w, one_weight,
+           ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, flag, active, count):
+    """What one block of synapses brings to one part at step ``t``; returns (events, length of the active list).
+
+    ``pointer`` and ``offsets`` are those of the sending group's parts; ``w`` has one weight for each row if
+    ``one_weight``, else one for each synapse.
+    """
+    events = np.int64(0)
+    n_delays = delays.size
+    for d in range(n_delays):
+        s = t - delays[d] - base_step
+        if s < 0:
+            continue
+        for q in range(pointer.shape[0]):
+            for e in range(offsets[q] + pointer[q, s], offsets[q] + pointer[q, s + 1]):
+                sender = np.int64(spikes[e])
+                first = np.int64(row_ptr[sender * n_delays + d])
+                last = np.int64(row_ptr[sender * n_delays + d + 1])
+                if last == first:
+                    continue
+                events += last - first
+                row = tg[first:last]
+                if one_weight:
+                    z = np.float64(w[sender])
+                    if kind == modal.EXP:
+                        b = (1 + receptor) * n
+                        delivery.add2(x[lo:hi], x[b + lo:b + hi], row, z * ca, z * cb)
+                    elif kind == modal.ALPHA:
+                        c = (1 + 2 * receptor) * n
+                        delivery.add3(x[lo:hi], x[c + lo:c + hi], x[c + n + lo:c + n + hi], row, z * ca, z * cb, z * cc)
+                    else:  # voltage jumps (row 0) and stepping models (row ``receptor``)
+                        r = receptor * n if kind == STEP else 0
+                        delivery.add1(x[r + lo:r + hi], row, z * ca)
+                else:
+                    v = w[first:last]
+                    if kind == modal.EXP:
+                        b = (1 + receptor) * n
+                        delivery.add2v(x[lo:hi], x[b + lo:b + hi], row, v, ca, cb)
+                    elif kind == modal.ALPHA:
+                        c = (1 + 2 * receptor) * n
+                        delivery.add3v(x[lo:hi], x[c + lo:c + hi], x[c + n + lo:c + n + hi], row, v, ca, cb, cc)
+                    else:
+                        r = receptor * n if kind == STEP else 0
+                        delivery.add1v(x[r + lo:r + hi], row, v, ca)
+                if wakes:
+                    count = _wake_row(kind, x, n, lo, row, f, k, width, reach_e, reach_i, h, flag, active, count)
+    return events, count
+
+
+@jit
+def deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i):
+    """Everything that arrives at step ``t``; returns the number of synaptic events."""
+    total = np.int64(0)
+    y = net.groups[g, G_Y]
+    h, flag = net.h[y:y + n], net.flag[y:y + n]
+    active = net.active[y + lo:y + hi]
+    count = net.n_active[p]
+    for b in range(net.parts[p, P_BLOCK0], net.parts[p, P_BLOCK0] + net.parts[p, P_BLOCKS]):
+        ca, cb, cc = 1.0, 0.0, 0.0
+        receptor = net.blocks[b, B_RECEPTOR]
+        if kind < STEP:
+            ca, cb, cc = coefficients(kind, receptor, f, k, width)
+        delays = net.delays[net.blocks[b, B_DELAY0]:net.blocks[b, B_DELAY0] + net.blocks[b, B_DELAYS]]
+        source = net.blocks[b, B_SOURCE]
+        q0 = net.groups[source, G_PART0]
+        q1 = q0 + net.groups[source, G_PARTS]
+        pointer = net.pointer[q0:q1]
+        offsets = net.offsets[q0:q1]
+        wakes = event and net.blocks[b, B_WAKES] == 1
+        row_ptr = net.row_ptr[net.blocks[b, B_PTR]:]
+        t0, w0 = net.blocks[b, B_TARGETS], net.blocks[b, B_W]
+        kind_w = net.blocks[b, B_WEIGHTS]
+        one = kind_w == ROW_WEIGHT
+        if net.blocks[b, B_WIDE] == 1:
+            if kind_w == WEIGHTS32:
+                events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
+                                       row_ptr, net.targets32[t0:], net.weights32[w0:], False, ca, cb, cc, wakes, f, k,
+                                       width, reach_e, reach_i, h, flag, active, count)
+            else:
+                w64 = net.row_weight[w0:] if one else net.weights64[w0:]
+                events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
+                                       row_ptr, net.targets32[t0:], w64, one, ca, cb, cc, wakes, f, k,
+                                       width, reach_e, reach_i, h, flag, active, count)
+        elif kind_w == WEIGHTS32:
+            events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
+                                   row_ptr, net.targets16[t0:], net.weights32[w0:], False, ca, cb, cc, wakes, f, k,
+                                   width, reach_e, reach_i, h, flag, active, count)
+        else:
+            w64 = net.row_weight[w0:] if one else net.weights64[w0:]
+            events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
+                                   row_ptr, net.targets16[t0:], w64, one, ca, cb, cc, wakes, f, k,
+                                   width, reach_e, reach_i, h, flag, active, count)
+        total += events
+    net.n_active[p] = count
+    return total
+
+
+@jit
+def _add_counts(row, counts, c):
+    for i in range(counts.size):
+        row[i] += c * counts[i]
+
+
+@jit
+def _wake_counted(now, lo, index, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count):
+    """Test the neurons that have just received Poisson input."""
+    for q in range(now.size):
+        if now[q] > 0:
+            i = lo + q if index.size == 0 else index[q]
+            count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count)
+    return count
+
+
+@jit
+def poisson_input(net, g, p, t, fresh, kind, x, n, f, k, width, event, reach_e, reach_i):
+    """The Poisson input of step ``t``."""
+    for j in range(net.parts[p, P_INPUT0], net.parts[p, P_INPUT0] + net.parts[p, P_INPUTS]):
+        row = net.inputs[j]
+        if t <= row[I_START] or t > row[I_STOP]:
+            continue
+        size = row[I_SIZE]
+        counts = net.counts[row[I_COUNTS]:row[I_COUNTS] + 4 * size].reshape((4, size))
+        if fresh or t & 3 == 0 or t == row[I_START] + 1:
+            zero = net.zero[row[I_ZERO]:row[I_ZERO] + size] if row[I_ZERO] >= 0 else net.zero[:0]
+            items = net.index[row[I_ITEMS]:row[I_ITEMS] + size] if row[I_ITEMS] >= 0 else net.index[:0]
+            poisson.fill_quad(row[I_FIRST], items, t >> 2, row[I_ROUNDS], np.uint64(row[I_KEY]),
+                              net.lookup[row[I_TABLE]:row[I_TABLE] + 4096], net.cdf[row[I_CDF]:row[I_CDF] + row[I_NCDF]],
+                              zero, counts)
+        now = counts[t & 3]
+        receptor = row[I_RECEPTOR]
+        weight = net.zero[row[I_WEIGHT]]
+        ca, cb, cc = weight, 0.0, 0.0
+        if kind < STEP:
+            ca, cb, cc = coefficients(kind, receptor, f, k, width)
+            ca, cb, cc = ca * weight, cb * weight, cc * weight
+        if row[I_INDEX] < 0:
+            lo = row[I_LO]
+            if kind == STEP:
+                _add_counts(x[receptor * n + lo:receptor * n + lo + size], now, ca)
+            else:
+                _add_counts(x[lo:lo + size], now, ca)
+                if kind == modal.EXP:
+                    _add_counts(x[(1 + receptor) * n + lo:(1 + receptor) * n + lo + size], now, cb)
+                elif kind == modal.ALPHA:
+                    c = (1 + 2 * receptor) * n + lo
+                    _add_counts(x[c:c + size], now, cb)
+                    _add_counts(x[c + n:c + n + size], now, cc)
+        else:
+            for q in range(size):
+                if now[q] == 0:
+                    continue
+                i = net.index[row[I_INDEX] + q]
+                if kind == STEP:
+                    x[receptor * n + i] += ca * now[q]
+                else:
+                    x[i] += ca * now[q]
+                    if kind == modal.EXP:
+                        x[(1 + receptor) * n + i] += cb * now[q]
+                    elif kind == modal.ALPHA:
+                        x[(1 + 2 * receptor) * n + i] += cb * now[q]
+                        x[(2 + 2 * receptor) * n + i] += cc * now[q]
+        if event:
+            y = net.groups[g, G_Y]
+            index = net.index[row[I_INDEX]:row[I_INDEX] + size] if row[I_INDEX] >= 0 else net.index[:0]
+            net.n_active[p] = _wake_counted(now, row[I_LO], index, kind, x, n, f, k, width, reach_e, reach_i, net.h[y:y + n],
+                                            net.flag[y:y + n], net.active[y + net.parts[p, P_LO]:], net.n_active[p])
+
+
+@jit
+def release(i, kind, x, n, f, k, width, h, h0, rho):
+    """End of the refractory time: the membrane mode is set so that V is v_reset now."""
+    x[i] = (rho[i] - modal.others(kind, x, n, i, f, k, width)) / f[k]
+    h[i] = h0[i]
+
+
+@jit
+def fire(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i):
+    """Release, test, and write the spikes of modal neurons at step ``t``; returns how many."""
+    y = net.groups[g, G_Y]
+    r0 = net.groups[g, G_REFR0]
+    offset = net.offsets[p]
+    out = net.spikes[offset + net.pointer[p, t - base_step]:offset + net.parts[p, P_ROOM]]
+    found, count = _fire(net.refr_values[r0:r0 + net.groups[g, G_REFRS]], net.pointer[p], net.spikes[offset:], out,
+                         t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i, net.h[y:y + n],
+                         net.h0[y:y + n], net.rho[y:y + n], net.refractory[y:y + n], net.flag[y:y + n],
+                         net.active[y + lo:y + hi], net.n_active[p])
+    net.n_active[p] = count
+    return found
+
+
+@jit
+def _fire(refractories, pointer, spikes, out, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i,
+          h, h0, rho, refractory, flag, active, count):
+    """The work of :func:`fire` on one part's arrays; returns (spikes, length of the active list)."""
+    for steps in refractories:
+        s = t - steps - base_step
+        if steps == 0 or s < 0:
+            continue
+        for e in range(pointer[s], pointer[s + 1]):
+            i = np.int64(spikes[e])
+            if refractory[i] == steps:
+                release(i, kind, x, n, f, k, width, h, h0, rho)
+                if event:
+                    count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count)
+    if event:
+        found, count = _search_active(kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count, out)
+    else:
+        found = modal.crossings(kind, x, n, lo, hi, h, f, k, width, out)
+    for e in range(found):
+        i = np.int64(out[e])
+        if refractory[i] == 0:
+            release(i, kind, x, n, f, k, width, h, h0, rho)
+            if event:
+                count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count)
+        else:
+            h[i] = math.inf
+    return found, count
+
+
+@jit
+def _search_active(kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count, out):
+    """Test the active neurons; those that fire or can no longer fire leave the list.
+
+    Returns (spikes, length of the list); the spikes are put in order of their ids.
+    """
+    found = 0
+    j = 0
+    while j < count:
+        i = np.int64(active[j])
+        leaves = False
+        if modal.value(kind, x, n, i, f, k, width) >= h[i]:
+            out[found] = i
+            found += 1
+            leaves = True
+        elif modal.bound(kind, x, n, i, f, k, width, reach_e, reach_i) < h[i]:
+            leaves = True
+        if leaves:
+            flag[i] = 0
+            count -= 1
+            active[j] = active[count]
+        else:
+            j += 1
+    for a in range(1, found):  # few at a time
+        z = out[a]
+        b = a - 1
+        while b >= 0 and out[b] > z:
+            out[b + 1] = out[b]
+            b -= 1
+        out[b + 1] = z
+    return found, count
+
+
+@jit
+def list_active(lo, hi, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active):
+    """Make the active list of a part anew (when event updates begin, or currents change); returns its length."""
+    count = np.int64(0)
+    for i in range(lo, hi):
+        flag[i] = 0
+        count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count)
+    return count
+
+
+@jit
+def count_active(lo, hi, kind, x, n, f, k, width, reach_e, reach_i, h):
+    """How many neurons of a part would be active."""
+    count = np.int64(0)
+    for i in range(lo, hi):
+        if modal.bound(kind, x, n, i, f, k, width, reach_e, reach_i) >= h[i]:
+            count += 1
+    return count
+
+
+@jit
+def send(net, g, p, t, dt, base_step, lo, hi):
+    """Spikes of a source group at step ``t``; returns how many, -1 if there is no room."""
+    group = net.groups[g]
+    y = group[G_Y]
+    n = group[G_N]
+    offset = net.offsets[p] + net.pointer[p, t - base_step]
+    room = net.offsets[p] + net.parts[p, P_ROOM] - offset
+    out = net.spikes[offset:offset + room]
+    if group[G_SOURCE] == sources.ARRAY:
+        found = 0
+        j = net.array_next[p]
+        end = net.parts[p, P_ARR0] + net.parts[p, P_ARRS]
+        while j < end and net.array_step[j] <= t:
+            if found == room:
+                return -1
+            out[found] = net.array_id[j]
+            found += 1
+            j += 1
+        net.array_next[p] = j
+        return found
+    blocks = (hi - lo + sources.BLOCK - 1) // sources.BLOCK
+    least = net.least[net.parts[p, P_LEAST]:net.parts[p, P_LEAST] + blocks]
+    bins = net.bins[group[G_BINS]:group[G_BINS] + 3 * group[G_NBINS]].reshape((3, group[G_NBINS]))
+    return sources.emit(group[G_SOURCE], np.uint64(group[G_KEY]), lo, hi, t * dt * (1.0 + 1e-15), net.following[y:y + n],
+                        net.draws[y:y + n], least, net.rate[y:y + n], net.dead[y:y + n], net.start[y:y + n],
+                        net.stop[y:y + n], bins, out, room)
+
+
+@jit
+def sample(net, g, p, t, first_step, kind, x, n, f, k, width, dt):
+    """Write the states that are recorded at step ``t``."""
+    y = net.groups[g, G_Y]
+    for j in range(net.parts[p, P_REC0], net.parts[p, P_REC0] + net.parts[p, P_RECS]):
+        row = net.records[j]
+        every = row[R_EVERY]
+        if t % every != 0:
+            continue
+        line = (t // every) - (first_step + every - 1) // every
+        out = row[R_OUT] + line * row[R_STRIDE] + row[R_COLUMN]
+        what = row[R_ROW]
+        for q in range(row[R_SIZE]):
+            i = net.index[row[R_INDEX] + q]
+            if what >= 0:
+                z = x[what * n + i]
+            elif what == ROW_V:
+                z = net.reset[y + i]
+                if net.h[y + i] != math.inf:
+                    z = net.base[y + i] + net.scale[y + i] * modal.value(kind, x, n, i, f, k, width)
+            else:
+                z = current_of(kind, x, n, i, f, k, width, -what - 2)
+            net.traces[out + q] = z
+
+
+@jit
+def current_of(kind, x, n, i, f, k, width, receptor):
+    """Synaptic current (nA) of a modal neuron."""
+    if kind == modal.EXP:
+        r = 3 + 2 * receptor
+        return x[(1 + receptor) * n + i] / f[(r + 1) * width + k]
+    # alpha: sum of w s exp(-s / tau) from the pair (C, D); the last row of the tables holds the constants
+    c = x[(1 + 2 * receptor) * n + i]
+    d = x[(2 + 2 * receptor) * n + i]
+    constants = f[9 * width + 3 * receptor:9 * width + 3 * receptor + 2]
+    return (c + constants[0] * d + d * k) * f[(1 + receptor) * width + k] * constants[1]
+
+
+@jit
+def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
+    """Advance part ``p`` from step t0 to step t1; sets ``full[2]`` if a source found no room."""
+    part = net.parts[p]
+    g = part[P_GROUP]
+    group = net.groups[g]
+    kind = group[G_KIND]
+    n = group[G_N]
+    lo, hi = part[P_LO], part[P_HI]
+    y = group[G_Y]
+    x = net.x[group[G_X]:]
+    period = group[G_PERIOD]
+    width = period + 1
+    f = net.tables[group[G_F]:]
+    is_modal = kind < STEP
+    event = is_modal and net.mode[g] == 1
+    reach_e, reach_i = 0.0, 0.0
+    if kind == modal.ALPHA:
+        reach_e, reach_i = f[9 * width + 2], f[9 * width + 5]
+    p_x = np.uint64(net.x.ctypes.data + 8 * group[G_X])
+    p_par = np.uint64(net.par.ctypes.data + 8 * group[G_P])
+    p_cur = np.uint64(net.current.ctypes.data + 8 * y)
+    p_spk = np.uint64(net.spikes.ctypes.data)
+    address = np.uint64(group[G_STEP])
+    events = np.int64(0)
+    active = np.int64(0)
+    for t in range(t0 + 1, t1 + 1):
+        k = np.int64(0)
+        changed = False
+        if part[P_INJS] > 0:
+            before = (t - 1) % period if is_modal else np.int64(0)
+            changed = inject(net, g, p, t, dt, x, f, before)
+        if is_modal:
+            k = t % period
+            if k == 0:
+                modal.renew(kind, x, n, lo, hi, f, period, width)
+            if event and changed:
+                net.n_active[p] = list_active(lo, hi, kind, x, n, f, k, width, reach_e, reach_i, net.h[y:y + n],
+                                              net.flag[y:y + n], net.active[y + lo:y + hi])
+        used = net.pointer[p, t - base_step]
+        found = np.int64(0)
+        if kind == STEP and group[G_FIRST] == 0:
+            found = call(address, lo, hi, n, group[G_NPAR], p_x, p_par, p_cur,
+                         p_spk + np.uint64(4 * (net.offsets[p] + used)), t, dt, np.uint64(group[G_KEY]))
+        if part[P_BLOCKS] > 0:
+            events += deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i)
+        if part[P_INPUTS] > 0:
+            poisson_input(net, g, p, t, fresh and t == t0 + 1, kind, x, n, f, k, width, event, reach_e, reach_i)
+        if is_modal:
+            found = fire(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i)
+            active += net.n_active[p]
+        elif kind == STEP:
+            if group[G_FIRST] == 1:
+                found = call(address, lo, hi, n, group[G_NPAR], p_x, p_par, p_cur,
+                             p_spk + np.uint64(4 * (net.offsets[p] + used)), t, dt, np.uint64(group[G_KEY]))
+        else:
+            found = send(net, g, p, t, dt, base_step, lo, hi)
+            if found < 0:
+                net.full[2] = 1
+                found = np.int64(0)
+        net.pointer[p, t - base_step + 1] = used + found
+        if part[P_RECS] > 0:
+            sample(net, g, p, t, first_step, kind, x, n, f, k, width, dt)
+    net.stats[p, S_EVENTS] += events
+    net.stats[p, S_ACTIVE] += active
+    net.stats[p, S_STEPS] += t1 - t0
+
+
+@jit
+def _has_room(net, p, used, slice_steps, mult):
+    """Whether a part can hold the spikes of another slice."""
+    need = (net.parts[p, P_HI] - net.parts[p, P_LO]) * slice_steps * mult
+    return used + need <= net.parts[p, P_ROOM]
+
+
+@jit
+def advance(net, owner, thread, n_threads, t0, t1, base_step, slice_steps, multiplicity, dt):
+    """Run the parts of one thread from step t0 to t1; returns the step reached.
+
+    ``owner`` (parts,) names each part's thread.  ``multiplicity`` (parts,) is the most spikes of a
+    neuron in one step.  All threads get the same arguments but ``thread`` and leave at the same step.
+    """
+    return _advance(borrowed(net), owner, thread, n_threads, t0, t1, base_step, slice_steps, multiplicity, dt)
+
+
+@jit
+def _advance(net, owner, thread, n_threads, t0, t1, base_step, slice_steps, multiplicity, dt):
+    t = t0
+    meeting = np.int64(0)
+    fresh = True
+    for p in range(net.parts.shape[0]):
+        if owner[p] == thread and net.rebuild[p] == 1:
+            g = net.parts[p, P_GROUP]
+            width = net.groups[g, G_PERIOD] + 1
+            f = net.tables[net.groups[g, G_F]:]
+            reach_e, reach_i = 0.0, 0.0
+            if net.groups[g, G_KIND] == modal.ALPHA:
+                reach_e, reach_i = f[9 * width + 2], f[9 * width + 5]
+            y, n = net.groups[g, G_Y], net.groups[g, G_N]
+            lo, hi = net.parts[p, P_LO], net.parts[p, P_HI]
+            net.n_active[p] = list_active(lo, hi, net.groups[g, G_KIND], net.x[net.groups[g, G_X]:], n, f,
+                                          t0 % net.groups[g, G_PERIOD], width, reach_e, reach_i, net.h[y:y + n],
+                                          net.flag[y:y + n], net.active[y + lo:y + hi])
+            net.rebuild[p] = 0
+    while t < t1:
+        stop = min(t + slice_steps, t1)
+        for p in range(net.parts.shape[0]):
+            if owner[p] == thread:
+                if not _has_room(net, p, net.pointer[p, t - base_step], slice_steps, multiplicity[p]):
+                    net.full[meeting & 1] = 1
+        if net.full[2] != 0:
+            net.full[meeting & 1] = 1
+        # Two flags in turn: nobody can set the next one before all have read this one.
+        flag = meeting & 1
+        meeting += 1
+        if n_threads > 1:
+            sync.meet(net.meeting, n_threads, meeting)
+        if net.full[flag] != 0:
+            break
+        for p in range(net.parts.shape[0]):
+            if owner[p] == thread:
+                run_part(net, p, t, stop, t0 + 1, base_step, dt, fresh)
+        fresh = False
+        t = stop
+    if n_threads > 1:
+        meeting += 1
+        sync.meet(net.meeting, n_threads, meeting)
+    return t
+
+
+@jit
+def begin(net, dt):
+    """Step 0: sources with a spike at time 0 send it; nothing else happens."""
+    for p in range(net.parts.shape[0]):
+        g = net.parts[p, P_GROUP]
+        found = np.int64(0)
+        if net.groups[g, G_KIND] == SOURCE:
+            found = max(np.int64(0), send(net, g, p, 0, dt, 0, net.parts[p, P_LO], net.parts[p, P_HI]))
+        net.pointer[p, 1] = net.pointer[p, 0] + found

@@ -1,0 +1,150 @@
+"""Counter-based random numbers: every draw is a function of (key, index, slot) and of nothing else.
+
+The generator is Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as
+1, 2, 3", SC 2011, section 3.1).  ``key`` is 64 bits that name a stream (made from the seed and the
+name of what is drawn), ``index`` says which item (a neuron, a synapse), ``slot`` which draw of that
+item (a step, a trial).  No state is kept: threads, chunks of a run, and restored simulations all
+see the same numbers.
+"""
+
+import math
+
+import numpy as np
+
+from . import jit
+
+_M0 = np.uint64(0xD2511F53)
+_M1 = np.uint64(0xCD9E8D57)
+_W0 = np.uint64(0x9E3779B9)
+_W1 = np.uint64(0xBB67AE85)
+_LOW = np.uint64(0xFFFFFFFF)
+_32 = np.uint64(32)
+_TO_UNIT = 1.0 / 9007199254740992.0  # 2**-53
+
+
+@jit
+def philox(c0, c1, c2, c3, k0, k1):
+    """Ten rounds of Philox4x32 on four 32-bit counters; returns four 32-bit words held as uint64."""
+    x0 = np.uint64(c0)
+    x1 = np.uint64(c1)
+    x2 = np.uint64(c2)
+    x3 = np.uint64(c3)
+    a = np.uint64(k0)
+    b = np.uint64(k1)
+    for _ in range(10):
+        p = _M0 * x0
+        q = _M1 * x2
+        x0 = (q >> _32) ^ x1 ^ a
+        x1 = q & _LOW
+        x2 = (p >> _32) ^ x3 ^ b
+        x3 = p & _LOW
+        a = (a + _W0) & _LOW
+        b = (b + _W1) & _LOW
+    return x0, x1, x2, x3
+
+
+@jit
+def block(key, index, slot):
+    """The four words of item ``index``, draw ``slot`` of stream ``key`` (all uint64-convertible)."""
+    k = np.uint64(key)
+    i = np.uint64(index)
+    s = np.uint64(slot)
+    return philox(i & _LOW, i >> _32, s & _LOW, s >> _32, k & _LOW, k >> _32)
+
+
+@jit
+def _unit(high, low):
+    """A double in (0, 1) from two 32-bit words: 53 random bits, shifted off zero by half a unit."""
+    bits = ((high >> np.uint64(5)) << np.uint64(26)) | (low >> np.uint64(6))
+    return (np.float64(bits) + 0.5) * _TO_UNIT
+
+
+@jit
+def uniform_at(key, index, slot):
+    """One draw from U(0, 1), open at both ends."""
+    x0, x1, _x2, _x3 = block(key, index, slot)
+    return _unit(x0, x1)
+
+
+@jit
+def integer_at(key, index, slot, n):
+    """One integer from 0..n-1; bias below n / 2**53."""
+    return min(np.int64(uniform_at(key, index, slot) * n), np.int64(n) - 1)
+
+
+@jit
+def normal_at(key, index, slot):
+    """One draw from N(0, 1) (Box & Muller 1958, the cosine half)."""
+    x0, x1, x2, x3 = block(key, index, slot)
+    return math.sqrt(-2.0 * math.log(_unit(x0, x1))) * math.cos(2.0 * math.pi * _unit(x2, x3))
+
+
+@jit
+def exponential_at(key, index, slot):
+    """One draw from the exponential distribution of mean 1."""
+    return -math.log(uniform_at(key, index, slot))
+
+
+@jit
+def gamma_at(key, index, slot, shape):
+    """One draw from Gamma(shape, 1) (Marsaglia & Tsang 2000; shapes below 1 by their boost, section 6).
+
+    The trials of one draw use the slots ``slot * 2**20 + trial``.
+    """
+    a = shape if shape >= 1.0 else shape + 1.0
+    d = a - 1.0 / 3.0
+    c = 1.0 / math.sqrt(9.0 * d)
+    first = np.int64(slot) * 1048576
+    trial = first
+    value = d
+    while True:
+        x = normal_at(key, index, trial)
+        u = uniform_at(key, index, trial + 1)
+        trial += 2
+        v = (1.0 + c * x) ** 3
+        if v > 0.0 and math.log(u) < 0.5 * x * x + d - d * v + d * math.log(v):
+            value = d * v
+            break
+    if shape < 1.0:
+        value *= uniform_at(key, index, first + 1048575) ** (1.0 / shape)
+    return value
+
+
+@jit
+def fill_uniform(key, first, low, high, out):
+    """out[i] = U(low, high) of item first + i, slot 0."""
+    for i in range(out.size):
+        out[i] = low + (high - low) * uniform_at(key, first + i, 0)
+
+
+@jit
+def fill_normal(key, first, mean, sd, low, high, out):
+    """out[i] = N(mean, sd) of item first + i, drawn again until it lies in [low, high]."""
+    for i in range(out.size):
+        slot = 0
+        value = mean + sd * normal_at(key, first + i, slot)
+        while value < low or value > high:
+            slot += 1
+            value = mean + sd * normal_at(key, first + i, slot)
+        out[i] = value
+
+
+@jit
+def fill_exponential(key, first, mean, out):
+    """out[i] = exponential of the given mean, item first + i, slot 0."""
+    for i in range(out.size):
+        out[i] = mean * exponential_at(key, first + i, 0)
+
+
+@jit
+def fill_gamma(key, first, shape, scale, out):
+    """out[i] = Gamma(shape, scale), item first + i, slot 0."""
+    for i in range(out.size):
+        out[i] = scale * gamma_at(key, first + i, 0, shape)
+
+
+@jit
+def fill_integers(key, first, low, high, out):
+    """out[i] = integer from low..high inclusive, item first + i, slot 0."""
+    for i in range(out.size):
+        out[i] = low + integer_at(key, first + i, 0, high - low + 1)

@@ -1,0 +1,379 @@
+"""From groups and synapses to the flat arrays that the compiled loop runs on."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma
+from .currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
+from .errors import NetworkError, ParameterError
+from .groups import SOURCE, STEP, Group
+from .network import Network, PoissonInput
+from .parameters import stream_key
+from .synapses import ROW_WEIGHT, Store
+
+__all__ = ["Recording", "assemble", "recordings", "source_arrays"]
+
+_MOST_IN_ONE_ROUND = 40.0  # mean of one table of Poisson numbers
+
+
+@dataclasses.dataclass(eq=False)
+class Recording:
+    """One variable of one population: merged from all that was asked for.
+
+    ``ids`` are indices within the population, ascending; ``every`` is in steps.
+    """
+
+    population: Any
+    variable: str
+    ids: np.ndarray
+    every: int
+    group: Group
+    first: int
+
+    @property
+    def all_cells(self) -> bool:
+        """Whether every cell of the population is recorded."""
+        return self.ids.size == self.population.size
+
+
+def recordings(network: Network, place: dict[str, tuple[Group, int]], dt: float) -> list[Recording]:
+    """What the network asks to be recorded, one entry for each population and variable.
+
+    Raises
+    ------
+    NetworkError
+        If one variable is asked for at two intervals.
+    ParameterError
+        If an interval is not a multiple of dt.
+    """
+    merged: dict[tuple[str, str], Recording] = {}
+    for record in network.records:
+        population = record.target.population
+        every = 1
+        if record.interval is not None and record.variable != "spikes":
+            every = round(record.interval / dt)
+            if every < 1 or abs(every * dt - record.interval) > 1e-6 * dt:
+                raise ParameterError(
+                    f"recording of {record.variable} of {record.target.label}: interval must be a multiple of dt ="
+                    f" {dt:g} ms, got {record.interval:g} ms"
+                )
+        key = (population.label, record.variable)
+        group, first = place[population.label]
+        if key not in merged:
+            merged[key] = Recording(population, record.variable, np.sort(record.target.indices), every, group, first)
+            continue
+        if merged[key].every != every:
+            raise NetworkError(
+                f"{record.variable} of {population.label} is recorded at two intervals, {merged[key].every * dt:g}"
+                f" and {every * dt:g} ms"
+            )
+        merged[key].ids = np.union1d(merged[key].ids, record.target.indices)
+    return list(merged.values())
+
+
+def source_arrays(groups: list[Group]) -> dict[str, np.ndarray]:
+    """Per-neuron parameters of sources, over all neurons (zeros elsewhere)."""
+    total = sum(g.n for g in groups)
+    arrays = {name: np.zeros(total) for name in ("rate", "dead", "start", "stop")}
+    for group in groups:
+        for name in arrays:
+            if group.kind == SOURCE:
+                arrays[name][group.y:group.y + group.n] = group.columns[name]
+    return arrays
+
+
+class _Flat:
+    """Pieces of one flat array, collected."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.pieces: list[np.ndarray] = []
+        self.size = 0
+        self.dtype = dtype
+
+    def add(self, piece: Any) -> int:
+        """Append; returns where it begins."""
+        at = self.size
+        array = np.asarray(piece, dtype=self.dtype).ravel()
+        self.pieces.append(array)
+        self.size += array.size
+        return at
+
+    def done(self) -> np.ndarray:
+        """The array; never empty, so that its type is the same everywhere."""
+        return np.concatenate([*self.pieces, np.zeros(1, dtype=self.dtype)])
+
+
+def poisson_table(mean: float) -> tuple[np.ndarray, np.ndarray]:
+    """(table uint8 (4096,), cdf uint32) of Poisson numbers of 32-bit words; see `neurosim.kernels.poisson`."""
+    cdf, p, total, number = [], math.exp(-mean), 0.0, 0
+    while total < 1.0 - 2.0**-34 and number < 250:
+        total += p
+        cdf.append(min(2**32 - 1, round(total * 2**32)))
+        number += 1
+        p *= mean / number
+    bounds = np.array(cdf, dtype=np.int64)
+    low = np.searchsorted(bounds, np.arange(4096, dtype=np.int64) << 20, side="right")
+    high = np.searchsorted(bounds, ((np.arange(4096, dtype=np.int64) + 1) << 20) - 1, side="right")
+    return np.where(low == high, low, 255).astype(np.uint8), bounds.astype(np.uint32)
+
+
+def _int(value: int) -> int:
+    """A 64-bit key as the signed number of the same bits."""
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _runs(ids: np.ndarray) -> list[tuple[int, int]]:
+    """Maximal runs of successive numbers: (start, stop) positions in ``ids``."""
+    edges = np.flatnonzero(np.diff(ids) != 1) + 1
+    return list(zip([0, *edges], [*edges, ids.size], strict=True))
+
+
+class _Assembler:
+    def __init__(self, network: Network, groups: list[Group], place: dict[str, tuple[Group, int]], store: Store,
+                 recorded: list[Recording], dt: float, seed: int) -> None:
+        from .kernels import engine
+        self.k, self.network, self.groups, self.place = engine, network, groups, place
+        self.store, self.recorded, self.dt, self.seed = store, recorded, dt, seed
+        self.tables, self.par, self.bins = _Flat(np.float64), _Flat(np.float64), _Flat(np.float64)
+        self.row_ptr, self.row_weight, self.delays = _Flat(np.uint32), _Flat(np.float64), _Flat(np.int64)
+        self.lookup, self.cdf, self.zero = _Flat(np.uint8), _Flat(np.uint32), _Flat(np.float64)
+        self.index, self.inj_par, self.refr = _Flat(np.int64), _Flat(np.float64), _Flat(np.int64)
+        self.array_step, self.array_id = _Flat(np.int64), _Flat(np.int32)
+        self.blocks: list[list[int]] = []
+        self.inputs: list[list[int]] = []
+        self.injections: list[list[int]] = []
+        self.records: list[list[int]] = []
+        self.counts = 0
+        self.least = 0
+
+    # -- rows of tables -------------------------------------------------------------------------
+
+    def group_rows(self) -> np.ndarray:
+        k, rows, x, part = self.k, [], 0, 0
+        for group in self.groups:
+            row = [0] * k.G_SIZE
+            row[k.G_KIND], row[k.G_N], row[k.G_X], row[k.G_Y] = group.kind, group.n, x, group.y
+            row[k.G_PARTS], row[k.G_PART0], row[k.G_PERIOD] = group.n_parts, part, 1
+            row[k.G_KEY], row[k.G_SOURCE], row[k.G_NBINS] = _int(group.key), group.source, 1
+            if group.modal is not None:
+                row[k.G_PERIOD], row[k.G_F] = group.modal.period, self.tables.add(group.modal.tables)
+                values = np.unique(group.columns["refractory"])
+                row[k.G_REFR0], row[k.G_REFRS] = self.refr.add(values), values.size
+            if group.step is not None:
+                row[k.G_STEP], row[k.G_NPAR] = group.address, group.step.parameters.shape[1]
+                row[k.G_P], row[k.G_FIRST] = self.par.add(group.step.parameters), int(group.step.deliver_first)
+            if group.kind == SOURCE:
+                cell = group.members[0].cell
+                table = np.zeros((3, 1))
+                if isinstance(cell, SpikeSourceInhGamma):
+                    table = np.stack([cell.tbins, cell.a, cell.b * 1000.0])
+                row[k.G_BINS], row[k.G_NBINS] = self.bins.add(table), table.shape[1]
+            rows.append(row)
+            x += group.x.size
+            part += group.n_parts
+        return np.array(rows, dtype=np.int64).reshape(-1, k.G_SIZE)
+
+    def part_rows(self) -> np.ndarray:
+        k, rows = self.k, []
+        pointers = self.block_pointers()
+        for g, group in enumerate(self.groups):
+            for p in range(group.n_parts):
+                lo, hi = p * group.part_size, min((p + 1) * group.part_size, group.n)
+                row = [0] * k.P_SIZE
+                row[k.P_GROUP], row[k.P_LO], row[k.P_HI] = g, lo, hi
+                row[k.P_BLOCK0] = len(self.blocks)
+                self.add_blocks(group, p, pointers)
+                row[k.P_BLOCKS] = len(self.blocks) - row[k.P_BLOCK0]
+                row[k.P_INPUT0] = len(self.inputs)
+                for one in self.network.inputs:
+                    self.add_input(one, group, lo, hi)
+                row[k.P_INPUTS] = len(self.inputs) - row[k.P_INPUT0]
+                row[k.P_INJ0] = len(self.injections)
+                self.add_injections(group, lo, hi)
+                row[k.P_INJS] = len(self.injections) - row[k.P_INJ0]
+                row[k.P_REC0] = len(self.records)
+                self.add_records(group, lo, hi)
+                row[k.P_RECS] = len(self.records) - row[k.P_REC0]
+                row[k.P_LEAST] = self.least
+                self.least += -(-(hi - lo) // 256)
+                row[k.P_ARR0], row[k.P_ARRS] = self.add_array(group, lo, hi)
+                rows.append(row)
+        return np.array(rows, dtype=np.int64).reshape(-1, k.P_SIZE)
+
+    def block_pointers(self) -> dict[int, list[int]]:
+        out = {}
+        for b, block in enumerate(self.store.blocks):
+            weights = self.row_weight.add(np.nan_to_num(block.row_weight))
+            delays = self.delays.add(block.delays)
+            out[b] = [weights, delays, *(self.row_ptr.add(pointer) for pointer in block.pointer)]
+            block.pointer = []  # the flat array holds them from now on
+        return out
+
+    def add_blocks(self, group: Group, p: int, pointers: dict[int, list[int]]) -> None:
+        k = self.k
+        for b, block in enumerate(self.store.blocks):
+            if block.target is not group or block.bases[p + 1] == block.bases[p]:
+                continue
+            row = [0] * k.B_SIZE
+            row[k.B_SOURCE], row[k.B_RECEPTOR] = self.groups.index(block.source), group.input_row(block.receptor)
+            row[k.B_WEIGHTS], row[k.B_WIDE], row[k.B_WAKES] = block.kind, int(block.wide), int(block.wakes)
+            row[k.B_DELAYS], row[k.B_DELAY0] = block.delays.size, pointers[b][1]
+            row[k.B_PTR], row[k.B_TARGETS] = pointers[b][2 + p], block.at + int(block.bases[p])
+            row[k.B_W] = pointers[b][0] if block.kind == ROW_WEIGHT else block.weights_at + int(block.bases[p])
+            self.blocks.append(row)
+
+    def add_input(self, one: PoissonInput, group: Group, lo: int, hi: int) -> None:
+        owner, first = self.place[one.target.population.label]
+        if owner is not group:
+            return
+        ids = first + one.target.indices
+        rates = np.broadcast_to(np.asarray(one.rate, dtype=float), ids.shape)
+        order = np.argsort(ids, kind="stable")
+        here = order[(ids[order] >= lo) & (ids[order] < hi)]
+        distinct = np.unique(rates[here])
+        if distinct.size > 32:
+            self.input_row(one, group, ids[here], here, rates[here])
+            return
+        for rate in distinct:
+            chosen = here[rates[here] == rate]
+            if rate == 0.0:
+                continue
+            runs = _runs(ids[chosen])
+            if len(runs) > 8 or (np.diff(chosen) != 1).any():
+                self.input_row(one, group, ids[chosen], chosen, float(rate))
+                continue
+            for a, b in runs:
+                self.input_row(one, group, ids[chosen[a:b]], chosen[a:b], float(rate))
+
+    def input_row(self, one: PoissonInput, group: Group, ids: np.ndarray, items: np.ndarray, rate: Any) -> None:
+        """One row: neurons ``ids`` of the group, which are the ``items`` of the input (they address the draws)."""
+        if ids.size == 0:
+            return
+        k = self.k
+        mean = np.asarray(rate) * self.dt / 1000.0
+        rounds = max(1, math.ceil(float(np.max(mean)) / _MOST_IN_ONE_ROUND))
+        row = [0] * k.I_COLS
+        contiguous = ids[-1] - ids[0] == ids.size - 1 and (np.diff(items) == 1).all()
+        row[k.I_LO], row[k.I_SIZE], row[k.I_FIRST] = int(ids[0]), ids.size, int(items[0])
+        row[k.I_INDEX] = -1 if contiguous else self.index.add(ids)
+        row[k.I_ITEMS] = -1 if contiguous else self.index.add(items)
+        row[k.I_RECEPTOR], row[k.I_ROUNDS] = group.input_row(one.receptor), rounds
+        table, cdf = poisson_table(float(np.max(mean)) / rounds)
+        row[k.I_TABLE], row[k.I_CDF], row[k.I_NCDF] = self.lookup.add(table), self.cdf.add(cdf), cdf.size
+        row[k.I_ZERO] = -1 if np.ndim(mean) == 0 else self.zero.add(np.exp(-mean / rounds))
+        row[k.I_WEIGHT] = self.zero.add([one.weight])
+        row[k.I_START] = round(one.start / self.dt)
+        row[k.I_STOP] = 2**62 if math.isinf(one.stop) else round(one.stop / self.dt)
+        row[k.I_KEY] = _int(stream_key(self.seed, "input", one.label))
+        row[k.I_COUNTS] = self.counts
+        self.counts += 4 * ids.size
+        self.inputs.append(row)
+
+    def add_injections(self, group: Group, lo: int, hi: int) -> None:
+        k = self.k
+        for number, injection in enumerate(self.network.injections):
+            owner, first = self.place[injection.target.population.label]
+            if owner is not group:
+                continue
+            ids = np.sort(first + injection.target.indices)
+            ids = ids[(ids >= lo) & (ids < hi)]
+            if ids.size == 0:
+                continue
+            kind, par = self.current(injection.current)
+            row = [0] * k.J_COLS
+            row[k.J_KIND], row[k.J_INDEX], row[k.J_SIZE] = kind, self.index.add(ids), ids.size
+            row[k.J_PAR], row[k.J_NPAR] = self.inj_par.add(par), len(par)
+            row[k.J_KEY] = _int(stream_key(self.seed, "current", number))
+            self.injections.append(row)
+
+    def current(self, source: Any) -> tuple[int, list[float]]:
+        k = self.k
+        if isinstance(source, DCSource):
+            return k.DC, [source.start, source.stop, source.amplitude]
+        if isinstance(source, StepCurrentSource):
+            return k.STEPS, [*source.times, *source.amplitudes]
+        if isinstance(source, ACSource):
+            return k.AC, [source.start, source.stop, source.offset, source.amplitude, source.frequency,
+                          math.radians(source.phase)]
+        if isinstance(source, NoisyCurrentSource):
+            return k.NOISE, [source.start, source.stop, source.mean, source.stdev, max(source.dt, self.dt)]
+        raise NetworkError(f"the engine has no current source {type(source).__name__}")
+
+    def add_records(self, group: Group, lo: int, hi: int) -> None:
+        k = self.k
+        for number, one in enumerate(one for one in self.recorded if one.variable != "spikes"):
+            if one.group is not group:
+                continue
+            ids = one.first + one.ids
+            here = np.flatnonzero((ids >= lo) & (ids < hi))
+            if here.size == 0:
+                continue
+            row = [0] * k.R_COLS
+            row[k.R_ROW], row[k.R_EVERY] = group.record_row(one.variable), one.every
+            row[k.R_INDEX], row[k.R_SIZE] = self.index.add(ids[here]), here.size
+            row[k.R_STRIDE], row[k.R_COLUMN] = ids.size, int(here[0])
+            row[k.R_OUT] = number  # replaced by the place in the buffer before each call
+            self.records.append(row)
+
+    def add_array(self, group: Group, lo: int, hi: int) -> tuple[int, int]:
+        if group.kind != SOURCE or not isinstance(group.members[0].cell, SpikeSourceArray):
+            return 0, 0
+        rows = group.members[0].cell.rows(group.n, group.label)[lo:hi]
+        steps = np.concatenate([np.floor(row / self.dt + 0.5 + 1e-9).astype(np.int64) for row in rows])
+        ids = np.repeat(np.arange(lo, hi), [row.size for row in rows])
+        order = np.lexsort((ids, steps))
+        self.array_id.add(ids[order])
+        return self.array_step.add(steps[order]), steps.size
+
+
+def _table(rows: list[list[int]], columns: int) -> np.ndarray:
+    return np.array(rows, dtype=np.int64).reshape(-1, columns)
+
+
+def _over_neurons(groups: list[Group], name: str, default: float) -> np.ndarray:
+    pieces = [g.columns[name] if name in g.columns and g.kind < STEP else np.full(g.n, default) for g in groups]
+    return np.ascontiguousarray(np.concatenate(pieces), dtype=np.float64)
+
+
+def assemble(network: Network, groups: list[Group], place: dict[str, tuple[Group, int]], store: Store,
+             recorded: list[Recording], dt: float, seed: int) -> Any:
+    """The ``Net`` of the compiled loop, at step 0; spike lists and traces are sized by the simulation."""
+    a = _Assembler(network, groups, place, store, recorded, dt, seed)
+    k = a.k
+    group_rows, parts = a.group_rows(), a.part_rows()
+    total = sum(g.n for g in groups)
+    n_parts = parts.shape[0]
+    h0 = _over_neurons(groups, "h0", math.inf)
+    return k.Net(
+        groups=group_rows, parts=parts, blocks=_table(a.blocks, k.B_SIZE), inputs=_table(a.inputs, k.I_COLS),
+        injections=_table(a.injections, k.J_COLS), records=_table(a.records, k.R_COLS),
+        mode=np.zeros(len(groups), np.int64), rebuild=np.zeros(n_parts, np.int64),
+        x=np.concatenate([*(g.x.ravel() for g in groups), np.zeros(1)]), par=a.par.done(), tables=a.tables.done(),
+        h=h0.copy(), h0=h0, rho=_over_neurons(groups, "rho", 0.0), base=_over_neurons(groups, "base", 0.0),
+        scale=_over_neurons(groups, "scale", 1.0), gain=_over_neurons(groups, "gain", 0.0),
+        reset=_over_neurons(groups, "reset", 0.0),
+        refractory=_over_neurons(groups, "refractory", 0.0).astype(np.int32), refr_values=a.refr.done(),
+        current=np.zeros(total), flag=np.zeros(total, np.uint8), active=np.zeros(total, np.int32),
+        n_active=np.zeros(n_parts, np.int64), spikes=np.zeros(1, np.int32),
+        offsets=np.zeros(n_parts, np.int64), pointer=np.zeros((n_parts, 2), np.int64),
+        row_ptr=a.row_ptr.done(), targets16=store.targets16, targets32=store.targets32, row_weight=a.row_weight.done(),
+        weights32=store.weights32, weights64=store.weights64, delays=a.delays.done(), lookup=a.lookup.done(),
+        cdf=a.cdf.done(), zero=a.zero.done(), counts=np.zeros(a.counts + 1, np.uint16), index=a.index.done(),
+        inj_par=a.inj_par.done(), following=np.full(total, math.inf), draws=np.zeros(total, np.int64),
+        least=np.full(a.least + 1, math.inf), **source_arrays(groups), bins=a.bins.done(),
+        array_step=a.array_step.done(), array_id=a.array_id.done(), array_next=parts[:, k.P_ARR0].copy(),
+        traces=np.zeros(1), stats=np.zeros((n_parts, k.S_SIZE), np.int64), meeting=np.zeros(1, np.int64),
+        full=np.zeros(3, np.int64),
+    )
+
+
+def flat_labels(labels: Iterable[str]) -> str:
+    """Labels in one line for messages, shortened."""
+    names = list(labels)
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")

@@ -1,0 +1,16 @@
+"""Cell models and spike sources, by PyNN's names."""
+
+from .adex import EIF_cond_alpha_isfa_ista, EIF_cond_exp_isfa_ista
+from .base import Cell, Model
+from .conductance import IF_cond_alpha, IF_cond_exp
+from .gif import GIF_cond_exp
+from .hh import HH_cond_exp
+from .izhikevich import Izhikevich
+from .lif import IF_curr_alpha, IF_curr_delta, IF_curr_exp, IF_jump
+from .sources import SpikeSourceArray, SpikeSourceInhGamma, SpikeSourcePoisson, SpikeSourcePoissonRefractory
+
+__all__ = [
+    "Cell", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "GIF_cond_exp", "HH_cond_exp", "IF_cond_alpha",
+    "IF_cond_exp", "IF_curr_alpha", "IF_curr_delta", "IF_curr_exp", "IF_jump", "Izhikevich", "Model",
+    "SpikeSourceArray", "SpikeSourceInhGamma", "SpikeSourcePoisson", "SpikeSourcePoissonRefractory",
+]

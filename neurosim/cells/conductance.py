@@ -1,0 +1,110 @@
+"""Integrate-and-fire cells with conductance-based synapses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from ..parameters import Value, parameter
+from .base import Cell, State, StepModel, refractory_steps, stack
+
+__all__ = ["IF_cond_alpha", "IF_cond_exp"]
+
+_STATES = {
+    "v": State("mV", "v_rest", "membrane potential"),
+    "gsyn_exc": State("uS", 0.0, "excitatory synaptic conductance"),
+    "gsyn_inh": State("uS", 0.0, "inhibitory synaptic conductance"),
+}
+
+
+def _rows(p: Mapping[str, np.ndarray], dt: float) -> list[np.ndarray]:
+    """The rows that both kernels of ``kernels.cond`` begin with."""
+    return [1.0 / p["tau_m"], p["v_rest"] / p["tau_m"] + p["i_offset"] / p["cm"], 1.0 / p["cm"], p["e_rev_E"], p["e_rev_I"],
+            p["v_thresh"], p["v_reset"], refractory_steps(p["tau_refrac"], dt),
+            np.exp(-0.5 * dt / p["tau_syn_E"]), np.exp(-0.5 * dt / p["tau_syn_I"])]
+
+
+@dataclasses.dataclass(frozen=True)
+class IF_cond_exp(Cell):
+    """Leaky integrate-and-fire with exponentially decaying synaptic conductances::
+
+        cm dv/dt = -cm/tau_m (v - v_rest) - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
+        tau_syn_E dgsyn_exc/dt = -gsyn_exc,      tau_syn_I dgsyn_inh/dt = -gsyn_inh
+
+    An arriving weight (positive for both receptors) is added to the conductance.  When v >= v_thresh at a step, the cell
+    spikes at that step, and v = v_reset for tau_refrac (whole steps, rounded).
+
+    The equations are those of NEST's ``iaf_cond_exp``.  NEST integrates with an adaptive Runge-Kutta method of order 4-5; here
+    conductances are exact and v follows the exponential midpoint rule, second order in dt.
+    """
+
+    v_rest: Value = parameter(-65.0, "mV", "resting potential")
+    cm: Value = parameter(1.0, "nF", "membrane capacitance; more of it makes every input smaller", low=0, open_low=True)
+    tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
+    tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
+    tau_syn_E: Value = parameter(5.0, "ms", "decay time of excitatory conductance", low=0, open_low=True)
+    tau_syn_I: Value = parameter(5.0, "ms", "decay time of inhibitory conductance", low=0, open_low=True)
+    e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")
+    e_rev_I: Value = parameter(-70.0, "mV", "reversal potential of inhibitory input")
+    v_thresh: Value = parameter(-50.0, "mV", "potential at which the cell spikes")
+    v_reset: Value = parameter(-65.0, "mV", "potential after a spike")
+    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
+
+    states: ClassVar[Mapping[str, State]] = _STATES
+    weight_unit: ClassVar[str] = "uS"
+    below: ClassVar[tuple[tuple[str, str], ...]] = (("v_reset", "v_thresh"),)
+    order: ClassVar[int] = 2
+
+    def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
+        """The arrays for ``kernels.cond.step_exp``."""
+        v = initial["v"]
+        return StepModel(
+            module="cond", function="step_exp",
+            parameters=stack([*_rows(p, dt), np.exp(-dt / p["tau_syn_E"]), np.exp(-dt / p["tau_syn_I"])]),
+            states=("v", "gsyn_exc", "gsyn_inh", "_r"),
+            initial=np.stack([v, initial["gsyn_exc"], initial["gsyn_inh"], np.zeros_like(v)]),
+            inputs={"excitatory": "gsyn_exc", "inhibitory": "gsyn_inh"},
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class IF_cond_alpha(Cell):
+    """Leaky integrate-and-fire with alpha-shaped synaptic conductances::
+
+        cm dv/dt = -cm/tau_m (v - v_rest) - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
+        gsyn_exc = sum over inputs of weight (s/tau_syn_E) exp(1 - s/tau_syn_E),   s = time since arrival
+
+    and gsyn_inh likewise with tau_syn_I.  The weight is the peak of the conductance, reached tau_syn after arrival.
+    Threshold, reset, refractoriness and numerical method (order 2) as in :class:`IF_cond_exp`; NEST's ``iaf_cond_alpha``.
+    """
+
+    v_rest: Value = parameter(-65.0, "mV", "resting potential")
+    cm: Value = parameter(1.0, "nF", "membrane capacitance; more of it makes every input smaller", low=0, open_low=True)
+    tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
+    tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
+    tau_syn_E: Value = parameter(0.3, "ms", "rise time of excitatory conductance", low=0, open_low=True)
+    tau_syn_I: Value = parameter(0.5, "ms", "rise time of inhibitory conductance", low=0, open_low=True)
+    e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")
+    e_rev_I: Value = parameter(-70.0, "mV", "reversal potential of inhibitory input")
+    v_thresh: Value = parameter(-50.0, "mV", "potential at which the cell spikes")
+    v_reset: Value = parameter(-65.0, "mV", "potential after a spike")
+    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
+
+    states: ClassVar[Mapping[str, State]] = _STATES
+    weight_unit: ClassVar[str] = "uS"
+    below: ClassVar[tuple[tuple[str, str], ...]] = (("v_reset", "v_thresh"),)
+    order: ClassVar[int] = 2
+
+    def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
+        """The arrays for ``kernels.cond.step_alpha``."""
+        v = initial["v"]
+        rise = [0.5 * np.e * dt / p[name] for name in ("tau_syn_E", "tau_syn_I")]
+        return StepModel(
+            module="cond", function="step_alpha", parameters=stack(_rows(p, dt) + rise),
+            states=("v", "gsyn_exc", "gsyn_inh", "_dexc", "_dinh", "_r"),
+            initial=np.stack([v, initial["gsyn_exc"], initial["gsyn_inh"]] + [np.zeros_like(v)] * 3),
+            inputs={"excitatory": "_dexc", "inhibitory": "_dinh"},
+        )

@@ -1,0 +1,150 @@
+"""What a network will be, before it is built: sizes, synapses, memory, cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import wiring
+from .errors import NetworkError, ParameterError
+from .network import Network, Population
+from .parameters import Distribution
+from .synapses import ROW_WEIGHT, WEIGHTS32, weight_kind
+
+__all__ = ["Description"]
+
+_WEIGHT_BYTES = {ROW_WEIGHT: 0, WEIGHTS32: 4}
+_NS_EVENT, _NS_LINEAR, _NS_STEPPED, _NS_POISSON = 1.0, 0.3, 3.0, 1.0  # measured, one thread
+_LINEAR = ("IF_curr_exp", "IF_curr_alpha", "IF_curr_delta")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Description:
+    """The expected size and cost of a network; print it.
+
+    Attributes
+    ----------
+    neurons : int
+        Sources included.
+    synapses : float
+        Expected number.
+    nbytes : float
+        Expected memory of the built network.
+    by_projection : list of (label, expected synapses)
+    """
+
+    network: Network
+    dt: float
+    neurons: int
+    synapses: float
+    nbytes: float
+    by_projection: list[tuple[str, float]]
+
+    @classmethod
+    def of(cls, network: Network, dt: float) -> Description:
+        """Describe a network for a step of ``dt`` ms.
+
+        Raises
+        ------
+        NetworkError, ParameterError
+            Where the description cannot be built with this step: a delay below dt, a connector that does not fit.
+        """
+        if not isinstance(dt, (int, float, np.number)) or not dt > 0:
+            raise ParameterError(f"dt must be > 0 ms, got {dt!r}")
+        by_projection, nbytes = [], 0.0
+        for projection in network.projections:
+            wiring.validate(projection, dt)
+            expected = wiring.expected_synapses(projection)
+            by_projection.append((projection.label, expected))
+            wide = 2 if projection.post.population.size <= 65536 else 4
+            nbytes += expected * (wide + _WEIGHT_BYTES.get(weight_kind(projection), 8))
+            nbytes += 4.0 * projection.pre.size * (40 if isinstance(projection.delay, Distribution) else 1)
+        neurons = sum(p.size for p in network.populations)
+        nbytes += neurons * 200.0
+        return cls(network, float(dt), neurons, sum(n for _, n in by_projection), nbytes, by_projection)
+
+    def is_dense(self, members: Sequence[Population]) -> bool:
+        """Whether rows into these populations are long enough to be cut finely."""
+        into = {p.label for p in members}
+        synapses = sum(n for projection, (_, n) in zip(self.network.projections, self.by_projection, strict=True)
+                       if projection.post.population.label in into)
+        return synapses > 500.0 * max(1, self.neurons)
+
+    @property
+    def microseconds_per_slice(self) -> float:
+        """Estimated work between two meetings of threads, at a mean rate of 5 Hz."""
+        shortest = min((_shortest(p.delay) for p in self.network.projections), default=10.0 * self.dt)
+        return self.cost_per_second(5.0) * 1e6 * max(shortest, self.dt) / 1000.0
+
+    def cost_per_second(self, rate: float) -> float:
+        """Estimated CPU seconds for a second of the network at a mean rate (Hz) of its neurons, one thread."""
+        steps = 1000.0 / self.dt
+        seconds = 0.0
+        for p in self.network.populations:
+            per_step = _NS_LINEAR if p.cell.name in _LINEAR else 0.01 if p.cell.is_source else _NS_STEPPED
+            seconds += p.size * steps * per_step * 1e-9
+        seconds += sum(one.target.size for one in self.network.inputs) * steps * _NS_POISSON * 1e-9
+        return seconds + self.synapses * rate * _NS_EVENT * 1e-9
+
+    def check_memory(self) -> None:
+        """Raise :class:`NetworkError` if the network cannot fit into this machine's memory."""
+        free = _free_memory()
+        if free is not None and self.nbytes > free:
+            raise NetworkError(
+                f"{self.network.label} needs about {self.nbytes / 2**30:.3g} GiB ({self.synapses:.3g} synapses),"
+                f" but only {free / 2**30:.3g} GiB of memory are free: lower its scale, or run it elsewhere through PyNN"
+            )
+
+    def __str__(self) -> str:
+        lines = [f"{self.network.label}: {self.neurons} cells in {len(self.network.populations)} populations, "
+                 f"{_si(self.synapses)} synapses in {len(self.by_projection)} projections"]
+        width = max((len(p.label) for p in self.network.populations), default=0)
+        lines += [f"  {p.label:{width}}  {p.size:>9}  {p.cell.name}" for p in self.network.populations]
+        shown = sorted(self.by_projection, key=lambda one: -one[1])
+        width = max((len(label) for label, _ in shown[:12]), default=0)
+        lines += [f"  {label:{width}}  {_si(n):>9} synapses" for label, n in shown[:12]]
+        if len(shown) > 12:
+            lines.append(f"  and {len(shown) - 12} more projections with {_si(sum(n for _, n in shown[12:]))} synapses")
+        lines += [f"  {one.label}: Poisson input into {one.target.size} cells" for one in self.network.inputs]
+        lines.append(f"memory: about {_bytes(self.nbytes)}")
+        lines.append(f"cost at dt = {self.dt:g} ms, one thread: about {self.cost_per_second(1.0):.2g} CPU s for a second at a "
+                     f"mean rate of 1 Hz, {self.cost_per_second(10.0):.2g} at 10 Hz")
+        return "\n".join(lines)
+
+
+def _shortest(delay: Any) -> float:
+    if isinstance(delay, Distribution):
+        return max(delay.support()[0], 0.0)
+    if isinstance(delay, str) or callable(delay):
+        return 0.0
+    return float(np.min(delay))
+
+
+def _si(n: float) -> str:
+    for limit, unit in ((1e9, "billion"), (1e6, "million")):
+        if n >= limit:
+            return f"{n / limit:.3g} {unit}"
+    return f"{n:.0f}"
+
+
+def _bytes(n: float) -> str:
+    for limit, unit in ((2**30, "GiB"), (2**20, "MiB")):
+        if n >= limit:
+            return f"{n / limit:.3g} {unit}"
+    return f"{n / 1024:.3g} KiB"
+
+
+def _free_memory() -> float | None:
+    """Bytes that can still be had; None where the system does not tell."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return float(line.split()[1]) * 1024.0
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (OSError, ValueError, AttributeError):
+        return None

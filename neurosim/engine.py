@@ -1,0 +1,895 @@
+"""The simulation: state, time, and what is read from and written to it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from . import store as files
+from .assemble import Recording, assemble, recordings, source_arrays
+from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
+from .groups import SOURCE, STEP, Group, make_groups
+from .network import Cells, Network
+from .parameters import Parameter, stream_key
+from .result import Result, Spikes, Trace, concatenate, populations_of
+from .result_io import ResultWriter
+from .synapses import Store, build
+
+__all__ = ["Simulation"]
+
+_CHUNK_STEPS = 4096
+_SLICE_STEPS = 64
+_CHUNK_SECONDS = 0.2
+_TRACE_BYTES = 64 * 2**20
+_MUTABLE = ("mode", "rebuild", "x", "h", "h0", "rho", "base", "current", "flag", "active", "n_active", "spikes",
+            "offsets", "pointer", "counts", "following", "draws", "least", "rate", "array_next", "traces", "stats", "meeting", "full",
+            "records", "array_step", "array_id", "parts", "inputs", "lookup", "cdf", "zero")
+_SAVED = ("x", "h", "h0", "rho", "base", "current", "following", "draws", "rate", "array_next", "mode")
+
+
+class Simulation:
+    """A network that runs.
+
+    Parameters
+    ----------
+    network : Network
+    dt : float
+        Step, ms.  Delays, refractory times and spike times are whole steps.
+    seed : int
+        Decides Poisson spikes and noise (the graph belongs to the network's seed).
+    threads : int, optional
+        The spikes do not depend on it.  By default all processors, or one if the network is too small to gain.
+    update : {"auto", "clock", "event"}
+        How linear neurons are updated: all at every step, only those that may fire, or whichever is cheaper
+        by measured activity.  The spikes do not depend on it.
+    stream : path, optional
+        File that receives what is recorded while the run goes on (`neurosim.Result.load` opens it, also after
+        a run that was killed).
+    progress : bool
+        Show the building of large networks.
+
+    Raises
+    ------
+    ParameterError, NetworkError
+        For a description that cannot be built; nothing is allocated before the checks.
+    """
+
+    def __init__(self, network: Network, dt: float = 0.1, seed: int = 1, threads: int | None = None,
+                 update: str = "auto", stream: str | os.PathLike | None = None, progress: bool = False) -> None:
+        _check_arguments(network, dt, seed, threads, update)
+        self.network, self.dt, self.seed, self.update = network, float(dt), int(seed), update
+        description = network.describe(dt)
+        description.check_memory()
+        self.threads = _threads(threads, description)
+        self._wall0, self._cpu0 = time.perf_counter(), time.process_time()
+        self._groups, self._place = make_groups(network, self.dt, self.seed)
+        for group in self._groups:
+            group.cut(self.threads, description.is_dense(group.members))
+        self._recorded = recordings(network, self._place, self.dt)
+        with _building(progress, description.synapses) as tick:
+            self._store = build(network, self._groups, self._place, self.dt, tick)
+        self.build_seconds = time.perf_counter() - self._wall0
+        self._prepare(assemble(network, self._groups, self._place, self._store, self._recorded, self.dt, self.seed))
+        self._initial = {name: getattr(self._net, name).copy() for name in _SAVED}
+        self._writer: ResultWriter | None = None
+        self._stream_path = stream
+        if stream is not None:
+            self._open_stream(stream)
+        self._begin()
+
+    # -- setting up -----------------------------------------------------------------------------
+
+    def _prepare(self, net: Any) -> None:
+        """Everything that follows from the arrays: owners, room for spikes, history."""
+        from .kernels import engine as k
+        self._k, self._net = k, net
+        parts = net.parts
+        kinds = net.groups[parts[:, k.P_GROUP], k.G_KIND]
+        self._owner = _owners(parts[:, k.P_HI] - parts[:, k.P_LO], self._part_synapses(), self.threads)
+        self._multiplicity = np.where(kinds == SOURCE, self._most_per_step(), 1).astype(np.int64)
+        refractory = int(net.refractory.max(initial=0))
+        self._history = max(self._store.longest_delay, refractory, 1) + 1
+        self._slice = max(1, min(self._store.shortest_delay or _SLICE_STEPS, _SLICE_STEPS))
+        self._lists: list[np.ndarray] = [np.empty(0, np.int32)] * parts.shape[0]
+        self._counts = np.zeros((parts.shape[0], self._history), np.int64)
+        self._result_chunks: list[Result] = []
+        self._speed = 0.0
+
+    def _part_synapses(self) -> np.ndarray:
+        sizes = np.zeros(self._net.parts.shape[0], np.int64)
+        for block in self._store.blocks:
+            first = self._net.groups[self._groups.index(block.target), self._k.G_PART0]
+            sizes[first:first + block.bases.size - 1] += np.diff(block.bases)
+        return sizes
+
+    def _most_per_step(self) -> np.ndarray:
+        """The most spikes that a source may send in one step; the chance of more is below 1e-20."""
+        most = np.ones(self._net.parts.shape[0], np.int64)
+        for p, row in enumerate(self._net.parts):
+            group = self._groups[row[self._k.P_GROUP]]
+            if group.kind != SOURCE:
+                continue
+            lo, hi = row[self._k.P_LO], row[self._k.P_HI]
+            mean = float(self._net.rate[group.y + lo:group.y + hi].max(initial=0.0)) * self.dt
+            cell = group.members[0].cell
+            if hasattr(cell, "tbins"):
+                mean = float(np.max(self.dt / (1000.0 * cell.a * cell.b)))
+            most[p] = math.ceil(mean + 12.0 * math.sqrt(mean) + 20.0)
+            if row[self._k.P_ARRS]:
+                steps = self._net.array_step[row[self._k.P_ARR0]:row[self._k.P_ARR0] + row[self._k.P_ARRS]]
+                densest = int(np.unique(steps, return_counts=True)[1].max())
+                most[p] = max(1, -(-densest // int(hi - lo)))
+        return most
+
+    def _begin(self) -> None:
+        """Put time to zero and let the sources draw their first times."""
+        self._step = 0
+        self._counts[:] = 0
+        self._lists = [np.empty(0, np.int32) for _ in self._lists]
+        self._draw_sources(range(self._net.parts.shape[0]), 0.0)
+        self._layout(1)
+        self._net.pointer[:, 0] = 0
+        self._k.begin(self._net, self.dt)
+        self._keep(-1, 0, 2)
+        self._result_chunks = [self._initial_samples()]
+        self._write(self._result_chunks[0])
+
+    def _draw_sources(self, parts: Any, after: float) -> None:
+        from .kernels import sources
+        net, k = self._net, self._k
+        for p in parts:
+            row = net.parts[p]
+            group = net.groups[row[k.P_GROUP]]
+            if group[k.G_KIND] != SOURCE or group[k.G_SOURCE] == sources.ARRAY:
+                continue
+            y, n = group[k.G_Y], group[k.G_N]
+            own = slice(y, y + n)
+            bins = net.bins[group[k.G_BINS]:group[k.G_BINS] + 3 * group[k.G_NBINS]].reshape(3, -1)
+            sources.prepare(group[k.G_SOURCE], np.uint64(int(group[k.G_KEY]) % 2**64), row[k.P_LO], row[k.P_HI], after,
+                            net.following[own], net.draws[own], net.least[row[k.P_LEAST]:], net.rate[own],
+                            net.dead[own], net.start[own], net.stop[own], bins)
+
+    # -- running --------------------------------------------------------------------------------
+
+    @property
+    def t(self) -> float:
+        """Simulated time, ms."""
+        return self._step * self.dt
+
+    def run(self, duration: float, progress: bool = False) -> Result:
+        """Simulate ``duration`` ms more.
+
+        Parameters
+        ----------
+        duration : float
+            ms, a multiple of dt.
+        progress : bool
+            Show simulated time, speed against real time and spikes.
+
+        Returns
+        -------
+        Result
+            What was recorded in this call; `result` has everything since the start.  After Ctrl-C, what was computed
+            until then, with ``complete = False``.
+
+        Raises
+        ------
+        ParameterError
+            If the duration is not a positive multiple of dt.
+        SimulationError
+            If a source sends more spikes than there is room for; what was recorded before is kept.
+        """
+        steps = _whole_steps(duration, self.dt)
+        goal = self._step + steps
+        t_start, first = self.t, len(self._result_chunks)
+        wall, cpu = time.perf_counter(), time.process_time()
+        with _interruptible() as stop, _bar(progress, duration) as bar:
+            while self._step < goal and not stop.is_set():
+                before = self._step
+                chunk = self._advance(goal)
+                self._result_chunks.append(chunk)
+                self._write(chunk)
+                bar(self._step - before, self.dt, sum(self._net.stats[:, self._k.S_EVENTS]), chunk)
+        result = self._joined(first, t_start)
+        result.complete = self._step == goal
+        result.provenance.update(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu)
+        return result
+
+    def step(self, n: int = 1) -> dict[str, np.ndarray]:
+        """Advance ``n`` steps (closed loops): the ids of the neurons that spiked, for every population.
+
+        What the network records is recorded as in `run`.
+        """
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise ParameterError(f"Simulation.step needs a whole number of steps >= 1, got {n!r}")
+        goal, start = self._step + int(n), self._step
+        while self._step < goal:
+            chunk = self._advance(goal)
+            if chunk.recorded:
+                self._result_chunks.append(chunk)
+                self._write(chunk)
+        out = {}
+        for population in self.network.populations:
+            steps, ids = self._spikes_of(population.label, start)
+            out[population.label] = ids
+        return out
+
+    def _advance(self, goal: int) -> Result:
+        """One call of the compiled loop; returns what it recorded."""
+        limit = _CHUNK_STEPS
+        if self._speed > 0.0:
+            limit = int(min(limit, max(1.0, _CHUNK_SECONDS * self._speed)))
+        else:
+            limit = 64
+        start = self._step
+        stop = min(goal, start + limit, start + self._trace_limit())
+        self._choose_updates(stop - start)
+        base = self._layout(stop - start)
+        self._trace_room(start, stop)
+        net = self._net
+        net.meeting[0] = 0
+        net.full[:] = 0
+        net.stats[:] = 0
+        began = time.perf_counter()
+        args = (start, stop, base, self._slice, self._multiplicity, self.dt)
+        if self.threads == 1:
+            reached = self._k.advance(net, self._owner, 0, 1, *args)
+        else:
+            work = [_pool(self.threads).submit(self._k.advance, net, self._owner, thread, self.threads, *args)
+                    for thread in range(self.threads)]
+            reached = max(job.result() for job in work)
+        took = time.perf_counter() - began
+        if reached > start:
+            self._speed = (reached - start) / max(took, 1e-6)
+        self._step = int(reached)
+        self._keep(base, start, reached - base + 1)
+        if net.full[2]:
+            raise SimulationError("a source sent more spikes in one step than there is room for; lower its rate or dt")
+        return self._harvest(start, base)
+
+    def _layout(self, steps: int) -> int:
+        """Lay out the spike lists for ``steps`` more steps, history first; returns the step of the first pointer."""
+        k, net = self._k, self._net
+        kept = np.array([part.size for part in self._lists], np.int64)
+        sizes = net.parts[:, k.P_HI] - net.parts[:, k.P_LO]
+        slices = min(-(-steps // self._slice), 8)
+        room = kept + sizes * self._multiplicity * self._slice * (slices + 1) + 1024
+        total = int(room.sum())
+        spikes = net.spikes if net.spikes.size >= total else np.empty(total + total // 4, np.int32)
+        pointer = net.pointer
+        if pointer.shape[1] < self._history + steps + 2:
+            pointer = np.zeros((net.parts.shape[0], self._history + max(steps, 64) + 2), np.int64)
+        at = 0
+        for p, part in enumerate(self._lists):
+            net.offsets[p], net.parts[p, k.P_ROOM] = at, room[p]
+            spikes[at:at + part.size] = part
+            at += int(room[p])
+        pointer[:, 0] = 0
+        np.cumsum(self._counts, axis=1, out=pointer[:, 1:self._history + 1])
+        self._net = net._replace(spikes=spikes, pointer=pointer)
+        return self._step - self._history + 1
+
+    def _keep(self, base: int, start: int, steps: int) -> None:
+        """After a call: remember the spikes of the last ``history`` steps."""
+        k, net = self._k, self._net
+        # pointer column s holds step base + s; at the very beginning there is only step 0
+        if base < 0 and start == 0 and steps == 2 and self._step == 0:
+            counts = np.zeros_like(self._counts)
+            counts[:, -1] = net.pointer[:, 1] - net.pointer[:, 0]
+            self._lists = [net.spikes[at:at + int(c)].copy() for at, c in zip(net.offsets, counts[:, -1], strict=True)]
+            self._counts = counts
+            return
+        last = self._step - base + 1
+        first = last - self._history
+        self._counts = np.diff(net.pointer[:, first:last + 1], axis=1)
+        self._new = (net.pointer, net.spikes, base)
+        lists = []
+        for p, at in enumerate(net.offsets):
+            a, b = at + net.pointer[p, first], at + net.pointer[p, last]
+            lists.append(net.spikes[a:b].copy())
+        self._lists = lists
+
+    def _choose_updates(self, steps: int) -> None:
+        """Clock or event updates for each modal group."""
+        k, net = self._k, self._net
+        for g, group in enumerate(self._groups):
+            if group.modal is None:
+                continue
+            first = net.groups[g, k.G_PART0]
+            parts = slice(first, first + group.n_parts)
+            want = {"clock": 0, "event": 1}.get(self.update)
+            if want is None:
+                want = self._cheaper(g, group, parts, steps)
+            if want == 1 and net.mode[g] == 0:
+                net.rebuild[parts] = 1
+            net.mode[g] = want
+
+    def _cheaper(self, g: int, group: Group, parts: slice, steps: int) -> int:
+        """1 if event updates are cheaper, from the last call's activity (ns: 0.3 a neuron step, 8 an event, 2 active)."""
+        k, net = self._k, self._net
+        if self._net.parts[parts, k.P_INPUTS].any() or steps < 16:
+            return int(net.mode[g]) if steps < 16 else 0
+        done = max(int(net.stats[parts, k.S_STEPS].max()), 1)
+        events = float(net.stats[parts, k.S_EVENTS].sum()) / done
+        if net.mode[g] == 1:
+            active = float(net.stats[parts, k.S_ACTIVE].sum()) / done
+        else:
+            active = float(self._would_be_active(g, group, parts))
+        clock, event = 0.3 * group.n, 8.0 * events + 2.0 * active
+        return int(event < (1.2 if net.mode[g] == 1 else 0.6) * clock)
+
+    def _would_be_active(self, g: int, group: Group, parts: slice) -> int:
+        k, net = self._k, self._net
+        modal = group.modal
+        assert modal is not None
+        width = modal.period + 1
+        f = net.tables[net.groups[g, k.G_F]:]
+        reach = (f[9 * width + 2], f[9 * width + 5]) if group.kind == 2 else (0.0, 0.0)
+        x = net.x[net.groups[g, k.G_X]:]
+        return sum(
+            k.count_active(net.parts[p, k.P_LO], net.parts[p, k.P_HI], group.kind, x, group.n, f,
+                           self._step % modal.period, width, *map(float, reach), net.h[group.y:group.y + group.n])
+            for p in range(parts.start, parts.stop)
+        )
+
+    # -- recording ------------------------------------------------------------------------------
+
+    def _traced(self) -> list[Recording]:
+        return [one for one in self._recorded if one.variable != "spikes"]
+
+    def _trace_limit(self) -> int:
+        """Steps whose samples fit into the buffer."""
+        per_step = sum(8.0 * one.ids.size / one.every for one in self._traced())
+        return max(1, int(_TRACE_BYTES / per_step)) if per_step else _CHUNK_STEPS
+
+    def _trace_room(self, start: int, stop: int) -> None:
+        k, net = self._k, self._net
+        at, places = 0, []
+        for one in self._traced():
+            places.append(at)
+            at += len(_sampled(start, stop, one.every)) * one.ids.size
+        if net.traces.size < at:
+            self._net = net = net._replace(traces=np.empty(at))
+        number = self._record_number
+        for row, which in zip(net.records, number, strict=True):
+            row[k.R_OUT] = places[which]
+        self._places = places
+
+    @property
+    def _record_number(self) -> np.ndarray:
+        if not hasattr(self, "_numbers"):
+            self._numbers = self._net.records[:, self._k.R_OUT].copy()
+        return self._numbers
+
+    def _harvest(self, start: int, base: int) -> Result:
+        """Spikes and samples of the steps after ``start``."""
+        spikes, traces = {}, {}
+        t0, t1 = start * self.dt, self.t
+        for one in self._recorded:
+            label = one.population.label
+            if one.variable == "spikes":
+                steps, ids = self._spikes_of(label, start)
+                if not one.all_cells:
+                    keep = np.isin(ids, one.ids)
+                    steps, ids = steps[keep], ids[keep]
+                spikes[label] = Spikes(steps * self.dt, ids, one.population.size, t0, t1,
+                                       None if one.all_cells else one.ids, label)
+        for one, at in zip(self._traced(), self._places, strict=True):
+            steps = _sampled(start, self._step, one.every)
+            values = self._net.traces[at:at + steps.size * one.ids.size].reshape(steps.size, one.ids.size).copy()
+            traces[one.population.label, one.variable] = Trace(
+                steps * self.dt, one.ids, values, one.population.cell.states[one.variable].unit)
+        return self._result(t0, t1, spikes, traces)
+
+    def _spikes_of(self, label: str, start: int) -> tuple[np.ndarray, np.ndarray]:
+        """(steps, ids within the population) of its spikes after step ``start``, in order of time, then id."""
+        k, net = self._k, self._net
+        group, offset = self._place[label]
+        size = self.network[label].size
+        first = net.groups[self._groups.index(group), k.G_PART0]
+        pointer, spikes, base = self._new
+        column = start + 1 - base
+        all_steps, all_ids = [], []
+        for p in range(first, first + group.n_parts):
+            row = net.parts[p]
+            if row[k.P_HI] <= offset or row[k.P_LO] >= offset + size:
+                continue
+            ends = pointer[p, column:self._step - base + 2]
+            ids = spikes[net.offsets[p] + ends[0]:net.offsets[p] + ends[-1]]
+            steps = np.repeat(np.arange(start + 1, self._step + 1), np.diff(ends))
+            if row[k.P_LO] < offset or row[k.P_HI] > offset + size:
+                own = (ids >= offset) & (ids < offset + size)
+                ids, steps = ids[own], steps[own]
+            all_steps.append(steps)
+            all_ids.append(ids - offset)
+        if len(all_steps) == 1:
+            return all_steps[0], all_ids[0].astype(np.int32)
+        steps, ids = np.concatenate(all_steps), np.concatenate(all_ids)
+        order = np.argsort(steps, kind="stable")
+        return steps[order], ids[order].astype(np.int32)
+
+    def _initial_samples(self) -> Result:
+        """States at time 0, and spikes that sources send at time 0."""
+        spikes, traces = {}, {}
+        for one in self._recorded:
+            label = one.population.label
+            if one.variable != "spikes":
+                values = self.get(one.population, one.variable)[one.ids][None, :]
+                traces[label, one.variable] = Trace(np.zeros(1), one.ids, values,
+                                                    one.population.cell.states[one.variable].unit)
+                continue
+            first = self._net.groups[self._groups.index(one.group), self._k.G_PART0]
+            ids = np.concatenate(self._lists[first:first + one.group.n_parts]) - one.first
+            ids = ids[np.isin(ids, one.ids)].astype(np.int32)
+            spikes[label] = Spikes(np.zeros(ids.size), ids, one.population.size, 0.0, 0.0,
+                                   None if one.all_cells else one.ids, label)
+        return self._result(0.0, 0.0, spikes, traces)
+
+    def _result(self, t0: float, t1: float, spikes: Mapping, traces: Mapping) -> Result:
+        return Result(label=self.network.label, dt=self.dt, t_start=t0, t_stop=t1, seed=self.seed,
+                      populations=self._infos, spikes=spikes, traces=traces)
+
+    @property
+    def _infos(self) -> dict:
+        if not hasattr(self, "_infos_"):
+            self._infos_ = populations_of(self.network)
+        return self._infos_
+
+    def _joined(self, first: int, t_start: float) -> Result:
+        chunks = self._result_chunks[first:]
+        if first == 1 and t_start == 0.0:
+            chunks = self._result_chunks
+        result = concatenate(chunks) if chunks else self._result(t_start, self.t, {}, {})
+        result.provenance.update(self.provenance())
+        if first == 1 and len(self._result_chunks) > 1 or not chunks:
+            pass
+        self._result_chunks = [*self._result_chunks[:first], concatenate(self._result_chunks[first:])] \
+            if len(self._result_chunks) > first else self._result_chunks
+        return result
+
+    @property
+    def result(self) -> Result:
+        """Everything recorded since the start, the last reset or `clear`."""
+        joined = concatenate(self._result_chunks)
+        self._result_chunks = [joined]
+        joined.provenance.update(self.provenance())
+        return joined
+
+    def clear(self) -> None:
+        """Forget what was recorded so far; the simulation goes on."""
+        self._result_chunks = [self._result(self.t, self.t, *self._nothing())]
+
+    def _nothing(self) -> tuple[dict, dict]:
+        spikes, traces = {}, {}
+        for one in self._recorded:
+            label, ids = one.population.label, one.ids
+            if one.variable == "spikes":
+                spikes[label] = Spikes(np.empty(0), np.empty(0, np.int32), one.population.size, self.t, self.t,
+                                       None if one.all_cells else ids, label)
+            else:
+                traces[label, one.variable] = Trace(np.empty(0), ids, np.empty((0, ids.size)),
+                                                    one.population.cell.states[one.variable].unit)
+        return spikes, traces
+
+    def provenance(self) -> dict[str, Any]:
+        """Where results come from: versions, seeds, threads, the network in words."""
+        import numba
+
+        from . import __version__
+        return {
+            "neurosim": __version__, "numpy": np.__version__, "numba": numba.__version__,
+            "python": platform.python_version(), "machine": platform.machine(), "dt": self.dt, "seed": self.seed,
+            "network_seed": self.network.seed, "threads": self.threads, "update": self.update, "precision": "double",
+            "network": str(self.network.describe(self.dt)), "build_s": self.build_seconds,
+        }
+
+    # -- streaming ------------------------------------------------------------------------------
+
+    def _open_stream(self, path: str | os.PathLike) -> None:
+        self._writer = ResultWriter(path, label=self.network.label, dt=self.dt, t_start=0.0, seed=self.seed,
+                                    populations=self._infos)
+        for one in self._recorded:
+            self._writer.recording(one.population.label, one.variable, None if one.all_cells else one.ids)
+
+    def _write(self, chunk: Result) -> None:
+        if self._writer is None:
+            return
+        for label, recorded in chunk.recorded.items():
+            for variable in recorded:
+                if variable == "spikes":
+                    spikes = chunk.spikes(label)
+                    self._writer.spikes(label, spikes.times, spikes.ids)
+                else:
+                    trace = chunk.traces(label, variable)
+                    self._writer.trace(label, variable, trace.unit, trace.times, trace.ids, trace.values)
+        self._writer.progress(self.t)
+
+    def close(self) -> None:
+        """Finish the stream, if there is one."""
+        if self._writer is not None:
+            self._writer.close(self.provenance())
+            self._writer = None
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # -- reading and writing state ----------------------------------------------------------------
+
+    def get(self, target: Cells, variable: str) -> np.ndarray:
+        """A state variable of cells now; float64, shape (size,)."""
+        k, net = self._k, self._net
+        group, first, g = self._where(target)
+        if variable not in target.cell.states:
+            known = ", ".join(target.cell.states) or "none"
+            raise ParameterError(f"{target.label}: {target.cell.name} has no state variable {variable!r}; it has {known}")
+        ids = first + target.indices
+        row = group.record_row(variable)
+        x = net.x[net.groups[g, k.G_X]:net.groups[g, k.G_X] + group.x.size].reshape(group.x.shape)
+        if row >= 0:
+            return x[row, ids].copy()
+        modal = group.modal
+        assert modal is not None
+        width, flat = modal.period + 1, x.ravel()
+        frame = self._step % modal.period
+        if row == k.ROW_V:
+            m = np.array([k.modal.value(group.kind, flat, group.n, i, modal.tables, frame, width) for i in ids])
+            v = net.base[group.y + ids] + net.scale[group.y + ids] * m
+            return np.where(np.isinf(net.h[group.y + ids]), net.reset[group.y + ids], v)
+        return np.array([k.current_of(group.kind, flat, group.n, i, modal.tables, frame, width, -row - 2) for i in ids])
+
+    def set(self, target: Cells, **values: Any) -> None:
+        """Change cells while the simulation runs.
+
+        Parameters
+        ----------
+        target : Population or PopulationView
+        **values : number or array of shape (target.size,)
+            ``rate`` (Hz) of Poisson sources; ``i_offset`` or ``current`` (nA) of cells: an injected current on top of
+            the parameter ``i_offset``, held until changed; ``v`` (mV) of cells that are not refractory.
+        """
+        for name, value in values.items():
+            if name == "rate":
+                self._set_rate(target, value)
+            elif name == "current":
+                self._set_current(target, value)
+            elif name == "v":
+                self._set_v(target, value)
+            else:
+                raise ParameterError(f"{target.label}: only rate, current and v can be set in a running simulation, got {name!r}")
+
+    def _values(self, target: Cells, name: str, unit: str, value: Any, low: float = -math.inf) -> np.ndarray:
+        checked = Parameter(0.0, unit, f"set in a running simulation", low=low).check(target.label, name, value)
+        array = np.broadcast_to(np.asarray(checked, dtype=float), (target.size,)) if np.ndim(checked) == 0 else np.asarray(checked)
+        if array.shape != (target.size,):
+            raise ParameterError(f"{target.label}.{name} must be a number or {target.size} values, got shape {array.shape}")
+        return array
+
+    def _where(self, target: Cells) -> tuple[Group, int, int]:
+        if getattr(target, "network", None) is not self.network:
+            raise NetworkError(f"{target!r} does not belong to the simulated network")
+        group, first = self._place[target.population.label]
+        return group, first, self._groups.index(group)
+
+    def _set_rate(self, target: Cells, value: Any) -> None:
+        group, first, g = self._where(target)
+        if group.kind != SOURCE or not hasattr(target.cell, "rate"):
+            raise ParameterError(f"{target.label}: {target.cell.name} has no rate to set")
+        k, net = self._k, self._net
+        rates = self._values(target, "rate", "Hz", value, 0.0) / 1000.0
+        ids = group.y + first + target.indices
+        changed = ids[net.rate[ids] != rates]
+        net.rate[ids] = rates
+        most = self._multiplicity
+        self._multiplicity = np.maximum(most, np.where(most > 1, self._most_per_step(), 1))
+        from .kernels import sources
+        row = net.groups[g]
+        for i in changed - group.y:
+            net.draws[group.y + i] += 1
+            net.following[group.y + i] = sources.next_time(
+                row[k.G_SOURCE], np.uint64(int(row[k.G_KEY]) % 2**64), i, net.draws[group.y + i], self.t, net.rate[group.y + i],
+                net.dead[group.y + i], net.start[group.y + i], net.stop[group.y + i], np.zeros((3, 1)))
+        for p in range(row[k.G_PART0], row[k.G_PART0] + group.n_parts):
+            part = net.parts[p]
+            sources.refresh(part[k.P_LO], part[k.P_HI], net.following[group.y:group.y + group.n], net.least[part[k.P_LEAST]:])
+
+    def _set_current(self, target: Cells, value: Any) -> None:
+        group, first, g = self._where(target)
+        if group.kind == SOURCE:
+            raise ParameterError(f"{target.label}: {target.cell.name} cannot receive a current")
+        k, net = self._k, self._net
+        amounts = self._values(target, "current", "nA", value)
+        held = self.__dict__.setdefault("_held", {})
+        period = group.modal.period if group.modal is not None else 1
+        f = net.tables[net.groups[g, k.G_F]:]
+        x = net.x[net.groups[g, k.G_X]:]
+        for i, amount in zip(first + target.indices, amounts, strict=True):
+            y = group.y + int(i)
+            change = float(amount) - held.get(y, 0.0)
+            if change:
+                k.shift_current(net, group.kind, group.y, int(i), change, x, f, self._step % period)
+                held[y] = float(amount)
+        self._wake(group, g)
+
+    def _set_v(self, target: Cells, value: Any) -> None:
+        group, first, g = self._where(target)
+        if "v" not in target.cell.states:
+            raise ParameterError(f"{target.label}: {target.cell.name} has no state variable 'v'")
+        k, net = self._k, self._net
+        v = self._values(target, "v", "mV", value)
+        ids = first + target.indices
+        if group.modal is None:
+            assert group.step is not None
+            net.x[net.groups[g, k.G_X] + group.step.states.index("v") * group.n + ids] = v
+            return
+        now = self.get(target, "v")
+        free = ~np.isinf(net.h[group.y + ids])
+        f0 = group.modal.tables[self._step % group.modal.period]
+        net.x[net.groups[g, k.G_X] + ids[free]] += ((v - now) / net.scale[group.y + ids])[free] / f0
+        self._wake(group, g)
+
+    def _wake(self, group: Group, g: int) -> None:
+        """The active lists must be made anew."""
+        first = self._net.groups[g, self._k.G_PART0]
+        self._net.rebuild[first:first + group.n_parts] = self._net.mode[g] if group.modal is not None else 0
+
+    # -- whole states -----------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Back to time 0 and the initial state; what was recorded is dropped, a stream goes on in a new file."""
+        if self._writer is not None:
+            raise SimulationError("a simulation that streams cannot be reset: close it and make a new one")
+        for name, value in self._initial.items():
+            getattr(self._net, name)[...] = value
+        self.__dict__.pop("_held", None)
+        self._net.flag[:] = 0
+        self._net.n_active[:] = 0
+        self._net.mode[:] = 0
+        self._begin()
+
+    def branch(self) -> Simulation:
+        """An independent simulation in the same state; the synapses are shared."""
+        twin = object.__new__(Simulation)
+        twin.__dict__.update(self.__dict__)
+        twin._net = self._net._replace(**{name: getattr(self._net, name).copy() for name in _MUTABLE})
+        twin._lists = [part.copy() for part in self._lists]
+        twin._counts = self._counts.copy()
+        twin._result_chunks = list(self._result_chunks)
+        twin._held = dict(self.__dict__.get("_held", {}))
+        twin._writer = None
+        return twin
+
+    def fingerprint(self) -> str:
+        """A hash of what must agree for a saved state to be loaded: sizes, models, synapses, dt."""
+        parts = [f"{p.label}:{p.size}:{p.cell.name}" for p in self.network.populations]
+        sums = [int(np.sum(a, dtype=np.float64)) for a in (self._net.targets16, self._net.targets32)]
+        weights = [float(np.sum(a, dtype=np.float64)) for a in (self._net.row_weight, self._net.par, self._net.tables[:16])]
+        return f"{stream_key(0, self.dt, self.network.seed, self._store.n_synapses, self.threads > 0, *parts, *weights, *sums[:0]):016x}"
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the whole state: what follows `load` is what would have followed here.
+
+        Raises
+        ------
+        FileFormatError
+            If the file cannot be written.
+        """
+        counts, lists = self._global_history()
+        held = self.__dict__.get("_held", {})
+        header = {"content": "state", "fingerprint": self.fingerprint(), "step": self._step, "seed": self.seed,
+                  "dt": self.dt, "update": self.update, "history": self._history}
+        arrays = {name: getattr(self._net, name) for name in _SAVED if name not in ("array_next", "mode")}
+        frames = [("state", {}, {**arrays, "mode": self._net.mode}),
+                  ("history", {}, {"counts": counts, "spikes": lists}),
+                  ("held", {}, {"cells": np.array(list(held), np.int64), "amounts": np.array(list(held.values()), float)})]
+        files.write_all(path, header, frames)
+
+    def _global_history(self) -> tuple[np.ndarray, np.ndarray]:
+        """Recent spikes by group, whatever the parts: counts (groups, history), ids flat by group and step."""
+        k, net = self._k, self._net
+        counts = np.zeros((len(self._groups), self._history), np.int64)
+        flat = []
+        for g, group in enumerate(self._groups):
+            first = net.groups[g, k.G_PART0]
+            parts = range(first, first + group.n_parts)
+            counts[g] = self._counts[list(parts)].sum(axis=0)
+            starts = {p: np.concatenate([[0], np.cumsum(self._counts[p])]) for p in parts}
+            for s in range(self._history):
+                flat += [self._lists[p][starts[p][s]:starts[p][s + 1]] for p in parts]
+        return counts, np.concatenate([*flat, np.empty(0, np.int32)]).astype(np.int32)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, network: Network, threads: int | None = None,
+             update: str | None = None, stream: str | os.PathLike | None = None) -> Simulation:
+        """Go on from a saved state.
+
+        Parameters
+        ----------
+        network : Network
+            The same description that was saved from.
+
+        Raises
+        ------
+        FileFormatError
+            For a file that is damaged, cut short, or not a saved state, or one of another network.
+        """
+        header, frames = files.read_all(path, strict=True)
+        if header.get("content") != "state":
+            raise FileFormatError(f"{path} is not a saved simulation state (content: {header.get('content')!r})")
+        try:
+            state = {frame.kind: frame.arrays for frame in frames}
+            made = cls(network, dt=float(header["dt"]), seed=int(header["seed"]), threads=threads,
+                       update=update or str(header["update"]), stream=stream)
+            if header["fingerprint"] != made.fingerprint():
+                raise FileFormatError(f"{path} was saved from another network than the one given")
+            made._restore(header, state)
+        except (KeyError, TypeError, IndexError) as error:
+            raise FileFormatError(f"{path} is not a saved simulation state: {error}") from error
+        return made
+
+    def _restore(self, header: Mapping[str, Any], state: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+        k = self._k
+        self._step = int(header["step"])
+        for name in _SAVED:
+            if name == "array_next":
+                continue
+            saved, own = state["state"][name], getattr(self._net, name)
+            if saved.shape != own.shape or saved.dtype != own.dtype:
+                raise FileFormatError(f"saved state: {name} has shape {saved.shape}, this network needs {own.shape}")
+            own[...] = saved
+        counts, flat = state["history"]["counts"], state["history"]["spikes"]
+        if counts.shape != (len(self._groups), self._history) or flat.size != counts.sum() or (counts < 0).any():
+            raise FileFormatError("saved state: the history of spikes does not fit this network")
+        self._split_history(counts, flat)
+        self._held = {int(c): float(a) for c, a in zip(state["held"]["cells"], state["held"]["amounts"], strict=True)}
+        from .kernels import sources
+        for p, part in enumerate(self._net.parts):
+            group = self._groups[part[k.P_GROUP]]
+            if group.kind == SOURCE:
+                sources.refresh(part[k.P_LO], part[k.P_HI], self._net.following[group.y:group.y + group.n],
+                                self._net.least[part[k.P_LEAST]:])
+                a, n = part[k.P_ARR0], part[k.P_ARRS]
+                self._net.array_next[p] = a + np.searchsorted(self._net.array_step[a:a + n], self._step, side="right")
+        self._net.rebuild[:] = 1
+        self._net.rebuild[[self._groups[g].modal is None for g in self._net.parts[:, k.P_GROUP]]] = 0
+        self.clear()
+
+    def _split_history(self, counts: np.ndarray, flat: np.ndarray) -> None:
+        k, net = self._k, self._net
+        at = 0
+        for g, group in enumerate(self._groups):
+            first = net.groups[g, k.G_PART0]
+            lists: list[list[np.ndarray]] = [[] for _ in range(group.n_parts)]
+            for s in range(self._history):
+                ids = flat[at:at + counts[g, s]]
+                at += int(counts[g, s])
+                if ids.size and (ids.min() < 0 or ids.max() >= group.n):
+                    raise FileFormatError("saved state: a spike of a neuron that does not exist")
+                for p in range(group.n_parts):
+                    own = ids[ids // group.part_size == p]
+                    self._counts[first + p, s] = own.size
+                    lists[p].append(own)
+            for p in range(group.n_parts):
+                self._lists[first + p] = np.concatenate([*lists[p], np.empty(0, np.int32)]).astype(np.int32)
+
+
+# ------------------------------------------------------------------------------------------ helpers
+
+_POOLS: dict[int, ThreadPoolExecutor] = {}
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Workers that wait for compiled loops; shared, since all threads of one call must run at once."""
+    key = (os.getpid() << 10) + threads
+    if key not in _POOLS:
+        _POOLS[key] = ThreadPoolExecutor(threads, thread_name_prefix="neurosim")
+    return _POOLS[key]
+
+
+def _check_arguments(network: Any, dt: Any, seed: Any, threads: Any, update: Any) -> None:
+    if not isinstance(network, Network):
+        raise ParameterError(f"Simulation needs a Network, got {network!r}")
+    if not network.populations:
+        raise NetworkError(f"{network.label} has no population: there is nothing to simulate")
+    if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not (math.isfinite(dt) and 0 < dt <= 1000):
+        raise ParameterError(f"Simulation.dt must be > 0 and <= 1000 ms, got {dt!r}")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise ParameterError(f"Simulation.seed must be a whole number >= 0 and < 2**63, got {seed!r}")
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= 256):
+        raise ParameterError(f"Simulation.threads must be between 1 and 256, got {threads!r}")
+    if update not in ("auto", "clock", "event"):
+        raise ParameterError(f"Simulation.update must be 'auto', 'clock' or 'event', got {update!r}")
+
+
+def _whole_steps(duration: Any, dt: float) -> int:
+    if isinstance(duration, bool) or not isinstance(duration, (int, float, np.number)) or not math.isfinite(duration) or duration <= 0:
+        raise ParameterError(f"duration must be > 0 ms, got {duration!r}")
+    steps = round(duration / dt)
+    if steps < 1 or abs(steps * dt - duration) > 1e-6 * dt * max(1.0, steps * 1e-6):
+        raise ParameterError(f"duration must be a multiple of dt = {dt:g} ms, got {duration:g} ms")
+    return int(steps)
+
+
+def _threads(asked: int | None, description: Any) -> int:
+    """As asked, else all processors where a slice between two meetings is long enough to share."""
+    if asked is not None:
+        return int(asked)
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available if description.microseconds_per_slice > 100.0 else 1
+
+
+def _owners(neurons: np.ndarray, synapses: np.ndarray, threads: int) -> np.ndarray:
+    """Give each part to the thread with the least work so far, the heaviest first."""
+    owner = np.zeros(neurons.size, np.int64)
+    load = np.zeros(threads)
+    cost = neurons + 0.05 * synapses
+    for p in np.argsort(-cost, kind="stable"):
+        owner[p] = int(np.argmin(load))
+        load[owner[p]] += cost[p]
+    return owner
+
+
+def _sampled(start: int, stop: int, every: int) -> np.ndarray:
+    """The multiples of ``every`` in start + 1 .. stop."""
+    return np.arange(-(-(start + 1) // every) * every, stop + 1, every)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Within: the first Ctrl-C sets the event, the second interrupts."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _bar(show: bool, duration: float) -> Iterator[Any]:
+    """A progress bar of simulated time; yields a function that is told of each chunk."""
+    if not show:
+        yield lambda *chunk: None
+        return
+    from tqdm import tqdm
+    spikes, began = 0, time.perf_counter()
+    with tqdm(total=duration, unit="ms", bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}{postfix}]") as bar:
+        def tell(steps: int, dt: float, events: int, chunk: Result) -> None:
+            nonlocal spikes
+            spikes += sum(chunk.spikes(label).count for label, kept in chunk.recorded.items() if "spikes" in kept)
+            bar.update(steps * dt)
+            factor = bar.n / 1000.0 / max(time.perf_counter() - began, 1e-9)
+            bar.set_postfix_str(f"{factor:.2g} x real time, {spikes} spikes")
+        yield tell
+
+
+@contextlib.contextmanager
+def _building(show: bool, synapses: float) -> Iterator[Any]:
+    """A progress bar of synapses made; each is met twice."""
+    if not show or synapses < 2e6:
+        yield lambda n: None
+        return
+    from tqdm import tqdm
+    with tqdm(total=2 * int(synapses), unit=" synapses", unit_scale=0.5, desc="building", leave=False) as bar:
+        yield bar.update

@@ -1,0 +1,254 @@
+"""The synapses of a network as the engine reads them: rows of targets, by sender and delay."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import wiring
+from .errors import NetworkError
+from .network import Network, Projection
+from .parameters import Distribution
+
+if TYPE_CHECKING:
+    from .groups import Group
+
+__all__ = ["Store", "SynapseBlock", "build", "weight_kind"]
+
+ROW_WEIGHT, WEIGHTS32, WEIGHTS64 = 0, 1, 2
+
+
+@dataclasses.dataclass
+class SynapseBlock:
+    """Projections that share source group, target group, receptor and kind of weight.
+
+    ``pointer[part]`` is uint32 (rows * delays + 1,): row ``r``, delay ``d`` begins at ``pointer[r * delays + d]``.
+    """
+
+    source: Group
+    target: Group
+    receptor: str
+    kind: int
+    projections: list[Projection]
+    row_weight: np.ndarray
+    wakes: bool = False
+    delays: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
+    pointer: list[np.ndarray] = dataclasses.field(default_factory=list)
+    bases: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
+    size: int = 0
+    at: int = 0
+    weights_at: int = 0
+
+    @property
+    def wide(self) -> bool:
+        """Whether targets need 32 bits."""
+        return self.target.part_size > 65536
+
+
+@dataclasses.dataclass
+class Store:
+    """All synapses: flat arrays, and the blocks that lie in them."""
+
+    blocks: list[SynapseBlock]
+    targets16: np.ndarray
+    targets32: np.ndarray
+    weights32: np.ndarray
+    weights64: np.ndarray
+
+    @property
+    def n_synapses(self) -> int:
+        """Number of synapses."""
+        return sum(block.size for block in self.blocks)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the synapses and their rows."""
+        rows = sum(pointer.nbytes for block in self.blocks for pointer in block.pointer)
+        rows += sum(block.row_weight.nbytes for block in self.blocks)
+        return rows + sum(a.nbytes for a in (self.targets16, self.targets32, self.weights32, self.weights64))
+
+    @property
+    def longest_delay(self) -> int:
+        """Steps; 0 without synapses."""
+        return max((int(block.delays[-1]) for block in self.blocks if block.size), default=0)
+
+    @property
+    def shortest_delay(self) -> int:
+        """Steps; 0 without synapses."""
+        return min((int(block.delays[0]) for block in self.blocks if block.size), default=0)
+
+
+def weight_kind(projection: Projection) -> int:
+    """How a projection's weights are kept: one for a row, single precision, or double.
+
+    Drawn weights are single-precision numbers by definition (see `neurosim.wiring`); given ones are
+    kept in double unless single precision holds them exactly.
+    """
+    weight = projection.weight
+    if "weight" in projection.connector.columns():
+        return WEIGHTS64
+    if isinstance(weight, Distribution):
+        return WEIGHTS32
+    if isinstance(weight, str) or callable(weight):
+        return WEIGHTS64
+    if np.ndim(weight) == 0:
+        return ROW_WEIGHT
+    array = np.asarray(weight, dtype=np.float64)
+    return WEIGHTS32 if np.array_equal(array.astype(np.float32).astype(np.float64), array) else WEIGHTS64
+
+
+def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseBlock]:
+    """Sort the projections into blocks."""
+    blocks: list[SynapseBlock] = []
+    for projection in network.projections:
+        source, first = place[projection.pre.population.label]
+        target, _ = place[projection.post.population.label]
+        kind = weight_kind(projection)
+        weight = float(projection.weight) if kind == ROW_WEIGHT else 0.0
+        rows = first + projection.pre.indices
+        for block in blocks:
+            if (block.source, block.target, block.receptor, block.kind) != (source, target, projection.receptor, kind):
+                continue
+            if kind == ROW_WEIGHT:
+                there = block.row_weight[rows]
+                if not (np.isnan(there) | (there == weight)).all():
+                    continue
+            break
+        else:
+            row_weight = np.full(source.n if kind == ROW_WEIGHT else 0, np.nan)
+            block = SynapseBlock(source, target, projection.receptor, kind, [], row_weight)
+            blocks.append(block)
+        block.projections.append(projection)
+        if kind == ROW_WEIGHT:
+            block.row_weight[rows] = weight
+            block.wakes |= weight > 0
+        else:
+            block.wakes = True
+    return blocks
+
+
+class _Codes:
+    """Numbers delays in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self.code = np.full(65536, -1, dtype=np.int64)
+        self.delays: list[int] = []
+
+    def of(self, steps: int | np.ndarray) -> tuple[np.ndarray, int]:
+        """(code of each synapse, 0) or (empty, the code of all)."""
+        if np.ndim(steps) == 0:
+            self._learn(np.array([int(steps)]))
+            return np.empty(0, np.uint16), int(self.code[int(steps)])
+        present = np.flatnonzero(np.bincount(steps))
+        self._learn(present)
+        return self.code[steps].astype(np.uint16), 0
+
+    def _learn(self, delays: np.ndarray) -> None:
+        for delay in delays[self.code[delays] < 0]:
+            self.code[delay] = len(self.delays)
+            self.delays.append(int(delay))
+
+
+def _maps(projection: Projection, place: dict[str, tuple[Group, int]]) -> tuple[np.ndarray, np.ndarray]:
+    pre, post = projection.pre, projection.post
+    return ((place[pre.population.label][1] + pre.indices).astype(np.int32),
+            (place[post.population.label][1] + post.indices).astype(np.int32))
+
+
+def _count(block: SynapseBlock, network: Network, place: dict, dt: float, tick: Any) -> np.ndarray:
+    """First pass over a block: how many synapses each (part, row, delay) has, and which delays there are."""
+    from .kernels import build as kernel
+    codes = _Codes()
+    target = block.target
+    counts = np.zeros((target.n_parts, block.source.n, 1), dtype=np.uint32)
+    for projection in block.projections:
+        source_map, target_map = _maps(projection, place)
+        for part in wiring.synapses(projection, network.seed, dt):
+            each, one = codes.of(part.delay_steps)
+            if len(codes.delays) > counts.shape[2]:
+                wider = np.zeros((*counts.shape[:2], max(len(codes.delays), 2 * counts.shape[2])), dtype=np.uint32)
+                wider[:, :, :counts.shape[2]] = counts
+                counts = wider
+            kernel.count(part.pre, part.post, source_map, target_map, target.part_size, each, one, counts)
+            tick(part.pre.size)
+    order = np.argsort(codes.delays).astype(np.int64)
+    block.delays = np.array(codes.delays, dtype=np.int64)[order]
+    width = order.size
+    sizes = []
+    for p in range(target.n_parts):
+        if int(counts[p].sum(dtype=np.int64)) >= 2**32:
+            raise NetworkError(
+                f"more than 4.29e9 synapses from {block.source.label} to one part of {target.label}: use more threads"
+            )
+        pointer = np.empty(block.source.n * max(width, 1) + 1, dtype=np.uint32)
+        sizes.append(int(kernel.starts(counts[p], order, pointer)) if width else 0)
+        block.pointer.append(pointer)
+    if not width:
+        block.delays = np.ones(1, dtype=np.int64)
+        for pointer in block.pointer:
+            pointer[:] = 0
+    block.bases = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    block.size = int(block.bases[-1])
+    return block.delays
+
+
+def _fill(block: SynapseBlock, store: Store, network: Network, place: dict, dt: float, tick: Any) -> None:
+    """Second pass: write every synapse to its place."""
+    from .kernels import build as kernel
+    target, width = block.target, block.delays.size
+    cursor = np.stack([pointer[:-1].reshape(block.source.n, width) for pointer in block.pointer])
+    code = np.zeros(65536, dtype=np.uint16)
+    code[block.delays] = np.arange(width)
+    targets = (store.targets32 if block.wide else store.targets16)[block.at:block.at + block.size]
+    none = np.empty(0, np.float64)
+    weights: np.ndarray = none
+    if block.kind == WEIGHTS32:
+        weights = store.weights32[block.weights_at:block.weights_at + block.size]
+    elif block.kind == WEIGHTS64:
+        weights = store.weights64[block.weights_at:block.weights_at + block.size]
+    # Targets of a row ascend if the projections come by their place in the target group.
+    for projection in sorted(block.projections, key=lambda one: place[one.post.population.label][1]):
+        source_map, target_map = _maps(projection, place)
+        for part in wiring.synapses(projection, network.seed, dt):
+            steps = part.delay_steps
+            each = code[steps] if np.ndim(steps) else np.empty(0, np.uint16)
+            one = 0 if np.ndim(steps) else int(code[int(steps)])
+            weight = none
+            if block.kind != ROW_WEIGHT:
+                weight = np.ascontiguousarray(np.broadcast_to(np.asarray(part.weight, np.float64), part.pre.shape))
+            kernel.fill(part.pre, part.post, source_map, target_map, target.part_size, each, one, cursor,
+                        block.bases, targets, weight, weights)
+            tick(part.pre.size)
+
+
+def build(network: Network, groups: Sequence[Group], place: dict[str, tuple[Group, int]], dt: float,
+          tick: Any = lambda n: None) -> Store:
+    """Make all synapses.
+
+    Parameters
+    ----------
+    place : dict
+        Population label -> (its group, its first neuron in the group).
+    tick : callable
+        Told of the synapses done; each is done twice.
+    """
+    blocks = plan(network, place)
+    for block in blocks:
+        _count(block, network, place, dt, tick)
+    totals = {"t16": 0, "t32": 0, "w32": 0, "w64": 0}
+    for block in blocks:
+        key = "t32" if block.wide else "t16"
+        block.at = totals[key]
+        totals[key] += block.size
+        if block.kind != ROW_WEIGHT:
+            key = "w32" if block.kind == WEIGHTS32 else "w64"
+            block.weights_at = totals[key]
+            totals[key] += block.size
+    store = Store(blocks, np.empty(totals["t16"], np.uint16), np.empty(totals["t32"], np.int32),
+                  np.empty(totals["w32"], np.float32), np.empty(totals["w64"], np.float64))
+    for block in blocks:
+        _fill(block, store, network, place, dt, tick)
+    return store
