@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import delivery, jit, modal, poisson, sources, sync
-from .memory import borrow
+from .memory import borrow, prefetch
 from .random import normal_at
 from .step import call
 
@@ -74,7 +74,7 @@ class Net(NamedTuple):
     refractory: np.ndarray  # int32 (neurons,): steps
     refr_values: np.ndarray  # int64: distinct refractory steps of each group
     current: np.ndarray     # float64 (neurons,): injected, nA
-    flag: np.ndarray        # uint8 (neurons,): in the active list
+    due: np.ndarray         # int64 (neurons,): -1, or the step an active neuron is looked at next
     active: np.ndarray      # int32 (neurons,): active lists, one for each part
     n_active: np.ndarray    # int64 (parts,)
     spikes: np.ndarray      # int32: spike lists of all parts
@@ -117,7 +117,7 @@ def borrowed(net):
                borrow(net.records), borrow(net.mode), borrow(net.rebuild), borrow(net.x), borrow(net.par),
                borrow(net.tables), borrow(net.h), borrow(net.h0), borrow(net.rho), borrow(net.base),
                borrow(net.scale), borrow(net.gain), borrow(net.reset), borrow(net.refractory),
-               borrow(net.refr_values), borrow(net.current), borrow(net.flag), borrow(net.active),
+               borrow(net.refr_values), borrow(net.current), borrow(net.due), borrow(net.active),
                borrow(net.n_active), borrow(net.spikes), borrow(net.offsets), borrow(net.pointer),
                borrow(net.row_ptr), borrow(net.targets16), borrow(net.targets32), borrow(net.row_weight),
                borrow(net.weights32), borrow(net.weights64), borrow(net.delays), borrow(net.lookup), borrow(net.cdf),
@@ -152,13 +152,16 @@ def amplitude(kind, par, key, cell, step, dt):
 
 
 @jit
-def wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count):
+def wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count):
     """Append neuron ``i`` to the active list if it might yet reach its threshold; returns the list's length.
 
-    Small arguments on purpose: ``Net`` is copied by every call that is not inlined.
+    ``due`` is -1 for a neuron that is not in the list, else the step before which it cannot fire unless it
+    gets input.  Small arguments on purpose: ``Net`` is copied by every call that is not inlined.
     """
-    if flag[i] == 0 and modal.bound(kind, x, n, i, f, k, width, reach_e, reach_i) >= h[i]:
-        flag[i] = 1
+    if due[i] >= 0:
+        due[i] = 0
+    elif modal.bound(kind, x, n, i, f, k, width, reach_e, reach_i) >= h[i]:
+        due[i] = 0
         active[count] = i
         count += 1
     return count
@@ -217,7 +220,7 @@ def coefficients(kind, receptor, f, k, width):
 
 
 @jit
-def _wake_row(kind, x, n, lo, tg, f, k, width, reach_e, reach_i, h, flag, active, count):
+def _wake_row(kind, x, n, lo, tg, f, k, width, reach_e, reach_i, h, due, active, count):
     """Test every target of a row that has just received input."""
     if kind == modal.EXP:
         f0, f1, f2 = f[k], f[width + k], f[2 * width + k]
@@ -225,19 +228,32 @@ def _wake_row(kind, x, n, lo, tg, f, k, width, reach_e, reach_i, h, flag, active
             i = lo + np.int64(tg[j])
             a, b, c = f0 * x[i], f1 * x[n + i], f2 * x[2 * n + i]
             total = max(a, 0.0) + max(b, 0.0) + max(c, 0.0) + 1e-12 * (abs(a) + abs(b) + abs(c))
-            if total >= h[i] and flag[i] == 0:
-                flag[i] = 1
-                active[count] = i
-                count += 1
+            if total >= h[i]:
+                if due[i] < 0:
+                    active[count] = i
+                    count += 1
+                due[i] = 0
     else:
         for j in range(tg.size):
-            count = wake(lo + np.int64(tg[j]), kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count)
+            count = wake(lo + np.int64(tg[j]), kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count)
     return count
 
 
 @jit
+def _prefetch_row(kind, x, n, lo, tg, h):
+    """A large group does not fit the cache: ask for all the lines of a row's targets at once."""
+    for j in range(tg.size):
+        i = lo + np.int64(tg[j])
+        prefetch(x, i)
+        prefetch(h, i)
+        if kind != modal.DELTA:
+            prefetch(x, n + i)
+            prefetch(x, 2 * n + i)
+
+
+@jit
 def _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, offsets, row_ptr, tg, w, one_weight,
-           ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, flag, active, count):
+           ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, count):
     """What one block of synapses brings to one part at step ``t``; returns (events, length of the active list).
 
     ``pointer`` and ``offsets`` are those of the sending group's parts; ``w`` has one weight for each row if
@@ -258,6 +274,8 @@ def _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, 
                     continue
                 events += last - first
                 row = tg[first:last]
+                if wakes and tg.itemsize == 4:
+                    _prefetch_row(kind, x, n, lo, row, h)
                 if one_weight:
                     z = np.float64(w[sender])
                     if kind == modal.EXP:
@@ -281,7 +299,7 @@ def _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, 
                         r = receptor * n if kind == STEP else 0
                         delivery.add1v(x[r + lo:r + hi], row, v, ca)
                 if wakes:
-                    count = _wake_row(kind, x, n, lo, row, f, k, width, reach_e, reach_i, h, flag, active, count)
+                    count = _wake_row(kind, x, n, lo, row, f, k, width, reach_e, reach_i, h, due, active, count)
     return events, count
 
 
@@ -290,7 +308,7 @@ def deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, rea
     """Everything that arrives at step ``t``; returns the number of synaptic events."""
     total = np.int64(0)
     y = net.groups[g, G_Y]
-    h, flag = net.h[y:y + n], net.flag[y:y + n]
+    h, due = net.h[y:y + n], net.due[y:y + n]
     active = net.active[y + lo:y + hi]
     count = net.n_active[p]
     for b in range(net.parts[p, P_BLOCK0], net.parts[p, P_BLOCK0] + net.parts[p, P_BLOCKS]):
@@ -313,21 +331,21 @@ def deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, rea
             if kind_w == WEIGHTS32:
                 events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
                                        row_ptr, net.targets32[t0:], net.weights32[w0:], False, ca, cb, cc, wakes, f, k,
-                                       width, reach_e, reach_i, h, flag, active, count)
+                                       width, reach_e, reach_i, h, due, active, count)
             else:
                 w64 = net.row_weight[w0:] if one else net.weights64[w0:]
                 events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
                                        row_ptr, net.targets32[t0:], w64, one, ca, cb, cc, wakes, f, k,
-                                       width, reach_e, reach_i, h, flag, active, count)
+                                       width, reach_e, reach_i, h, due, active, count)
         elif kind_w == WEIGHTS32:
             events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
                                    row_ptr, net.targets16[t0:], net.weights32[w0:], False, ca, cb, cc, wakes, f, k,
-                                   width, reach_e, reach_i, h, flag, active, count)
+                                   width, reach_e, reach_i, h, due, active, count)
         else:
             w64 = net.row_weight[w0:] if one else net.weights64[w0:]
             events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
                                    row_ptr, net.targets16[t0:], w64, one, ca, cb, cc, wakes, f, k,
-                                   width, reach_e, reach_i, h, flag, active, count)
+                                   width, reach_e, reach_i, h, due, active, count)
         total += events
     net.n_active[p] = count
     return total
@@ -340,12 +358,12 @@ def _add_counts(row, counts, c):
 
 
 @jit
-def _wake_counted(now, lo, index, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count):
+def _wake_counted(now, lo, index, kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count):
     """Test the neurons that have just received Poisson input."""
     for q in range(now.size):
         if now[q] > 0:
             i = lo + q if index.size == 0 else index[q]
-            count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count)
+            count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count)
     return count
 
 
@@ -401,7 +419,7 @@ def poisson_input(net, g, p, t, fresh, kind, x, n, f, k, width, event, reach_e, 
             y = net.groups[g, G_Y]
             index = net.index[row[I_INDEX]:row[I_INDEX] + size] if row[I_INDEX] >= 0 else net.index[:0]
             net.n_active[p] = _wake_counted(now, row[I_LO], index, kind, x, n, f, k, width, reach_e, reach_i, net.h[y:y + n],
-                                            net.flag[y:y + n], net.active[y + net.parts[p, P_LO]:], net.n_active[p])
+                                            net.due[y:y + n], net.active[y + net.parts[p, P_LO]:], net.n_active[p])
 
 
 @jit
@@ -420,7 +438,7 @@ def fire(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_
     out = net.spikes[offset + net.pointer[p, t - base_step]:offset + net.parts[p, P_ROOM]]
     found, count = _fire(net.refr_values[r0:r0 + net.groups[g, G_REFRS]], net.pointer[p], net.spikes[offset:], out,
                          t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i, net.h[y:y + n],
-                         net.h0[y:y + n], net.rho[y:y + n], net.refractory[y:y + n], net.flag[y:y + n],
+                         net.h0[y:y + n], net.rho[y:y + n], net.refractory[y:y + n], net.due[y:y + n],
                          net.active[y + lo:y + hi], net.n_active[p])
     net.n_active[p] = count
     return found
@@ -428,7 +446,7 @@ def fire(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_
 
 @jit
 def _fire(refractories, pointer, spikes, out, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i,
-          h, h0, rho, refractory, flag, active, count):
+          h, h0, rho, refractory, due, active, count):
     """The work of :func:`fire` on one part's arrays; returns (spikes, length of the active list)."""
     for steps in refractories:
         s = t - steps - base_step
@@ -439,9 +457,9 @@ def _fire(refractories, pointer, spikes, out, t, base_step, kind, x, n, lo, hi, 
             if refractory[i] == steps:
                 release(i, kind, x, n, f, k, width, h, h0, rho)
                 if event:
-                    count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count)
+                    count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count)
     if event:
-        found, count = _search_active(kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count, out)
+        found, count = _search_active(t, kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count, out)
     else:
         found = modal.crossings(kind, x, n, lo, hi, h, f, k, width, out)
     for e in range(found):
@@ -449,34 +467,49 @@ def _fire(refractories, pointer, spikes, out, t, base_step, kind, x, n, lo, hi, 
         if refractory[i] == 0:
             release(i, kind, x, n, f, k, width, h, h0, rho)
             if event:
-                count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count)
+                count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count)
         else:
             h[i] = math.inf
     return found, count
 
 
 @jit
-def _search_active(kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count, out):
+def _search_active(t, kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count, out):
     """Test the active neurons; those that fire or can no longer fire leave the list.
 
-    Returns (spikes, length of the list); the spikes are put in order of their ids.
+    A neuron below threshold is not looked at again before the step at which it could reach it: each mode
+    changes by at most its size times dt / tau in a step.  Returns (spikes, length of the list); the spikes
+    are put in order of their ids.
     """
     found = 0
+    r0 = -math.log(f[1] / f[0])
+    r1, r2 = 0.0, 0.0
+    if kind != modal.DELTA:
+        r1 = -math.log(f[width + 1] / f[width])
+        r2 = -math.log(f[2 * width + 1] / f[2 * width])
     j = 0
     while j < count:
         i = np.int64(active[j])
+        if due[i] > t:
+            j += 1
+            continue
         leaves = False
-        if modal.value(kind, x, n, i, f, k, width) >= h[i]:
+        m = modal.value(kind, x, n, i, f, k, width)
+        if m >= h[i]:
             out[found] = i
             found += 1
             leaves = True
         elif modal.bound(kind, x, n, i, f, k, width, reach_e, reach_i) < h[i]:
             leaves = True
         if leaves:
-            flag[i] = 0
+            due[i] = -1
             count -= 1
             active[j] = active[count]
         else:
+            rise = modal.steepest(kind, x, n, i, f, k, width, r0, r1, r2)
+            steps = (h[i] - m) * (1.0 - 1e-9) / rise - 1e-3
+            if steps > 1.0:
+                due[i] = t + np.int64(min(steps, 1e6)) + 1
             j += 1
     for a in range(1, found):  # few at a time
         z = out[a]
@@ -489,12 +522,12 @@ def _search_active(kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, c
 
 
 @jit
-def list_active(lo, hi, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active):
+def list_active(lo, hi, kind, x, n, f, k, width, reach_e, reach_i, h, due, active):
     """Make the active list of a part anew (when event updates begin, or currents change); returns its length."""
     count = np.int64(0)
     for i in range(lo, hi):
-        flag[i] = 0
-        count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, flag, active, count)
+        due[i] = -1
+        count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count)
     return count
 
 
@@ -613,7 +646,7 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
                 modal.renew(kind, x, n, lo, hi, f, period, width)
             if event and changed:
                 net.n_active[p] = list_active(lo, hi, kind, x, n, f, k, width, reach_e, reach_i, net.h[y:y + n],
-                                              net.flag[y:y + n], net.active[y + lo:y + hi])
+                                              net.due[y:y + n], net.active[y + lo:y + hi])
         used = net.pointer[p, t - base_step]
         found = np.int64(0)
         if kind == STEP and group[G_FIRST] == 0:
@@ -677,7 +710,7 @@ def _advance(net, owner, thread, n_threads, t0, t1, base_step, slice_steps, mult
             lo, hi = net.parts[p, P_LO], net.parts[p, P_HI]
             net.n_active[p] = list_active(lo, hi, net.groups[g, G_KIND], net.x[net.groups[g, G_X]:], n, f,
                                           t0 % net.groups[g, G_PERIOD], width, reach_e, reach_i, net.h[y:y + n],
-                                          net.flag[y:y + n], net.active[y + lo:y + hi])
+                                          net.due[y:y + n], net.active[y + lo:y + hi])
             net.rebuild[p] = 0
     while t < t1:
         stop = min(t + slice_steps, t1)

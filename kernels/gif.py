@@ -23,6 +23,8 @@ from . import fastmath, jit
 from .random import uniform_at
 from .step import stepper
 
+_SMALLEST = 2.0**-55  # uniform_at is never below 2**-54
+
 
 @jit
 def _membrane(v, g_e, g_i, current, rate, drive, per_cm, e_e, e_i, dt):
@@ -33,9 +35,12 @@ def _membrane(v, g_e, g_i, current, rate, drive, per_cm, e_e, e_i, dt):
 
 
 @jit
-def _chance(v, v_t, per_delta, intensity):
-    """Probability of a spike in a step."""
-    return -math.expm1(-intensity * fastmath.exp((v - v_t) * per_delta))
+def _escapes(v, v_t, per_delta, intensity, key, i, t):
+    """Whether neuron i spikes at step t; nothing is drawn where no draw, however small, could make it spike."""
+    expected = intensity * fastmath.exp((v - v_t) * per_delta)
+    if expected < _SMALLEST:
+        return False
+    return uniform_at(key, i, t) < -math.expm1(-expected)
 
 
 @stepper
@@ -64,7 +69,7 @@ def step(lo, hi, n, n_par, S, P, J, out, t, dt, key):
             s[11, i] -= 1.0
         else:
             v = _membrane(s[0, i], g_e, g_i, j[i] - i_eta, q[0], q[1], q[2], q[3], q[4], dt)
-            if uniform_at(key, i, t) < _chance(v, v_t, q[9], q[10]):
+            if _escapes(v, v_t, q[9], q[10], key, i, t):
                 v = q[5]
                 s[11, i] = q[6]
                 for k in range(3):

@@ -1,9 +1,9 @@
 """Current-based integrate-and-fire neurons on the grid, by exact propagators (Rotter & Diesmann, Biol. Cybern. 81, 1999).
 
-Four callbacks share one threshold rule: ``step_exp``, ``step_alpha`` (synaptic currents), ``step_delta`` (voltage
-jumps) and ``step_jump`` (voltage jumps, no leak).  Parameters, float64 (rows, n_par), are propagators over one step,
-computed in ``neurosim.cells.lif``; states are float64 (rows, n): v mV, currents nA, ``_r`` steps of
-refractoriness left, ``_x`` mV that arrived.
+Four callbacks share the threshold rule of ``tiles.collect``: ``step_exp``, ``step_alpha`` (synaptic currents),
+``step_delta`` (voltage jumps) and ``step_jump`` (voltage jumps, no leak).  Parameters, float64 (rows, n_par), are
+propagators over one step, computed in ``neurosim.cells.lif``; states are float64 (rows, n): v mV, currents nA,
+``_r`` steps of refractoriness left, ``_x`` mV that arrived.
 
 On reaching the threshold at step t the neuron spikes and v = v_reset up to and including step t + R; currents decay meanwhile.
 The equations agree with NEST's iaf_psc_exp, iaf_psc_alpha and iaf_psc_delta.
@@ -14,16 +14,55 @@ from numba import carray
 
 from . import jit
 from .step import stepper
+from .tiles import TILE, collect, load, rows_for
 
 
 @jit
-def _settle(v, moved, r, v_thresh, v_reset, refractory):
-    """(v, r, spiked) of a neuron whose free evolution gives ``moved``; it holds v while r > 0."""
-    if r > 0.0:
-        return v, r - 1.0, False
-    if moved >= v_thresh:
-        return v_reset, refractory, True
-    return moved, r, False
+def _hold(v, moved, r):
+    """(v, r): v stays while r > 0, else moves."""
+    left = r - 1.0
+    return v if r > 0.0 else moved, left if left > 0.0 else 0.0
+
+
+@jit
+def _sweep_exp(v, e, i, r, j, rest, keep, per_current, offset, e_to_v, i_to_v, keep_e, keep_i):
+    """Free evolution with exponential currents; arrays of shape (tile,)."""
+    for k in range(v.size):
+        u = (v[k] - rest[k]) * keep[k] + e[k] * e_to_v[k] + i[k] * i_to_v[k] + (offset[k] + j[k] * per_current[k])
+        v[k], r[k] = _hold(v[k], rest[k] + u, r[k])
+        e[k] *= keep_e[k]
+        i[k] *= keep_i[k]
+
+
+@jit
+def _sweep_alpha(v, e, i, de, di, r, j, rest, keep, per_current, offset, e_to_v, i_to_v, keep_e, keep_i,
+                 de_to_v, di_to_v, de_to_e, di_to_i):
+    """Free evolution with alpha-shaped currents; arrays of shape (tile,)."""
+    for k in range(v.size):
+        u = (v[k] - rest[k]) * keep[k] + e[k] * e_to_v[k] + i[k] * i_to_v[k] + (offset[k] + j[k] * per_current[k])
+        u += de[k] * de_to_v[k] + di[k] * di_to_v[k]
+        v[k], r[k] = _hold(v[k], rest[k] + u, r[k])
+        e[k] = e[k] * keep_e[k] + de[k] * de_to_e[k]
+        i[k] = i[k] * keep_i[k] + di[k] * di_to_i[k]
+        de[k] *= keep_e[k]
+        di[k] *= keep_i[k]
+
+
+@jit
+def _sweep_delta(v, x, r, j, rest, keep, per_current, offset):
+    """Free evolution with leak, and what arrived; arrays of shape (tile,)."""
+    for k in range(v.size):
+        u = (v[k] - rest[k]) * keep[k] + (offset[k] + j[k] * per_current[k]) + x[k]
+        v[k], r[k] = _hold(v[k], rest[k] + u, r[k])
+        x[k] = 0.0
+
+
+@jit
+def _sweep_jump(v, x, r, j, per_current, offset):
+    """Free evolution without leak, and what arrived; arrays of shape (tile,)."""
+    for k in range(v.size):
+        v[k], r[k] = _hold(v[k], v[k] + (offset[k] + j[k] * per_current[k]) + x[k], r[k])
+        x[k] = 0.0
 
 
 @stepper
@@ -37,17 +76,16 @@ def step_exp(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (11, n_par))
     j = carray(J, n)
     ids = carray(out, n)
+    q = rows_for(p, lo, hi)
     count = np.int64(0)
-    for i in range(lo, hi):
-        k = i if n_par > 1 else 0
-        rest = p[3, k]
-        u = (s[0, i] - rest) * p[4, k] + s[1, i] * p[7, k] + s[2, i] * p[8, k] + (p[6, k] + j[i] * p[5, k])
-        s[0, i], s[3, i], spiked = _settle(s[0, i], rest + u, s[3, i], p[0, k], p[1, k], p[2, k])
-        s[1, i] *= p[9, k]
-        s[2, i] *= p[10, k]
-        if spiked:
-            ids[count] = i
-            count += 1
+    for a in range(lo, hi, TILE):
+        b = min(a + TILE, hi)
+        m = b - a
+        load(p, a, b, q)
+        v, r = s[0][a:b], s[3][a:b]
+        _sweep_exp(v, s[1][a:b], s[2][a:b], r, j[a:b], q[3][:m], q[4][:m], q[5][:m], q[6][:m], q[7][:m], q[8][:m],
+                   q[9][:m], q[10][:m])
+        count = collect(v, r, q[0][:m], q[1][:m], q[2][:m], a, ids, count)
     return count
 
 
@@ -62,20 +100,16 @@ def step_alpha(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (15, n_par))
     j = carray(J, n)
     ids = carray(out, n)
+    q = rows_for(p, lo, hi)
     count = np.int64(0)
-    for i in range(lo, hi):
-        k = i if n_par > 1 else 0
-        rest = p[3, k]
-        u = (s[0, i] - rest) * p[4, k] + s[1, i] * p[7, k] + s[2, i] * p[8, k] + (p[6, k] + j[i] * p[5, k])
-        u += s[3, i] * p[11, k] + s[4, i] * p[12, k]
-        s[0, i], s[5, i], spiked = _settle(s[0, i], rest + u, s[5, i], p[0, k], p[1, k], p[2, k])
-        s[1, i] = s[1, i] * p[9, k] + s[3, i] * p[13, k]
-        s[2, i] = s[2, i] * p[10, k] + s[4, i] * p[14, k]
-        s[3, i] *= p[9, k]
-        s[4, i] *= p[10, k]
-        if spiked:
-            ids[count] = i
-            count += 1
+    for a in range(lo, hi, TILE):
+        b = min(a + TILE, hi)
+        m = b - a
+        load(p, a, b, q)
+        v, r = s[0][a:b], s[5][a:b]
+        _sweep_alpha(v, s[1][a:b], s[2][a:b], s[3][a:b], s[4][a:b], r, j[a:b], q[3][:m], q[4][:m], q[5][:m], q[6][:m],
+                     q[7][:m], q[8][:m], q[9][:m], q[10][:m], q[11][:m], q[12][:m], q[13][:m], q[14][:m])
+        count = collect(v, r, q[0][:m], q[1][:m], q[2][:m], a, ids, count)
     return count
 
 
@@ -90,16 +124,15 @@ def step_delta(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (7, n_par))
     j = carray(J, n)
     ids = carray(out, n)
+    q = rows_for(p, lo, hi)
     count = np.int64(0)
-    for i in range(lo, hi):
-        k = i if n_par > 1 else 0
-        rest = p[3, k]
-        u = (s[0, i] - rest) * p[4, k] + (p[6, k] + j[i] * p[5, k]) + s[1, i]
-        s[0, i], s[2, i], spiked = _settle(s[0, i], rest + u, s[2, i], p[0, k], p[1, k], p[2, k])
-        s[1, i] = 0.0
-        if spiked:
-            ids[count] = i
-            count += 1
+    for a in range(lo, hi, TILE):
+        b = min(a + TILE, hi)
+        m = b - a
+        load(p, a, b, q)
+        v, r = s[0][a:b], s[2][a:b]
+        _sweep_delta(v, s[1][a:b], r, j[a:b], q[3][:m], q[4][:m], q[5][:m], q[6][:m])
+        count = collect(v, r, q[0][:m], q[1][:m], q[2][:m], a, ids, count)
     return count
 
 
@@ -113,13 +146,13 @@ def step_jump(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (5, n_par))
     j = carray(J, n)
     ids = carray(out, n)
+    q = rows_for(p, lo, hi)
     count = np.int64(0)
-    for i in range(lo, hi):
-        k = i if n_par > 1 else 0
-        moved = s[0, i] + (p[4, k] + j[i] * p[3, k]) + s[1, i]
-        s[0, i], s[2, i], spiked = _settle(s[0, i], moved, s[2, i], p[0, k], p[1, k], p[2, k])
-        s[1, i] = 0.0
-        if spiked:
-            ids[count] = i
-            count += 1
+    for a in range(lo, hi, TILE):
+        b = min(a + TILE, hi)
+        m = b - a
+        load(p, a, b, q)
+        v, r = s[0][a:b], s[2][a:b]
+        _sweep_jump(v, s[1][a:b], r, j[a:b], q[3][:m], q[4][:m])
+        count = collect(v, r, q[0][:m], q[1][:m], q[2][:m], a, ids, count)
     return count

@@ -85,6 +85,22 @@ def bound(kind, x, n, i, f, k, width, reach_e, reach_i):
 
 
 @jit
+def steepest(kind, x, n, i, f, k, width, r0, r1, r2):
+    """An upper bound of the change of m in any one step from now on without input; ``r`` = dt / tau of each mode."""
+    total = abs(f[k] * x[i]) * r0
+    if kind == EXP:
+        total += abs(f[width + k] * x[n + i]) * r1 + abs(f[2 * width + k] * x[2 * n + i]) * r2
+    elif kind == ALPHA:
+        e = f[width + k]
+        s = f[2 * width + k]
+        d = abs(e * x[2 * n + i])
+        g = abs(s * x[4 * n + i])
+        total += abs(e * x[n + i] + k * e * x[2 * n + i]) * r1 + 1.4 * d
+        total += abs(s * x[3 * n + i] + k * s * x[4 * n + i]) * r2 + 1.4 * g
+    return max(total, 1e-300)
+
+
+@jit
 def _count1(a, h, f0):
     count = np.int64(0)
     for i in range(BLOCK):

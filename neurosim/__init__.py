@@ -8,3 +8,55 @@ if (_root / "setup.cfg").is_file():
     __path__.append(str(_root))
 
 __version__ = "0.1.0"
+
+from .cells import (
+    EIF_cond_alpha_isfa_ista,
+    EIF_cond_exp_isfa_ista,
+    GIF_cond_exp,
+    HH_cond_exp,
+    IF_cond_alpha,
+    IF_cond_exp,
+    IF_curr_alpha,
+    IF_curr_delta,
+    IF_curr_exp,
+    IF_jump,
+    Izhikevich,
+    SpikeSourceArray,
+    SpikeSourceInhGamma,
+    SpikeSourcePoisson,
+    SpikeSourcePoissonRefractory,
+)
+from .connectors import (
+    AllToAllConnector,
+    ArrayConnector,
+    DistanceDependentProbabilityConnector,
+    FixedNumberPostConnector,
+    FixedNumberPreConnector,
+    FixedProbabilityConnector,
+    FixedTotalNumberConnector,
+    FromFileConnector,
+    FromListConnector,
+    IndexBasedProbabilityConnector,
+    OneToOneConnector,
+    SmallWorldConnector,
+)
+from .currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
+from .engine import Simulation
+from .errors import FileFormatError, NetworkError, NeurosimError, ParameterError, SimulationError
+from .network import Network, PoissonInput, Population, PopulationView, Projection, Record
+from .parameters import Distribution, Exponential, Gamma, Integers, LogNormal, Normal, Uniform
+from .result import Result, Spikes, Trace
+from .space import Grid2D, Grid3D, Line, RandomStructure, Space
+
+__all__ = [
+    "ACSource", "AllToAllConnector", "ArrayConnector", "DCSource", "DistanceDependentProbabilityConnector",
+    "Distribution", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "Exponential", "FileFormatError",
+    "FixedNumberPostConnector", "FixedNumberPreConnector", "FixedProbabilityConnector", "FixedTotalNumberConnector",
+    "FromFileConnector", "FromListConnector", "GIF_cond_exp", "Gamma", "Grid2D", "Grid3D", "HH_cond_exp",
+    "IF_cond_alpha", "IF_cond_exp", "IF_curr_alpha", "IF_curr_delta", "IF_curr_exp", "IF_jump",
+    "IndexBasedProbabilityConnector", "Integers", "Izhikevich", "Line", "LogNormal", "Network", "NetworkError",
+    "NeurosimError", "NoisyCurrentSource", "Normal", "OneToOneConnector", "ParameterError", "PoissonInput",
+    "Population", "PopulationView", "Projection", "RandomStructure", "Record", "Result", "Simulation",
+    "SimulationError", "SmallWorldConnector", "Space", "SpikeSourceArray", "SpikeSourceInhGamma",
+    "SpikeSourcePoisson", "SpikeSourcePoissonRefractory", "Spikes", "StepCurrentSource", "Trace", "Uniform",
+]

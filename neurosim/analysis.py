@@ -102,10 +102,10 @@ def synchrony(times: np.ndarray, window: tuple[float, float], width: float = 3.0
     Returns
     -------
     float
-        No unit; nan without spikes or bins.
+        No unit; nan without spikes, or with fewer than two bins.
     """
     counts, _ = bin_counts(times, window, width)
-    mean = counts.mean() if counts.size else 0.0
+    mean = counts.mean() if counts.size > 1 else 0.0
     return float(counts.var() / mean) if mean > 0 else math.nan
 
 

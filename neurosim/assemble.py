@@ -359,7 +359,7 @@ def assemble(network: Network, groups: list[Group], place: dict[str, tuple[Group
         scale=_over_neurons(groups, "scale", 1.0), gain=_over_neurons(groups, "gain", 0.0),
         reset=_over_neurons(groups, "reset", 0.0),
         refractory=_over_neurons(groups, "refractory", 0.0).astype(np.int32), refr_values=a.refr.done(),
-        current=np.zeros(total), flag=np.zeros(total, np.uint8), active=np.zeros(total, np.int32),
+        current=np.zeros(total), due=np.full(total, -1, np.int64), active=np.zeros(total, np.int32),
         n_active=np.zeros(n_parts, np.int64), spikes=np.zeros(1, np.int32),
         offsets=np.zeros(n_parts, np.int64), pointer=np.zeros((n_parts, 2), np.int64),
         row_ptr=a.row_ptr.done(), targets16=store.targets16, targets32=store.targets32, row_weight=a.row_weight.done(),

@@ -267,10 +267,8 @@ def _check_place(path: str) -> None:
 
 def _check_picture(path: str | None) -> None:
     if path is not None:
-        from .extras import need
-        need("matplotlib", "plot")
-        if Path(path).suffix.lower() not in (".png", ".pdf", ".svg"):
-            raise ParameterError(f"the name of a picture must end in .png, .pdf or .svg, got {path!r}")
+        from .plot import check_format
+        check_format(path)
         _check_place(path)
 
 

@@ -31,7 +31,7 @@ _CHUNK_STEPS = 4096
 _SLICE_STEPS = 64
 _CHUNK_SECONDS = 0.2
 _TRACE_BYTES = 64 * 2**20
-_MUTABLE = ("mode", "rebuild", "x", "h", "h0", "rho", "base", "current", "flag", "active", "n_active", "spikes",
+_MUTABLE = ("mode", "rebuild", "x", "h", "h0", "rho", "base", "current", "due", "active", "n_active", "spikes",
             "offsets", "pointer", "counts", "following", "draws", "least", "rate", "array_next", "traces", "stats", "meeting", "full",
             "records", "array_step", "array_id", "parts", "inputs", "lookup", "cdf", "zero")
 _SAVED = ("x", "h", "h0", "rho", "base", "current", "following", "draws", "rate", "array_next", "mode")
@@ -654,7 +654,7 @@ class Simulation:
         for name, value in self._initial.items():
             getattr(self._net, name)[...] = value
         self.__dict__.pop("_held", None)
-        self._net.flag[:] = 0
+        self._net.due[:] = -1
         self._net.n_active[:] = 0
         self._net.mode[:] = 0
         self._begin()

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from .network import Network
 
-__all__ = ["ResultPlot", "colours", "connectivity", "show"]
+__all__ = ["ResultPlot", "check_format", "colours", "connectivity", "show", "synapse_matrix", "weight_histogram"]
 
 # Told apart by colour-blind readers (a test measures it): blues for excitation, oranges for inhibition.
 _COLD = ("#0072B2", "#56B4E9", "#332288", "#1F8A9E")
@@ -48,6 +50,13 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
     matplotlib = need("matplotlib", "plot")
     with matplotlib.rc_context(_STYLE):
         yield need("matplotlib.figure", "plot").Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def check_format(path: str | os.PathLike) -> None:
+    """Raise if no picture can be written under that name: the suffix is unknown, or matplotlib is missing."""
+    need("matplotlib", "plot")
+    if Path(path).suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise ParameterError(f"the name of a picture must end in .png, .pdf or .svg, got {os.fspath(path)!r}")
 
 
 def show(figure: Figure) -> None:

@@ -459,13 +459,16 @@ def test_brunel_fires_as_theory_says():
 @pytest.mark.slow
 def test_brunel_regimes_differ_as_published():
     """Figure 8: A fires regularly and together, B and D oscillate, C does neither."""
-    runs = {regime: statistics(simulate("brunel", 1.0, 500.0, regime=regime).spikes("exc").between(200.0, 500.0))
-            for regime in brunel.REGIMES}
-    cv = {regime: values[1] for regime, values in runs.items()}
-    synchrony = {regime: values[2] for regime, values in runs.items()}
-    assert cv["SR"] < 0.2 < min(cv["SI"], cv["AI"])
+    rate, cv, synchrony = {}, {}, {}
+    for regime in brunel.REGIMES:
+        spikes = simulate("brunel", 1.0, 500.0, regime=regime).spikes("exc").between(200.0, 500.0)
+        rate[regime], cv[regime], synchrony[regime] = statistics(spikes, 1.0)
+    assert cv["SR"] < 0.1 < min(cv["SI"], cv["AI"])
     assert synchrony["SR"] > synchrony["SI"] > synchrony["AI"]
-    assert runs["AI"][0] == pytest.approx(brunel.stationary_rate(5.0, 2.0), rel=0.03)
+    # Per spike of a second, the slow oscillation of D is stronger than what is left in C.
+    assert synchrony["SI-slow"] / rate["SI-slow"] > synchrony["AI"] / rate["AI"]
+    for regime in ("AI", "SI", "SI-slow"):
+        assert rate[regime] == pytest.approx(brunel.stationary_rate(*brunel.REGIMES[regime]), rel=0.05), regime
 
 
 def test_microcircuit_tenth_fires_as_in_nest():
@@ -483,15 +486,16 @@ def test_microcircuit_tenth_is_as_irregular_and_synchronous_as_published():
     result = simulate("microcircuit", 0.1, 10_500.0)
     for k, label in enumerate(microcircuit.POPULATIONS):
         rate, cv, synchrony = statistics(result.spikes(label).between(500.0, 10_500.0))
-        assert rate == pytest.approx(published.NEST_RATES[0.1][k], rel=0.12), label
+        assert rate == pytest.approx(published.NEST_RATES[0.1][k], rel=0.15), label
         assert cv == pytest.approx(published.CV["poisson"][k], abs=0.08), label
-        assert synchrony == pytest.approx(published.SYNCHRONY["poisson"][k], rel=0.6), label
+        assert 0.5 < synchrony / published.SYNCHRONY["poisson"][k] < 2.0, label
 
 
 @pytest.mark.slow
 def test_microcircuit_answers_the_thalamus():
-    """A volley reaches layers 4 and 6 first (their rate in the 20 ms after it, against before)."""
+    """A volley of 10 ms reaches layers 4 and 6, and through them layer 2/3; then inhibition ends it."""
     result = simulate("microcircuit", 0.1, 800.0, thalamus=700.0)
-    for label in ("L4E", "L4I", "L6E"):
+    for label in ("L4E", "L4I", "L6E", "L23E"):
         spikes = result.spikes(label)
-        assert spikes.rate((702.0, 722.0)) > 2.0 * spikes.rate((400.0, 700.0)), label
+        before = spikes.rate((400.0, 700.0))
+        assert spikes.rate((702.0, 712.0)) > 2.0 * before > 2.0 * spikes.rate((715.0, 722.0)), label

@@ -27,7 +27,8 @@ def _rows(p: Mapping[str, np.ndarray], dt: float) -> np.ndarray:
     return stack([p["v_spike"], p["v_reset"], refractory_steps(p["tau_refrac"], dt), p["cm"] / p["tau_m"], p["v_rest"],
                   p["v_thresh"], p["delta_T"], 1.0 / p["cm"], 1e-3 * p["a"], p["b"], 1.0 / p["tau_w"], p["i_offset"],
                   p["e_rev_E"], p["e_rev_I"], 1.0 / p["tau_syn_E"], 1.0 / p["tau_syn_I"], 1.0 / p["tau_m"],
-                  np.exp(-0.5 * dt / p["tau_syn_E"]), np.exp(-0.5 * dt / p["tau_syn_I"])])
+                  np.exp(-0.5 * dt / p["tau_syn_E"]), np.exp(-0.5 * dt / p["tau_syn_I"]),
+                  1.0 / p["delta_T"]])
 
 
 @dataclasses.dataclass(frozen=True)

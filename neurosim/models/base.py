@@ -112,16 +112,16 @@ def settled(result: Result) -> tuple[float, float]:
     return max(result.t_start, min(TRANSIENT, 0.5 * result.t_stop)), result.t_stop
 
 
-def statistics(spikes: Spikes) -> tuple[float, float, float]:
+def statistics(spikes: Spikes, width: float = 3.0) -> tuple[float, float, float]:
     """Rate in Hz; CV of the interspike intervals of neurons with >= 10 spikes; synchrony of at most 1000 neurons.
 
-    Synchrony is the variance of the spike count in bins of 3 ms over its mean (see `neurosim.analysis.synchrony`).
+    Synchrony is the variance of the spike count in bins of ``width`` ms over its mean (`neurosim.analysis.synchrony`).
     """
     counted = spikes
     if spikes.neurons.size > COUNTED:
         inside = spikes.ids <= spikes.neurons[COUNTED - 1]
         counted = dataclasses.replace(spikes, times=spikes.times[inside], ids=spikes.ids[inside])
-    return spikes.rate(), spikes.cv(), counted.synchrony()
+    return spikes.rate(), spikes.cv(), counted.synchrony(width)
 
 
 def number(value: float, digits: int) -> str:
@@ -139,14 +139,14 @@ def render(head: Sequence[str], rows: Iterable[Sequence[str]], notes: Sequence[s
     return "\n".join([*text, *notes])
 
 
-def plain(result: Result, notes: Sequence[str] = ()) -> str:
-    """Size, rate, CV and synchrony of every population whose spikes were recorded."""
+def plain(result: Result, notes: Sequence[str] = (), width: float = 3.0) -> str:
+    """Size, rate, CV and synchrony (in bins of ``width`` ms) of every population whose spikes were recorded."""
     begin, end = settled(result)
     rows = []
     for label, info in result.populations.items():
         if "spikes" not in result.recorded[label]:
             continue
-        rate, cv, synchrony = statistics(result.spikes(label).between(begin, end))
+        rate, cv, synchrony = statistics(result.spikes(label).between(begin, end), width)
         rows.append((label, f"{info.size:,}", number(rate, 2), number(cv, 3), number(synchrony, 2)))
     return render(("population", "neurons", "rate Hz", "CV of ISI", "synchrony"), rows,
-                  (f"From {begin:g} to {end:g} ms.", *notes))
+                  (f"From {begin:g} to {end:g} ms; synchrony in bins of {width:g} ms.", *notes))

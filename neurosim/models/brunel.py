@@ -127,15 +127,15 @@ def stationary_rate(g: float, eta: float) -> float:
 
 
 def report(result: Result) -> str:
-    """The common table, and the rate of the asynchronous state in theory."""
+    """The common table, with bins of 1 ms as neurons may fire in step every 3 ms, and the asynchronous rate in theory."""
     found = re.fullmatch(r"brunel g=(\S+) eta=(\S+)", result.label)
     if found is None:
-        return plain(result)
+        return plain(result, width=1.0)
     g, eta = float(found[1]), float(found[2])
     names = [name for name, values in REGIMES.items() if values == (g, eta)]
     values = ", ".join([f"g = {g:g}", f"eta = {eta:g}", *names])
     theory = number(stationary_rate(g, eta), 1)
-    return plain(result, [f"{values}; asynchronous state in theory (Brunel 2000): {theory} Hz."])
+    return plain(result, [f"{values}; asynchronous state in theory (Brunel 2000): {theory} Hz."], 1.0)
 
 
 MODEL = Model("brunel", "sparse random network in its regimes (Brunel 2000): 12,500 neurons, 15.6 million synapses",
