@@ -1,14 +1,15 @@
-"""Adaptive exponential integrate-and-fire (Brette & Gerstner, J. Neurophysiol. 94, 2005, eqs. 1-3).
+"""Adaptive exponential integrate-and-fire (Brette & Gerstner, J. Neurophysiol. 94, 2005).
 
     cm dv/dt    = -g_L (v - v_rest) + g_L delta_T exp((v - v_thresh)/delta_T) - g_E (v - e_rev_E) - g_I (v - e_rev_I)
                   - w + i_offset + J,      g_L = cm/tau_m
     tau_w dw/dt = a (v - v_rest) - w
     v >= v_spike:  v <- v_reset,  w <- w + b
 
-Scheme: the classical Runge-Kutta method of order 4 on (v, w), conductances taken from their closed form at each stage.
-While the membrane's rate, 1/tau_m (1 + exp((v - v_thresh)/delta_T)) + (g_E + g_I)/cm, times the step exceeds 1/4, the rest
-of the step is divided: each part lasts 1/(4 rate).  That resolves the upswing of a spike, where v would run to
-infinity in finite time, and keeps strong conductances stable.  After ``_PARTS`` parts what is left is taken in one.
+Scheme: the classical Runge-Kutta method of order 4 on (v, w), conductances taken from their closed form at each
+stage. While the membrane's rate, 1/tau_m (1 + exp((v - v_thresh)/delta_T)) + (g_E + g_I)/cm, times the step
+exceeds 1/4, the rest of the step is divided: each part lasts 1/(4 rate).  That resolves the upswing of a spike,
+where v would run to infinity in finite time, and keeps strong conductances stable.  After ``_PARTS`` parts what
+is left is taken in one.
 
 Most neurons take an undivided step: a sweep over a tile of neurons, which LLVM vectorises, does it for all, and
 marks those for which it is void (steep, refractory, or past v_spike); :func:`_advance` does these again, one by one.
@@ -23,7 +24,7 @@ from numba import carray
 
 from . import fastmath, jit
 from .step import stepper
-from .tiles import TILE, inlined, load, rows_for
+from .tiles import TILE, columns, inlined
 
 _ROWS = 20
 _PARTS = 1000
@@ -33,7 +34,10 @@ _STEEPEST = 50.0  # the largest exponent: e**50 carries v past any threshold
 
 @inlined
 def _conductance(g, d, rate, s, decay):
-    """A conductance s ms later: (g + e s/tau d) exp(-s/tau); rate = 1/tau, decay the exponential; d = 0 if not alpha-shaped."""
+    """A conductance s ms later: (g + e s/tau d) exp(-s/tau).
+
+    rate = 1/tau, decay = the exponential; d = 0 where not alpha-shaped.
+    """
     return (g + np.e * rate * s * d) * decay
 
 
@@ -74,9 +78,9 @@ def _sharpness(v, g_e, g_i, v_spike, v_thresh, per_cm, per_tau, per_delta):
 def _advance(v, w, ge, gi, xe, xi, r, j, q, dt):
     """(v, w, r, spiked) one step later.
 
-    q: 0 v_spike, 1 v_reset, 2 refractory steps, 3 g_L, 4 v_rest, 5 v_thresh, 6 delta_T, 7 1/cm, 8 a (µS), 9 b (nA), 10 1/tau_w,
-    11 i_offset, 12 e_rev_E, 13 e_rev_I, 14 1/tau_syn_E, 15 1/tau_syn_I, 16 1/tau_m,
-    17 exp(-dt/2/tau_syn_E), 18 exp(-dt/2/tau_syn_I), 19 1/delta_T.
+    q: 0 v_spike, 1 v_reset, 2 refractory steps, 3 g_L, 4 v_rest, 5 v_thresh, 6 delta_T, 7 1/cm, 8 a (µS), 9 b
+    (nA), 10 1/tau_w, 11 i_offset, 12 e_rev_E, 13 e_rev_I, 14 1/tau_syn_E, 15 1/tau_syn_I, 16 1/tau_m, 17
+    exp(-dt/2/tau_syn_E), 18 exp(-dt/2/tau_syn_I), 19 1/delta_T.
     """
     current = q[11] + j
     s = 0.0
@@ -124,8 +128,9 @@ def _sweep(v, w, ge, gi, xe, xi, r, j, moved_v, moved_w, void, v_spike, g_l, v_r
         e2 = _conductance(ge[k], xe[k], rate_e[k], dt, half_e[k] * half_e[k])
         i2 = _conductance(gi[k], xi[k], rate_i[k], dt, half_i[k] * half_i[k])
         rate = _sharpness(v[k], ge[k], gi[k], v_spike[k], v_thresh[k], per_cm[k], per_tau[k], per_delta[k])
-        nv, nw = _runge_kutta(v[k], w[k], ge[k], e1, e2, gi[k], i1, i2, i_offset[k] + j[k], dt, v_spike[k], g_l[k], v_rest[k],
-                              v_thresh[k], delta[k], per_cm[k], a[k], rate_w[k], e_e[k], e_i[k], per_delta[k])
+        nv, nw = _runge_kutta(v[k], w[k], ge[k], e1, e2, gi[k], i1, i2, i_offset[k] + j[k], dt,
+                              v_spike[k], g_l[k], v_rest[k], v_thresh[k], delta[k], per_cm[k], a[k], rate_w[k],
+                              e_e[k], e_i[k], per_delta[k])
         moved_v[k] = nv
         moved_w[k] = nw
         bad = 1.0 if rate * dt > _COARSEST else 0.0
@@ -148,19 +153,22 @@ def _relax(ge, gi, xe, xi, rate_e, rate_i, half_e, half_i, dt):
 @jit
 def _tile(v, w, ge, gi, xe, xi, r, j, p, q, moved, first, m, dt, out, count):
     """Advance the m neurons from ``first`` on; state arrays of shape (m,); returns the new count of spikes."""
-    load(p, first, first + m, q)
+    c0 = first if p.shape[1] > 1 else 0
+    c1 = c0 + m
     nv, nw, void = moved[0][:m], moved[1][:m], moved[2][:m]
-    _sweep(v, w, ge, gi, xe, xi, r, j, nv, nw, void, q[0][:m], q[3][:m], q[4][:m], q[5][:m], q[6][:m], q[7][:m], q[8][:m],
-           q[10][:m], q[11][:m], q[12][:m], q[13][:m], q[14][:m], q[15][:m], q[16][:m], q[17][:m], q[18][:m], q[19][:m], dt)
+    _sweep(v, w, ge, gi, xe, xi, r, j, nv, nw, void,
+           q[0][c0:c1], q[3][c0:c1], q[4][c0:c1], q[5][c0:c1], q[6][c0:c1], q[7][c0:c1], q[8][c0:c1],
+           q[10][c0:c1], q[11][c0:c1], q[12][c0:c1], q[13][c0:c1], q[14][c0:c1], q[15][c0:c1], q[16][c0:c1],
+           q[17][c0:c1], q[18][c0:c1], q[19][c0:c1], dt)
     for k in range(m):
         if void[k] > 0.0:
-            nv[k], nw[k], r[k], spiked = _advance(v[k], w[k], ge[k], gi[k], xe[k], xi[k], r[k], j[k], q[:, k], dt)
+            nv[k], nw[k], r[k], spiked = _advance(v[k], w[k], ge[k], gi[k], xe[k], xi[k], r[k], j[k], q[:, c0 + k], dt)
             if spiked:
                 out[count] = first + k
                 count += 1
     v[:] = nv
     w[:] = nw
-    _relax(ge, gi, xe, xi, q[14][:m], q[15][:m], q[17][:m], q[18][:m], dt)
+    _relax(ge, gi, xe, xi, q[14][c0:c1], q[15][c0:c1], q[17][c0:c1], q[18][c0:c1], dt)
     return count
 
 
@@ -171,9 +179,9 @@ def step_exp(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (_ROWS, n_par))
     j = carray(J, n)
     ids = carray(out, n)
-    q = rows_for(p, lo, hi)
-    moved = np.empty((3, q.shape[1]))
-    none = np.zeros((2, q.shape[1]))
+    q = columns(p, lo, hi)
+    moved = np.empty((3, min(TILE, max(hi - lo, 1))))
+    none = np.zeros((2, min(TILE, max(hi - lo, 1))))
     count = np.int64(0)
     for a in range(lo, hi, TILE):
         b = min(a + TILE, hi)
@@ -189,8 +197,8 @@ def step_alpha(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (_ROWS, n_par))
     j = carray(J, n)
     ids = carray(out, n)
-    q = rows_for(p, lo, hi)
-    moved = np.empty((3, q.shape[1]))
+    q = columns(p, lo, hi)
+    moved = np.empty((3, min(TILE, max(hi - lo, 1))))
     count = np.int64(0)
     for a in range(lo, hi, TILE):
         b = min(a + TILE, hi)

@@ -16,8 +16,9 @@ g(s) = (g + e s/tau d) exp(-s/tau), d(s) = d exp(-s/tau).
 Parameters, float64 (rows, n_par), in the order in which ``step_exp`` and ``step_alpha`` read them.
 Refractory neurons stay at v_reset while their conductances go on.
 
-The sweeps have no branches, so LLVM vectorises them.  They go over a tile of neurons, small enough for the cache and large
-enough that the test for overlapping arrays before each loop costs nothing; then the tile is searched for spikes.
+The sweeps have no branches, so LLVM vectorises them.  They go over a tile of neurons, small enough for the cache
+and large enough that the test for overlapping arrays before each loop costs nothing; then the tile is searched
+for spikes.
 """
 
 import numpy as np
@@ -43,7 +44,7 @@ def _membrane(v, g_e, g_i, j, r, rate, drive, per_cm, e_e, e_i, v_reset, minus_d
 def _less_one(r):
     """One refractory step less, not below zero."""
     left = r - 1.0
-    return left if left > 0.0 else 0.0
+    return left if left > 0.0 else 0.0  # noqa: FURB136 (a select, which LLVM vectorises)
 
 
 @jit

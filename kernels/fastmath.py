@@ -49,8 +49,8 @@ def exp(x):
     x = k ln 2 + r with |r| <= ln 2 / 2 (Cody & Waite's reduction), e**r by its Taylor polynomial of degree 13
     (remainder below 2**-57), and 2**k by adding k to the exponent bits.
     """
-    x = LOWEST if x < LOWEST else x  # in this form NaN stays NaN
-    x = HIGHEST if x > HIGHEST else x
+    x = LOWEST if x < LOWEST else x  # noqa: FURB136 (in this form NaN stays NaN)
+    x = HIGHEST if x > HIGHEST else x  # noqa: FURB136
     shifted = x * _LOG2_E + _SHIFT
     k = shifted - _SHIFT
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
@@ -59,6 +59,7 @@ def exp(x):
     # Estrin's order: short chains of dependent operations.
     low = (0.5 + r * 0.16666666666666666) + r2 * (0.041666666666666664 + r * 0.008333333333333333)
     mid = (0.001388888888888889 + r * 0.0001984126984126984) + r2 * (2.48015873015873e-05 + r * 2.7557319223985893e-06)
-    high = (2.755731922398589e-07 + r * 2.505210838544172e-08) + r2 * (2.08767569878681e-09 + r * 1.6059043836821613e-10)
+    high = (2.755731922398589e-07 + r * 2.505210838544172e-08)
+    high += r2 * (2.08767569878681e-09 + r * 1.6059043836821613e-10)
     p = 1.0 + (r + r2 * (low + r4 * (mid + r4 * high)))
     return _as_float(_as_int(p) + (_as_int(shifted) << 52))

@@ -1,17 +1,18 @@
-"""Generalised integrate-and-fire neuron with escape noise (Pozzorini et al., PLoS Comput. Biol. 11, 2015, eqs. 1-6).
+"""Generalised integrate-and-fire neuron with escape noise (Pozzorini et al., PLoS Comput. Biol. 11, 2015).
 
     cm dv/dt = -cm/tau_m (v - v_rest) - i_eta - g_E (v - e_rev_E) - g_I (v - e_rev_I) + i_offset + J
-    i_eta    = sum over k of eta_k,                tau_eta_k deta_k/dt = -eta_k,           eta_k += a_eta_k at a spike
-    v_t      = v_t_star + sum over k of gamma_k,   tau_gamma_k dgamma_k/dt = -gamma_k,     gamma_k += a_gamma_k at a spike
+    i_eta    = sum over k of eta_k,                tau_eta_k deta_k/dt = -eta_k,         eta_k += a_eta_k at a spike
+    v_t      = v_t_star + sum over k of gamma_k,   tau_gamma_k dgamma_k/dt = -gamma_k,   gamma_k += a_gamma_k at a spike
     P(spike in a step) = 1 - exp(-lambda0 exp((v - v_t)/delta_v) dt)
 
-Scheme: the exponential midpoint rule of ``cond.py`` (order 2), i_eta held at its value in the middle of the step; eta, gamma and
-conductances are exact.  The draw of neuron i at step t is ``uniform_at(key, i, t)``: no state.
+Scheme: the exponential midpoint rule of ``cond.py`` (order 2), i_eta held at its value in the middle of the step;
+eta, gamma and conductances are exact.  The draw of neuron i at step t is ``uniform_at(key, i, t)``: no state.
 
-States, float64 (12, n): v, v_t mV, i_eta nA, gsyn_exc, gsyn_inh µS, _eta1-3 nA, _gamma1-3 mV, _r steps of refractoriness left.
-Parameters, float64 (24, n_par): 0 1/tau_m, 1 v_rest/tau_m + i_offset/cm, 2 1/cm, 3 e_rev_E, 4 e_rev_I, 5 v_reset, 6 refractory steps,
-7 and 8 decay of g_E and g_I over half a step, 9 1/delta_v, 10 lambda0 dt, 11 v_t_star, then in threes: 12 decay of eta over half a
-step, 15 a_eta, 18 decay of gamma over half a step, 21 a_gamma.
+States, float64 (12, n): v, v_t mV, i_eta nA, gsyn_exc, gsyn_inh µS, _eta1-3 nA, _gamma1-3 mV, _r steps of
+refractoriness left.
+Parameters, float64 (24, n_par): 0 1/tau_m, 1 v_rest/tau_m + i_offset/cm, 2 1/cm, 3 e_rev_E, 4 e_rev_I, 5 v_reset,
+6 refractory steps, 7 and 8 decay of g_E and g_I over half a step, 9 1/delta_v, 10 lambda0 dt, 11 v_t_star, then
+in threes: 12 decay of eta over half a step, 15 a_eta, 18 decay of gamma over half a step, 21 a_gamma.
 """
 
 import math

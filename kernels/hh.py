@@ -1,4 +1,4 @@
-"""Hodgkin-Huxley neuron with the channels of Traub & Miles (1991), as modified by Destexhe & Pare (1999).
+"""Hodgkin-Huxley neuron: channels of Traub & Miles (1991) as in Brette et al., J. Comput. Neurosci. 23, 2007.
 
     cm dv/dt = -gbar_Na m**3 h (v - e_rev_Na) - gbar_K n**4 (v - e_rev_K) - g_leak (v - e_rev_leak)
                - g_E (v - e_rev_E) - g_I (v - e_rev_I) + i_offset + J
@@ -14,9 +14,9 @@ A spike is reported at the first step at which v has passed its peak: v >= v_off
 reported in the following 2 ms.  v is not reset.
 
 States, float64 (7, n): v mV, gsyn_exc, gsyn_inh µS, h, m, n, _r steps in which no spike is reported.
-Parameters, float64 (16, n_par): 0 gbar_Na, 1 gbar_K, 2 g_leak, 3 1/cm, 4 v_offset, 5 e_rev_Na, 6 e_rev_K, 7 e_rev_leak, 8 e_rev_E,
-9 e_rev_I, 10 i_offset, 11 and 12 the decay of g_E and g_I over half a part, 13 parts of a step, 14 steps without a further
-spike, 15 v_offset + 30 mV.
+Parameters, float64 (16, n_par): 0 gbar_Na, 1 gbar_K, 2 g_leak, 3 1/cm, 4 v_offset, 5 e_rev_Na, 6 e_rev_K, 7
+e_rev_leak, 8 e_rev_E, 9 e_rev_I, 10 i_offset, 11 and 12 the decay of g_E and g_I over half a part, 13 parts of a
+step, 14 steps without a further spike, 15 v_offset + 30 mV.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ from numba import carray
 
 from . import fastmath, jit
 from .step import stepper
-from .tiles import TILE, load, rows_for
+from .tiles import TILE, columns
 
 
 @jit
@@ -55,7 +55,8 @@ def _gates(v, h, m, n, v_offset, s):
 
 
 @jit
-def _membrane(v, ge, gi, h, m, n, j, g_na, g_k, g_leak, per_cm, e_na, e_k, e_leak, e_e, e_i, i_offset, decay_e, decay_i, s):
+def _membrane(v, ge, gi, h, m, n, j, g_na, g_k, g_leak, per_cm, e_na, e_k, e_leak, e_e, e_i, i_offset,
+              decay_e, decay_i, s):
     """Move v by s ms with the gates held; conductances too; arrays of shape (tile,)."""
     for i in range(v.size):
         mid_e = ge[i] * decay_e[i]
@@ -80,28 +81,30 @@ def step(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (16, n_par))
     j = carray(J, n)
     ids = carray(out, n)
-    q = rows_for(p, lo, hi)
-    before = np.empty(q.shape[1])
+    q = columns(p, lo, hi)
+    before = np.empty(min(TILE, max(hi - lo, 1)))
     parts = int(p[13, 0])
     part = dt / parts
     count = np.int64(0)
     for a in range(lo, hi, TILE):
         b = min(a + TILE, hi)
-        load(p, a, b, q)
+        c0 = a if n_par > 1 else 0
         m = b - a
+        c1 = c0 + m
         v, ge, gi, r = s[0][a:b], s[1][a:b], s[2][a:b], s[6][a:b]
         gate_h, gate_m, gate_n = s[3][a:b], s[4][a:b], s[5][a:b]
         before[:m] = v
-        _gates(v, gate_h, gate_m, gate_n, q[4][:m], 0.5 * part)
+        _gates(v, gate_h, gate_m, gate_n, q[4][c0:c1], 0.5 * part)
         for k in range(parts):
-            _membrane(v, ge, gi, gate_h, gate_m, gate_n, j[a:b], q[0][:m], q[1][:m], q[2][:m], q[3][:m], q[5][:m], q[6][:m],
-                      q[7][:m], q[8][:m], q[9][:m], q[10][:m], q[11][:m], q[12][:m], part)
-            _gates(v, gate_h, gate_m, gate_n, q[4][:m], part if k < parts - 1 else 0.5 * part)
+            _membrane(v, ge, gi, gate_h, gate_m, gate_n, j[a:b],
+                      q[0][c0:c1], q[1][c0:c1], q[2][c0:c1], q[3][c0:c1], q[5][c0:c1], q[6][c0:c1], q[7][c0:c1],
+                      q[8][c0:c1], q[9][c0:c1], q[10][c0:c1], q[11][c0:c1], q[12][c0:c1], part)
+            _gates(v, gate_h, gate_m, gate_n, q[4][c0:c1], part if k < parts - 1 else 0.5 * part)
         for i in range(m):
             if r[i] > 0.0:
                 r[i] -= 1.0
-            elif v[i] >= q[15, i] and v[i] < before[i]:
-                r[i] = q[14, i]
+            elif v[i] >= q[15, c0 + i] and v[i] < before[i]:
+                r[i] = q[14, c0 + i]
                 ids[count] = a + i
                 count += 1
     return count

@@ -5,9 +5,9 @@
 
 Scheme: the classical Runge-Kutta method of order 4.  While |0.08 v + 5|, the rate at which neighbouring solutions
 separate, times the step exceeds 1/2, the rest of the step is divided: each part lasts 1/(2 rate).  Beyond 30 mV
-the slope is that at 30 mV, so that u does not see the runaway.  What arrived at step t (``_x``, mV) is added after the
-flow and before the threshold.  A sweep over a tile of neurons, which LLVM vectorises, takes an undivided step of all; those
-that need a divided one are done again.
+the slope is that at 30 mV, so that u does not see the runaway.  What arrived at step t (``_x``, mV) is added
+after the flow and before the threshold.  A sweep over a tile of neurons, which LLVM vectorises, takes an
+undivided step of all; those that need a divided one are done again.
 
 States, float64 (3, n): v mV, u mV/ms, _x mV.  Parameters, float64 (5, n_par): a, b (1/ms), c mV, d mV/ms, I mV/ms.
 """
@@ -17,7 +17,7 @@ from numba import carray
 
 from . import jit
 from .step import stepper
-from .tiles import TILE, load, rows_for
+from .tiles import TILE, columns
 
 _PARTS = 1000
 _COARSEST = 0.5  # rate times step
@@ -84,23 +84,24 @@ def step(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (5, n_par))
     j = carray(J, n)
     ids = carray(out, n)
-    q = rows_for(p, lo, hi)
-    moved = np.empty((3, q.shape[1]))
+    q = columns(p, lo, hi)
+    moved = np.empty((3, min(TILE, max(hi - lo, 1))))
     count = np.int64(0)
     for first in range(lo, hi, TILE):
         last = min(first + TILE, hi)
         m = last - first
-        load(p, first, last, q)
+        c0 = first if n_par > 1 else 0
+        c1 = c0 + m
         v, u, x, injected = s[0][first:last], s[1][first:last], s[2][first:last], j[first:last]
         nv, nu, wanted = moved[0][:m], moved[1][:m], moved[2][:m]
-        _sweep(v, u, x, injected, nv, nu, wanted, q[0][:m], q[1][:m], q[4][:m], dt)
+        _sweep(v, u, x, injected, nv, nu, wanted, q[0][c0:c1], q[1][c0:c1], q[4][c0:c1], dt)
         for k in range(m):
             if wanted[k] > 0.0:
-                nv[k], nu[k] = _advance(v[k], u[k], q[0, k], q[1, k], q[4, k] + 1000.0 * injected[k], dt)
+                nv[k], nu[k] = _advance(v[k], u[k], q[0, c0 + k], q[1, c0 + k], q[4, c0 + k] + 1000.0 * injected[k], dt)
                 nv[k] += x[k]
                 if nv[k] >= _PEAK:
-                    nv[k] = q[2, k]
-                    nu[k] += q[3, k]
+                    nv[k] = q[2, c0 + k]
+                    nu[k] += q[3, c0 + k]
                     ids[count] = first + k
                     count += 1
         v[:] = nv

@@ -1,12 +1,14 @@
-"""Current-based integrate-and-fire neurons on the grid, by exact propagators (Rotter & Diesmann, Biol. Cybern. 81, 1999).
+"""Current-based integrate-and-fire neurons on the grid, by exact propagators.
+
+Source: Rotter & Diesmann, "Exact digital simulation of time-invariant linear systems", Biol. Cybern. 81, 1999.
 
 Four callbacks share the threshold rule of ``tiles.collect``: ``step_exp``, ``step_alpha`` (synaptic currents),
 ``step_delta`` (voltage jumps) and ``step_jump`` (voltage jumps, no leak).  Parameters, float64 (rows, n_par), are
 propagators over one step, computed in ``neurosim.cells.lif``; states are float64 (rows, n): v mV, currents nA,
 ``_r`` steps of refractoriness left, ``_x`` mV that arrived.
 
-On reaching the threshold at step t the neuron spikes and v = v_reset up to and including step t + R; currents decay meanwhile.
-The equations agree with NEST's iaf_psc_exp, iaf_psc_alpha and iaf_psc_delta.
+On reaching the threshold at step t the neuron spikes and v = v_reset up to and including step t + R; currents
+decay meanwhile. The equations agree with NEST's iaf_psc_exp, iaf_psc_alpha and iaf_psc_delta.
 """
 
 import numpy as np
@@ -14,14 +16,14 @@ from numba import carray
 
 from . import jit
 from .step import stepper
-from .tiles import TILE, collect, load, rows_for
+from .tiles import TILE, collect, columns
 
 
 @jit
 def _hold(v, moved, r):
     """(v, r): v stays while r > 0, else moves."""
     left = r - 1.0
-    return v if r > 0.0 else moved, left if left > 0.0 else 0.0
+    return v if r > 0.0 else moved, left if left > 0.0 else 0.0  # noqa: FURB136 (a select, which LLVM vectorises)
 
 
 @jit
@@ -67,31 +69,32 @@ def _sweep_jump(v, x, r, j, per_current, offset):
 
 @stepper
 def step_exp(lo, hi, n, n_par, S, P, J, out, t, dt, key):
-    """Exponential currents (eq. 12 of the paper).
+    """Exponential currents.
 
-    States: v, isyn_exc, isyn_inh, _r.  Parameter rows: v_thresh, v_reset, refractory steps, v_rest, then the propagators
-    v->v, nA->v of a constant current, i_offset's mV, isyn_exc->v, isyn_inh->v, isyn_exc, isyn_inh.
+    States: v, isyn_exc, isyn_inh, _r.  Parameter rows: v_thresh, v_reset, refractory steps, v_rest, then the
+    propagators v->v, nA->v of a constant current, i_offset's mV, isyn_exc->v, isyn_inh->v, isyn_exc, isyn_inh.
     """
     s = carray(S, (4, n))
     p = carray(P, (11, n_par))
     j = carray(J, n)
     ids = carray(out, n)
-    q = rows_for(p, lo, hi)
+    q = columns(p, lo, hi)
     count = np.int64(0)
     for a in range(lo, hi, TILE):
         b = min(a + TILE, hi)
         m = b - a
-        load(p, a, b, q)
+        c0 = a if n_par > 1 else 0
+        c1 = c0 + m
         v, r = s[0][a:b], s[3][a:b]
-        _sweep_exp(v, s[1][a:b], s[2][a:b], r, j[a:b], q[3][:m], q[4][:m], q[5][:m], q[6][:m], q[7][:m], q[8][:m],
-                   q[9][:m], q[10][:m])
-        count = collect(v, r, q[0][:m], q[1][:m], q[2][:m], a, ids, count)
+        _sweep_exp(v, s[1][a:b], s[2][a:b], r, j[a:b], q[3][c0:c1], q[4][c0:c1], q[5][c0:c1], q[6][c0:c1],
+                   q[7][c0:c1], q[8][c0:c1], q[9][c0:c1], q[10][c0:c1])
+        count = collect(v, r, q[0][c0:c1], q[1][c0:c1], q[2][c0:c1], a, ids, count)
     return count
 
 
 @stepper
 def step_alpha(lo, hi, n, n_par, S, P, J, out, t, dt, key):
-    """Alpha-shaped currents i(s) = (i + e s/tau d) exp(-s/tau), d(s) = d exp(-s/tau) (eq. 13 of the paper).
+    """Alpha-shaped currents i(s) = (i + e s/tau d) exp(-s/tau), d(s) = d exp(-s/tau).
 
     States: v, isyn_exc, isyn_inh, _dexc, _dinh (nA; arriving weights, the peak current, go there), _r.  Parameter rows:
     0-10 as for ``step_exp``, then _dexc->v, _dinh->v, _dexc->isyn_exc, _dinh->isyn_inh.
@@ -100,16 +103,18 @@ def step_alpha(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (15, n_par))
     j = carray(J, n)
     ids = carray(out, n)
-    q = rows_for(p, lo, hi)
+    q = columns(p, lo, hi)
     count = np.int64(0)
     for a in range(lo, hi, TILE):
         b = min(a + TILE, hi)
         m = b - a
-        load(p, a, b, q)
+        c0 = a if n_par > 1 else 0
+        c1 = c0 + m
         v, r = s[0][a:b], s[5][a:b]
-        _sweep_alpha(v, s[1][a:b], s[2][a:b], s[3][a:b], s[4][a:b], r, j[a:b], q[3][:m], q[4][:m], q[5][:m], q[6][:m],
-                     q[7][:m], q[8][:m], q[9][:m], q[10][:m], q[11][:m], q[12][:m], q[13][:m], q[14][:m])
-        count = collect(v, r, q[0][:m], q[1][:m], q[2][:m], a, ids, count)
+        _sweep_alpha(v, s[1][a:b], s[2][a:b], s[3][a:b], s[4][a:b], r, j[a:b], q[3][c0:c1], q[4][c0:c1],
+                     q[5][c0:c1], q[6][c0:c1], q[7][c0:c1], q[8][c0:c1], q[9][c0:c1], q[10][c0:c1], q[11][c0:c1],
+                     q[12][c0:c1], q[13][c0:c1], q[14][c0:c1])
+        count = collect(v, r, q[0][c0:c1], q[1][c0:c1], q[2][c0:c1], a, ids, count)
     return count
 
 
@@ -124,15 +129,16 @@ def step_delta(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (7, n_par))
     j = carray(J, n)
     ids = carray(out, n)
-    q = rows_for(p, lo, hi)
+    q = columns(p, lo, hi)
     count = np.int64(0)
     for a in range(lo, hi, TILE):
         b = min(a + TILE, hi)
         m = b - a
-        load(p, a, b, q)
+        c0 = a if n_par > 1 else 0
+        c1 = c0 + m
         v, r = s[0][a:b], s[2][a:b]
-        _sweep_delta(v, s[1][a:b], r, j[a:b], q[3][:m], q[4][:m], q[5][:m], q[6][:m])
-        count = collect(v, r, q[0][:m], q[1][:m], q[2][:m], a, ids, count)
+        _sweep_delta(v, s[1][a:b], r, j[a:b], q[3][c0:c1], q[4][c0:c1], q[5][c0:c1], q[6][c0:c1])
+        count = collect(v, r, q[0][c0:c1], q[1][c0:c1], q[2][c0:c1], a, ids, count)
     return count
 
 
@@ -146,13 +152,14 @@ def step_jump(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     p = carray(P, (5, n_par))
     j = carray(J, n)
     ids = carray(out, n)
-    q = rows_for(p, lo, hi)
+    q = columns(p, lo, hi)
     count = np.int64(0)
     for a in range(lo, hi, TILE):
         b = min(a + TILE, hi)
         m = b - a
-        load(p, a, b, q)
+        c0 = a if n_par > 1 else 0
+        c1 = c0 + m
         v, r = s[0][a:b], s[2][a:b]
-        _sweep_jump(v, s[1][a:b], r, j[a:b], q[3][:m], q[4][:m])
-        count = collect(v, r, q[0][:m], q[1][:m], q[2][:m], a, ids, count)
+        _sweep_jump(v, s[1][a:b], r, j[a:b], q[3][c0:c1], q[4][c0:c1])
+        count = collect(v, r, q[0][c0:c1], q[1][c0:c1], q[2][c0:c1], a, ids, count)
     return count

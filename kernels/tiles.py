@@ -1,7 +1,7 @@
-"""Parameters of a stretch of neurons as contiguous rows, whether the neurons are alike or not.
+"""Sweeps over tiles of neurons: parameters as contiguous rows, alike or not, and the search for spikes.
 
-A kernel whose rule costs much more than reading its parameters sweeps tiles of neurons with one loop for
-both cases: where all neurons are alike the only column is repeated once, else the tile's columns are copied.
+A sweep is one loop over the arrays of a tile, without branches, so that LLVM vectorises it.  Each loop begins
+with a test for overlapping arrays; a tile is long enough that this costs nothing, and short enough for the cache.
 """
 
 import numba
@@ -20,21 +20,17 @@ def inlined(function):
 
 
 @jit
-def rows_for(p, lo, hi):
-    """Room for the parameters of one tile: float64 (n_parameters, at most TILE); filled if ``p`` has a single column."""
-    q = np.empty((p.shape[0], min(TILE, max(hi - lo, 1))))
-    if p.shape[1] == 1:
-        for k in range(p.shape[0]):
-            q[k, :] = p[k, 0]
-    return q
+def columns(p, lo, hi):
+    """Parameters for tiles of neurons lo..hi-1: ``p``, or its only column repeated over the length of a tile.
 
-
-@jit
-def load(p, a, b, q):
-    """Make ``q`` hold the parameters of neurons a..b-1 in its first b - a columns."""
+    A tile that starts at neuron a reads columns from a on, or, if all neurons are alike, from 0 on.
+    """
     if p.shape[1] > 1:
-        for k in range(p.shape[0]):
-            q[k, :b - a] = p[k, a:b]
+        return p
+    q = np.empty((p.shape[0], min(TILE, max(hi - lo, 1))))
+    for k in range(p.shape[0]):
+        q[k, :] = p[k, 0]
+    return q
 
 
 @jit

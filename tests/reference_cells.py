@@ -9,10 +9,10 @@ import importlib
 import math
 
 import numpy as np
+from neurosim.kernels import random, step
 
 from neurosim.cells import adex, conductance, gif, hh, izhikevich, lif
 from neurosim.cells.base import Cell
-from neurosim.kernels import random, step
 
 MODULES = (lif, conductance, adex, izhikevich, hh, gif)
 MODELS = [getattr(module, name) for module in MODULES for name in module.__all__]
@@ -121,7 +121,7 @@ def _decay_currents(c, q, dt, alpha):
         c[d] *= f
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _response(tau_m, tau, dt, power):
     """The integral over the step of exp(-(dt - s)/tau_m) s**power exp(-s/tau), by 40 Gauss points."""
     nodes, weights = np.polynomial.legendre.leggauss(40)
@@ -195,7 +195,8 @@ def _adex(c, q, dt, j):
     def slope(s, y):
         v, w = min(y[0], q["v_spike"]), y[1]
         g_e, g_i = _conductances(c, q, s)
-        i = g_l * (q["v_rest"] - v) + g_l * q["delta_T"] * grown(v) + g_e * (q["e_rev_E"] - v) + g_i * (q["e_rev_I"] - v)
+        i = g_l * (q["v_rest"] - v + q["delta_T"] * grown(v))
+        i += g_e * (q["e_rev_E"] - v) + g_i * (q["e_rev_I"] - v)
         return [(i - w + q["i_offset"] + j) / q["cm"], (a * (v - q["v_rest"]) - w) / q["tau_w"]]
 
     s, spiked, held = 0.0, False, c["r"] > 0

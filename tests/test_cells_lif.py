@@ -7,11 +7,13 @@ import pytest
 import reference_cells as ref
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+
 from neurosim.cells.lif import IF_curr_alpha, IF_curr_delta, IF_curr_exp, IF_jump, alpha_propagator, current_propagator
 
 TAU = st.floats(0.2, 60.0)
 # Nothing, the last digit, a little, and much apart.
 NEAR = st.sampled_from([0.0, 1e-15, 1e-12, 1e-9, 1e-6, 1e-4, 1e-2, 0.5])
+UNIT = st.floats(-1, 1)
 DT = st.sampled_from([0.01, 0.1, 1.0])
 HIGH = 1e9  # a threshold out of reach
 
@@ -31,7 +33,7 @@ def by_matrix(cell, t, weights):
     return cell.v_rest + (linalg.expm(a * t) @ start)[0]
 
 
-@given(st.sampled_from([IF_curr_exp, IF_curr_alpha]), TAU, TAU, NEAR, st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1), DT)
+@given(st.sampled_from([IF_curr_exp, IF_curr_alpha]), TAU, TAU, NEAR, UNIT, UNIT, UNIT, DT)
 @example(IF_curr_exp, 20.0, 20.0, 0.0, 1.0, 0.5, -0.5, 0.1)
 @example(IF_curr_alpha, 20.0, 20.0, 0.0, 1.0, 0.5, -0.5, 0.1)
 @example(IF_curr_alpha, 20.0, 0.5, 1e-9, 1.0, 0.5, -0.5, 0.1)
@@ -85,7 +87,8 @@ def test_delta_is_a_sum_of_decaying_jumps(tau_m, jumps):
 
 def test_jump_counts_its_input_and_forgets_nothing():
     cell = IF_jump(v_thresh=1.0)
-    spikes, traces = ref.drive(cell, 1, 1.0, 400, {t: [("excitatory", 0, 0.25)] for t in range(100, 400, 50)}, record=("v",))
+    events = {t: [("excitatory", 0, 0.25)] for t in range(100, 400, 50)}
+    spikes, traces = ref.drive(cell, 1, 1.0, 400, events, record=("v",))
     assert spikes == [(250, 0)]
     assert traces["v"][199, 0] == 0.75
     assert traces["v"][-1, 0] == 0.5

@@ -1,8 +1,9 @@
-"""Cells against NEST on the same input spikes: exact cells to the step, the others at small steps within stated tolerances."""
+"""Cells against NEST on the same input spikes: exact cells to the step, the others within stated tolerances."""
 
 import numpy as np
 import pytest
 import reference_cells as ref
+
 from neurosim.cells import adex, conductance, gif, hh, izhikevich, lif
 
 nest = pytest.importorskip("nest")
@@ -15,13 +16,14 @@ NAMES = {
 }
 # Ours -> (NEST's name, factor).
 TRANSLATED = {
-    "v_rest": ("E_L", 1.0), "v_reset": ("V_reset", 1.0), "v_thresh": ("V_th", 1.0), "cm": ("C_m", 1e3), "tau_m": ("tau_m", 1.0),
-    "tau_refrac": ("t_ref", 1.0), "tau_syn_E": ("tau_syn_ex", 1.0), "tau_syn_I": ("tau_syn_in", 1.0), "i_offset": ("I_e", 1e3),
-    "e_rev_E": ("E_ex", 1.0), "e_rev_I": ("E_in", 1.0), "v_spike": ("V_peak", 1.0), "a": ("a", 1.0), "b": ("b", 1e3),
+    "v_rest": ("E_L", 1.0), "v_reset": ("V_reset", 1.0), "v_thresh": ("V_th", 1.0), "cm": ("C_m", 1e3),
+    "tau_m": ("tau_m", 1.0), "tau_refrac": ("t_ref", 1.0), "tau_syn_E": ("tau_syn_ex", 1.0),
+    "tau_syn_I": ("tau_syn_in", 1.0), "i_offset": ("I_e", 1e3), "e_rev_E": ("E_ex", 1.0),
+    "e_rev_I": ("E_in", 1.0), "v_spike": ("V_peak", 1.0), "a": ("a", 1.0), "b": ("b", 1e3),
     "delta_T": ("Delta_T", 1.0), "tau_w": ("tau_w", 1.0), "gbar_Na": ("g_Na", 1e3), "gbar_K": ("g_K", 1e3),
     "g_leak": ("g_L", 1e3), "v_offset": ("V_T", 1.0), "e_rev_Na": ("E_Na", 1.0), "e_rev_K": ("E_K", 1.0),
-    "e_rev_leak": ("E_L", 1.0), "delta_v": ("Delta_V", 1.0), "v_t_star": ("V_T_star", 1.0), "lambda0": ("lambda_0", 1.0),
-    "c": ("c", 1.0), "d": ("d", 1.0),
+    "e_rev_leak": ("E_L", 1.0), "delta_v": ("Delta_V", 1.0), "v_t_star": ("V_T_star", 1.0),
+    "lambda0": ("lambda_0", 1.0), "c": ("c", 1.0), "d": ("d", 1.0),
 }
 
 
@@ -92,18 +94,19 @@ def events(rng, n, steps, weights, count):
     """Random input to both receptors, none at the first step."""
     found = {}
     for t, i, k in zip(rng.integers(2, steps, count), rng.integers(0, n, count), rng.integers(0, 2, count)):
-        found.setdefault(int(t), []).append((("excitatory", "inhibitory")[k], int(i), float(weights[k] * rng.uniform(0.2, 1.8))))
+        weight = float(weights[k] * rng.uniform(0.2, 1.8))
+        found.setdefault(int(t), []).append((("excitatory", "inhibitory")[k], int(i), weight))
     return found
 
 
 # ------------------------------------------------------------------ the same spikes, to the step
 
 LINEAR = [
-    (lif.IF_curr_exp, dict(i_offset=0.6), (1.2, -0.6)),
-    (lif.IF_curr_exp, dict(i_offset=0.6, tau_syn_E=20.0, tau_syn_I=19.999), (0.4, -0.2)),
-    (lif.IF_curr_alpha, dict(i_offset=0.6, tau_syn_E=2.0, tau_syn_I=5.0), (1.2, -0.3)),
-    (lif.IF_curr_alpha, dict(i_offset=0.6, tau_syn_E=20.0, tau_syn_I=20.001), (0.2, -0.1)),
-    (lif.IF_curr_delta, dict(i_offset=0.6), (3.0, -1.5)),
+    (lif.IF_curr_exp, {"i_offset": 0.6}, (1.2, -0.6)),
+    (lif.IF_curr_exp, {"i_offset": 0.6, "tau_syn_E": 20.0, "tau_syn_I": 19.999}, (0.4, -0.2)),
+    (lif.IF_curr_alpha, {"i_offset": 0.6, "tau_syn_E": 2.0, "tau_syn_I": 5.0}, (1.2, -0.3)),
+    (lif.IF_curr_alpha, {"i_offset": 0.6, "tau_syn_E": 20.0, "tau_syn_I": 20.001}, (0.2, -0.1)),
+    (lif.IF_curr_delta, {"i_offset": 0.6}, (3.0, -1.5)),
 ]
 
 
@@ -126,17 +129,20 @@ def test_exact_cells_spike_on_the_same_steps(model, values, weights, refractory,
 
 # model, values, weights, NEST's state at the start, tolerance below threshold (mV), tolerance of a spike's time (steps)
 NONLINEAR = {
-    "IF_cond_exp": (conductance.IF_cond_exp, dict(i_offset=0.6, tau_refrac=2.0), (0.03, 0.03), {"V_m": -65.0}, 2e-4, 1),
-    "IF_cond_alpha": (conductance.IF_cond_alpha, dict(i_offset=0.6, tau_refrac=2.0, tau_syn_E=2.0), (0.03, 0.03),
+    "IF_cond_exp": (conductance.IF_cond_exp, {"i_offset": 0.6, "tau_refrac": 2.0}, (0.03, 0.03),
+                    {"V_m": -65.0}, 2e-4, 1),
+    "IF_cond_alpha": (conductance.IF_cond_alpha, {"i_offset": 0.6, "tau_refrac": 2.0, "tau_syn_E": 2.0}, (0.03, 0.03),
                       {"V_m": -65.0}, 2e-4, 1),
-    "EIF_cond_exp": (adex.EIF_cond_exp_isfa_ista, dict(i_offset=0.5, tau_refrac=2.0), (0.01, 0.01), {"V_m": -70.6}, 1e-5, 2),
-    "EIF_cond_alpha": (adex.EIF_cond_alpha_isfa_ista, dict(i_offset=0.5, tau_refrac=2.0), (0.01, 0.01), {"V_m": -70.6}, 1e-5, 2),
+    "EIF_cond_exp": (adex.EIF_cond_exp_isfa_ista, {"i_offset": 0.5, "tau_refrac": 2.0}, (0.01, 0.01),
+                     {"V_m": -70.6}, 1e-5, 2),
+    "EIF_cond_alpha": (adex.EIF_cond_alpha_isfa_ista, {"i_offset": 0.5, "tau_refrac": 2.0}, (0.01, 0.01),
+                       {"V_m": -70.6}, 1e-5, 2),
     # NEST takes Euler steps, here of 1 microsecond: its spikes lag by up to 0.1 ms after 150 ms.
-    "Izhikevich": (izhikevich.Izhikevich, dict(i_offset=0.01), (1.0, -1.0), {"V_m": -70.0, "U_m": -14.0}, 2e-2, 100),
-    "HH_cond_exp": (hh.HH_cond_exp, dict(i_offset=0.3), (0.03, 0.03),
+    "Izhikevich": (izhikevich.Izhikevich, {"i_offset": 0.01}, (1.0, -1.0), {"V_m": -70.0, "U_m": -14.0}, 2e-2, 100),
+    "HH_cond_exp": (hh.HH_cond_exp, {"i_offset": 0.3}, (0.03, 0.03),
                     {"V_m": -65.0, "Act_m": 0.0, "Act_n": 0.0, "Inact_h": 1.0}, 2e-2, 2),
-    "GIF_cond_exp": (gif.GIF_cond_exp, dict(i_offset=0.9, lambda0=1e3, delta_v=1e-4, a_eta1=0.1, a_eta2=0.1, a_eta3=0.1),
-                     (0.03, 0.03), {"V_m": -65.0}, 1e-4, 2),
+    "GIF_cond_exp": (gif.GIF_cond_exp, {"i_offset": 0.9, "lambda0": 1e3, "delta_v": 1e-4, "a_eta1": 0.1, "a_eta2": 0.1,
+                                             "a_eta3": 0.1}, (0.03, 0.03), {"V_m": -65.0}, 1e-4, 2),
 }
 DT = {"Izhikevich": 0.001, "HH_cond_exp": 0.005}
 

@@ -11,17 +11,19 @@ T = 4.8  # ms
 
 # A smooth path without spikes that moves every state, and the longest step at which the order shows.
 PATHS = {
-    "IF_curr_exp": (dict(i_offset=0.1), dict(isyn_exc=0.5, isyn_inh=-0.2), 0.4),
-    "IF_curr_alpha": (dict(i_offset=0.1), dict(isyn_exc=0.5, isyn_inh=-0.2), 0.4),
-    "IF_curr_delta": (dict(i_offset=0.1), dict(v=-60.0), 0.4),
-    "IF_jump": (dict(i_offset=0.1), dict(v=-1.0), 0.4),
-    "IF_cond_exp": (dict(tau_syn_E=2.0), dict(v=-60.0, gsyn_exc=0.05, gsyn_inh=0.03), 0.4),
-    "IF_cond_alpha": (dict(tau_syn_E=2.0), dict(v=-60.0, gsyn_exc=0.05, gsyn_inh=0.03), 0.4),
-    "EIF_cond_exp_isfa_ista": (dict(v_spike=0.0), dict(v=-52.0, w=0.05, gsyn_exc=0.01, gsyn_inh=0.003), 0.4),
-    "EIF_cond_alpha_isfa_ista": (dict(v_spike=0.0), dict(v=-52.0, w=0.05, gsyn_exc=0.01, gsyn_inh=0.003), 0.4),
-    "Izhikevich": (dict(i_offset=0.002), dict(v=-68.0, u=-12.0), 0.4),
-    "HH_cond_exp": (dict(i_offset=0.1), dict(v=-62.0, gsyn_exc=0.01, gsyn_inh=0.01, h=0.9, m=0.05, n=0.1), 0.025),
-    "GIF_cond_exp": (dict(lambda0=0.0), dict(v=-60.0, v_t=-40.0, i_eta=0.3, gsyn_exc=0.05, gsyn_inh=0.03), 0.4),
+    "IF_curr_exp": ({"i_offset": 0.1}, {"isyn_exc": 0.5, "isyn_inh": -0.2}, 0.4),
+    "IF_curr_alpha": ({"i_offset": 0.1}, {"isyn_exc": 0.5, "isyn_inh": -0.2}, 0.4),
+    "IF_curr_delta": ({"i_offset": 0.1}, {"v": -60.0}, 0.4),
+    "IF_jump": ({"i_offset": 0.1}, {"v": -1.0}, 0.4),
+    "IF_cond_exp": ({"tau_syn_E": 2.0}, {"v": -60.0, "gsyn_exc": 0.05, "gsyn_inh": 0.03}, 0.4),
+    "IF_cond_alpha": ({"tau_syn_E": 2.0}, {"v": -60.0, "gsyn_exc": 0.05, "gsyn_inh": 0.03}, 0.4),
+    "EIF_cond_exp_isfa_ista": ({"v_spike": 0.0}, {"v": -52.0, "w": 0.05, "gsyn_exc": 0.01, "gsyn_inh": 0.003}, 0.4),
+    "EIF_cond_alpha_isfa_ista": ({"v_spike": 0.0}, {"v": -52.0, "w": 0.05, "gsyn_exc": 0.01, "gsyn_inh": 0.003}, 0.4),
+    "Izhikevich": ({"i_offset": 0.002}, {"v": -68.0, "u": -12.0}, 0.4),
+    "HH_cond_exp": ({"i_offset": 0.1},
+                    {"v": -62.0, "gsyn_exc": 0.01, "gsyn_inh": 0.01, "h": 0.9, "m": 0.05, "n": 0.1}, 0.025),
+    "GIF_cond_exp": ({"lambda0": 0.0},
+                     {"v": -60.0, "v_t": -40.0, "i_eta": 0.3, "gsyn_exc": 0.05, "gsyn_inh": 0.03}, 0.4),
 }
 # Arrivals at the first step's end, where the model has second variables for them.
 ALPHA = {"IF_curr_alpha": (0.3, -0.2), "IF_cond_alpha": (0.02, 0.02), "EIF_cond_alpha_isfa_ista": (0.002, 0.01)}
@@ -70,5 +72,5 @@ def test_order_of_convergence(model):
     assert error[-1] > 1e-13, "error too small to measure an order"
     slopes = np.diff(np.log2(error)) * -1.0
     steepest = slopes[np.array(error[1:]) > 1e-11]
-    print(f"{model.__name__}: errors {['%.1e' % e for e in error]}, orders {np.round(slopes, 2)}")
+    print(f"{model.__name__}: errors {[f'{e:.1e}' for e in error]}, orders {np.round(slopes, 2)}")
     assert math.isclose(np.median(steepest[-2:]), model.order, abs_tol=0.25)

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import reference_cells as ref
+
 from neurosim.errors import ParameterError
 from neurosim.parameters import Normal, Uniform
 
@@ -32,7 +33,8 @@ def bad_values(declared):
 def test_bad_values_are_refused(model, name):
     declared = model.parameters()[name]
     for value in bad_values(declared):
-        with pytest.raises(ParameterError, match=rf"^{model.__name__}\.{name} must be .*{re.escape(declared.sentence)}$"):
+        message = rf"^{model.__name__}\.{name} must be .*{re.escape(declared.sentence)}$"
+        with pytest.raises(ParameterError, match=message):
             model(**{name: value})
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference_cells as ref
+
 from neurosim.cells.base import Cell
 from neurosim.parameters import Uniform
 
@@ -11,17 +12,17 @@ NAMES = [m.__name__ for m in MODELS]
 
 # What makes each model spike in the test, and how large an input is.
 LIVELY = {
-    "IF_curr_exp": (dict(i_offset=0.9, tau_refrac=1.0), 0.4, -0.3),
-    "IF_curr_alpha": (dict(i_offset=1.1, tau_refrac=1.0, tau_syn_E=2.0, tau_syn_I=3.0), 0.4, -0.3),
-    "IF_curr_delta": (dict(i_offset=0.9, tau_refrac=1.0), 2.0, -1.5),
-    "IF_jump": (dict(i_offset=0.05, tau_refrac=0.3), 0.3, -0.2),
-    "IF_cond_exp": (dict(i_offset=0.9, tau_refrac=1.0), 0.02, 0.02),
-    "IF_cond_alpha": (dict(i_offset=0.9, tau_refrac=1.0, tau_syn_E=2.0, tau_syn_I=3.0), 0.02, 0.02),
-    "EIF_cond_exp_isfa_ista": (dict(i_offset=0.8, tau_refrac=1.0), 0.02, 0.02),
-    "EIF_cond_alpha_isfa_ista": (dict(i_offset=0.8, tau_refrac=1.0), 0.02, 0.02),
-    "Izhikevich": (dict(i_offset=0.015), 2.0, -2.0),
-    "HH_cond_exp": (dict(i_offset=0.5), 0.02, 0.02),
-    "GIF_cond_exp": (dict(i_offset=1.2, lambda0=5.0, a_eta1=0.1, a_eta2=0.1, a_eta3=0.1), 0.02, 0.02),
+    "IF_curr_exp": ({"i_offset": 0.9, "tau_refrac": 1.0}, 0.4, -0.3),
+    "IF_curr_alpha": ({"i_offset": 1.1, "tau_refrac": 1.0, "tau_syn_E": 2.0, "tau_syn_I": 3.0}, 0.4, -0.3),
+    "IF_curr_delta": ({"i_offset": 0.9, "tau_refrac": 1.0}, 2.0, -1.5),
+    "IF_jump": ({"i_offset": 0.05, "tau_refrac": 0.3}, 0.3, -0.2),
+    "IF_cond_exp": ({"i_offset": 0.9, "tau_refrac": 1.0}, 0.02, 0.02),
+    "IF_cond_alpha": ({"i_offset": 0.9, "tau_refrac": 1.0, "tau_syn_E": 2.0, "tau_syn_I": 3.0}, 0.02, 0.02),
+    "EIF_cond_exp_isfa_ista": ({"i_offset": 0.8, "tau_refrac": 1.0}, 0.02, 0.02),
+    "EIF_cond_alpha_isfa_ista": ({"i_offset": 0.8, "tau_refrac": 1.0}, 0.02, 0.02),
+    "Izhikevich": ({"i_offset": 0.015}, 2.0, -2.0),
+    "HH_cond_exp": ({"i_offset": 0.5}, 0.02, 0.02),
+    "GIF_cond_exp": ({"i_offset": 1.2, "lambda0": 5.0, "a_eta1": 0.1, "a_eta2": 0.1, "a_eta3": 0.1}, 0.02, 0.02),
 }
 
 

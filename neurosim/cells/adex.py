@@ -33,7 +33,7 @@ def _rows(p: Mapping[str, np.ndarray], dt: float) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class EIF_cond_exp_isfa_ista(Cell):
-    """Adaptive exponential integrate-and-fire (Brette & Gerstner 2005, eqs. 1-3), exponential conductances::
+    """Adaptive exponential integrate-and-fire (Brette & Gerstner 2005), exponential conductances::
 
         cm dv/dt    = -g_L (v - v_rest) + g_L delta_T exp((v - v_thresh)/delta_T) - w + i_offset
                       - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I),      g_L = cm/tau_m
@@ -42,14 +42,14 @@ class EIF_cond_exp_isfa_ista(Cell):
 
     gsyn_exc and gsyn_inh decay with tau_syn_E and tau_syn_I; an arriving weight (positive for both receptors) is added.
 
-    Numerical method: Runge-Kutta of order 4; where the upswing of a spike or strong conductances would make a step too
-    coarse, it is divided, as a function of the state alone (see ``kernels/adex.py``).  The equations are those of NEST's
-    ``aeif_cond_exp``.  We depart from it in two points: a spike counts from the end of its step even if tau_refrac = 0 (NEST
-    then integrates the rest of the step), so that a cell spikes at most once a step; and delta_T = 0 is refused (use
-    :class:`IF_cond_exp`).
+    Numerical method: Runge-Kutta of order 4; where the upswing of a spike or strong conductances would make a
+    step too coarse, it is divided, as a function of the state alone (see ``kernels/adex.py``).  The equations are
+    those of NEST's ``aeif_cond_exp``.  We depart from it in two points: a spike counts from the end of its step
+    even if tau_refrac = 0 (NEST then integrates the rest of the step), so that a cell spikes at most once a step;
+    and delta_T = 0 is refused (use :class:`IF_cond_exp`).
     """
 
-    cm: Value = parameter(0.281, "nF", "membrane capacitance; more of it makes every input smaller", low=0, open_low=True)
+    cm: Value = parameter(0.281, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
     tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
     v_spike: Value = parameter(-40.0, "mV", "potential at which a spike is detected and cut off")
     v_reset: Value = parameter(-70.6, "mV", "potential after a spike")
@@ -58,7 +58,7 @@ class EIF_cond_exp_isfa_ista(Cell):
     i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
     a: Value = parameter(4.0, "nS", "adaptation that follows v; more of it holds v back")
     b: Value = parameter(0.0805, "nA", "adaptation current added by each spike; more of it slows firing")
-    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes the onset of a spike sharper", low=0, open_low=True)
+    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper", low=0, open_low=True)
     tau_w: Value = parameter(144.0, "ms", "adaptation time constant", low=0, open_low=True)
     v_thresh: Value = parameter(-50.4, "mV", "potential at which the exponential takes over")
     e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")
@@ -83,13 +83,14 @@ class EIF_cond_exp_isfa_ista(Cell):
 
 @dataclasses.dataclass(frozen=True)
 class EIF_cond_alpha_isfa_ista(Cell):
-    """Adaptive exponential integrate-and-fire (Brette & Gerstner 2005, eqs. 1-3), alpha-shaped conductances.
+    """Adaptive exponential integrate-and-fire (Brette & Gerstner 2005), alpha-shaped conductances.
 
-    As :class:`EIF_cond_exp_isfa_ista`, but an arriving weight adds ``weight (s/tau_syn) exp(1 - s/tau_syn)``, s the time since
-    arrival, to the conductance: the weight is the peak, reached after tau_syn.  NEST's ``aeif_cond_alpha``.
+    As :class:`EIF_cond_exp_isfa_ista`, but an arriving weight adds ``weight (s/tau_syn) exp(1 - s/tau_syn)``, s
+    the time since arrival, to the conductance: the weight is the peak, reached after tau_syn.  NEST's
+    ``aeif_cond_alpha``.
     """
 
-    cm: Value = parameter(0.281, "nF", "membrane capacitance; more of it makes every input smaller", low=0, open_low=True)
+    cm: Value = parameter(0.281, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
     tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
     v_spike: Value = parameter(-40.0, "mV", "potential at which a spike is detected and cut off")
     v_reset: Value = parameter(-70.6, "mV", "potential after a spike")
@@ -98,7 +99,7 @@ class EIF_cond_alpha_isfa_ista(Cell):
     i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
     a: Value = parameter(4.0, "nS", "adaptation that follows v; more of it holds v back")
     b: Value = parameter(0.0805, "nA", "adaptation current added by each spike; more of it slows firing")
-    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes the onset of a spike sharper", low=0, open_low=True)
+    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper", low=0, open_low=True)
     tau_w: Value = parameter(144.0, "ms", "adaptation time constant", low=0, open_low=True)
     v_thresh: Value = parameter(-50.4, "mV", "potential at which the exponential takes over")
     e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")

@@ -22,8 +22,8 @@ _STATES = {
 
 def _rows(p: Mapping[str, np.ndarray], dt: float) -> list[np.ndarray]:
     """The rows that both kernels of ``kernels.cond`` begin with."""
-    return [1.0 / p["tau_m"], p["v_rest"] / p["tau_m"] + p["i_offset"] / p["cm"], 1.0 / p["cm"], p["e_rev_E"], p["e_rev_I"],
-            p["v_thresh"], p["v_reset"], refractory_steps(p["tau_refrac"], dt),
+    return [1.0 / p["tau_m"], p["v_rest"] / p["tau_m"] + p["i_offset"] / p["cm"], 1.0 / p["cm"],
+            p["e_rev_E"], p["e_rev_I"], p["v_thresh"], p["v_reset"], refractory_steps(p["tau_refrac"], dt),
             np.exp(-0.5 * dt / p["tau_syn_E"]), np.exp(-0.5 * dt / p["tau_syn_I"])]
 
 
@@ -34,15 +34,15 @@ class IF_cond_exp(Cell):
         cm dv/dt = -cm/tau_m (v - v_rest) - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
         tau_syn_E dgsyn_exc/dt = -gsyn_exc,      tau_syn_I dgsyn_inh/dt = -gsyn_inh
 
-    An arriving weight (positive for both receptors) is added to the conductance.  When v >= v_thresh at a step, the cell
-    spikes at that step, and v = v_reset for tau_refrac (whole steps, rounded).
+    An arriving weight (positive for both receptors) is added to the conductance.  When v >= v_thresh at a step,
+    the cell spikes at that step, and v = v_reset for tau_refrac (whole steps, rounded).
 
-    The equations are those of NEST's ``iaf_cond_exp``.  NEST integrates with an adaptive Runge-Kutta method of order 4-5; here
-    conductances are exact and v follows the exponential midpoint rule, second order in dt.
+    The equations are those of NEST's ``iaf_cond_exp``.  NEST integrates with an adaptive Runge-Kutta method of
+    order 4-5; here conductances are exact and v follows the exponential midpoint rule, second order in dt.
     """
 
     v_rest: Value = parameter(-65.0, "mV", "resting potential")
-    cm: Value = parameter(1.0, "nF", "membrane capacitance; more of it makes every input smaller", low=0, open_low=True)
+    cm: Value = parameter(1.0, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
     tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
     tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
     tau_syn_E: Value = parameter(5.0, "ms", "decay time of excitatory conductance", low=0, open_low=True)
@@ -77,12 +77,13 @@ class IF_cond_alpha(Cell):
         cm dv/dt = -cm/tau_m (v - v_rest) - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
         gsyn_exc = sum over inputs of weight (s/tau_syn_E) exp(1 - s/tau_syn_E),   s = time since arrival
 
-    and gsyn_inh likewise with tau_syn_I.  The weight is the peak of the conductance, reached tau_syn after arrival.
-    Threshold, reset, refractoriness and numerical method (order 2) as in :class:`IF_cond_exp`; NEST's ``iaf_cond_alpha``.
+    and gsyn_inh likewise with tau_syn_I.  The weight is the peak of the conductance, reached tau_syn after
+    arrival. Threshold, reset, refractoriness and numerical method (order 2) as in :class:`IF_cond_exp`; NEST's
+    ``iaf_cond_alpha``.
     """
 
     v_rest: Value = parameter(-65.0, "mV", "resting potential")
-    cm: Value = parameter(1.0, "nF", "membrane capacitance; more of it makes every input smaller", low=0, open_low=True)
+    cm: Value = parameter(1.0, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
     tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
     tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
     tau_syn_E: Value = parameter(0.3, "ms", "rise time of excitatory conductance", low=0, open_low=True)

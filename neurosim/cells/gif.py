@@ -16,7 +16,7 @@ __all__ = ["GIF_cond_exp"]
 
 @dataclasses.dataclass(frozen=True)
 class GIF_cond_exp(Cell):
-    """Generalised integrate-and-fire with escape noise (Mensi et al. 2012; Pozzorini et al. 2015, eqs. 1-6)::
+    """Generalised integrate-and-fire with escape noise (Mensi et al. 2012; Pozzorini et al. 2015)::
 
         cm dv/dt = -cm/tau_m (v - v_rest) - i_eta + i_offset
                    - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I)
@@ -24,19 +24,20 @@ class GIF_cond_exp(Cell):
         v_t   = v_t_star + sum over past spikes of a_gamma_k exp(-s/tau_gamma_k),    s = time since the spike
         rate  = lambda0 exp((v - v_t)/delta_v)
 
-    In each step the cell spikes with probability 1 - exp(-rate dt); then v = v_reset for tau_refrac (whole steps, rounded).
-    gsyn_exc and gsyn_inh decay with tau_syn_E and tau_syn_I; an arriving weight (positive for both receptors) is added.  PyNN's
-    parameters tau_eta, a_eta, tau_gamma, a_gamma, arrays of three, are tau_eta1, tau_eta2, ... here.
+    In each step the cell spikes with probability 1 - exp(-rate dt); then v = v_reset for tau_refrac (whole steps,
+    rounded). gsyn_exc and gsyn_inh decay with tau_syn_E and tau_syn_I; an arriving weight (positive for both
+    receptors) is added.  PyNN's parameters tau_eta, a_eta, tau_gamma, a_gamma, arrays of three, are tau_eta1,
+    tau_eta2, ... here.
 
     An initial i_eta, or an initial v_t above v_t_star, decays with the third time constant.
 
-    Numerical method: exponential midpoint rule, order 2; everything but v is exact.  NEST's ``gif_cond_exp`` has the same
-    equations but holds i_eta at its value at the start of the step (order 1), compares v with the v_t of the step before, and
-    resets v one step later than here.
+    Numerical method: exponential midpoint rule, order 2; everything but v is exact.  NEST's ``gif_cond_exp`` has
+    the same equations but holds i_eta at its value at the start of the step (order 1), compares v with the v_t of
+    the step before, and resets v one step later than here.
     """
 
     v_rest: Value = parameter(-65.0, "mV", "resting potential")
-    cm: Value = parameter(1.0, "nF", "membrane capacitance; more of it makes every input smaller", low=0, open_low=True)
+    cm: Value = parameter(1.0, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
     tau_m: Value = parameter(20.0, "ms", "membrane time constant", low=0, open_low=True)
     tau_refrac: Value = parameter(4.0, "ms", "refractory period after a spike", low=0)
     tau_syn_E: Value = parameter(5.0, "ms", "decay time of excitatory conductance", low=0, open_low=True)

@@ -20,7 +20,7 @@ _ABOVE_OFFSET = 30.0  # mV above v_offset that v must have reached
 
 @dataclasses.dataclass(frozen=True)
 class HH_cond_exp(Cell):
-    """Hodgkin-Huxley cell with the channels of Traub & Miles (1991), exponential conductances::
+    """Hodgkin-Huxley cell, channels of Traub & Miles (1991; as in Brette et al. 2007), exponential conductances::
 
         cm dv/dt = -gbar_Na m**3 h (v - e_rev_Na) - gbar_K n**4 (v - e_rev_K) - g_leak (v - e_rev_leak)
                    - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
@@ -33,14 +33,14 @@ class HH_cond_exp(Cell):
     A spike is reported when v >= v_offset + 30 mV and has begun to fall; none in the following 2 ms.
 
     Numerical method: Strang's splitting with exponential gates, order 2, in parts of at most 0.025 ms.  NEST's
-    ``hh_cond_exp_traub`` has the same equations under an adaptive Runge-Kutta method; it starts the gates at a steady state, we at
-    PyNN's h = 1, m = n = 0.
+    ``hh_cond_exp_traub`` has the same equations under an adaptive Runge-Kutta method; it starts the gates at a
+    steady state, we at PyNN's h = 1, m = n = 0.
     """
 
     gbar_Na: Value = parameter(20.0, "uS", "maximal sodium conductance", low=0)
     gbar_K: Value = parameter(6.0, "uS", "maximal potassium conductance", low=0)
     g_leak: Value = parameter(0.01, "uS", "leak conductance", low=0)
-    cm: Value = parameter(0.2, "nF", "membrane capacitance; more of it makes everything slower", low=0, open_low=True)
+    cm: Value = parameter(0.2, "nF", "capacitance; more of it makes everything slower", low=0, open_low=True)
     v_offset: Value = parameter(-63.0, "mV", "shift of all rates along v; it sets the threshold, some 10 mV above")
     e_rev_Na: Value = parameter(50.0, "mV", "reversal potential of sodium")
     e_rev_K: Value = parameter(-90.0, "mV", "reversal potential of potassium")

@@ -22,11 +22,12 @@ class Izhikevich(Cell):
         du/dt = a (b v - u)
         v >= 30 mV:  v <- c,  u <- u + d
 
-    An arriving spike makes v jump by its weight.  A current of 1 nA counts as 1000 mV/ms, as in PyNN (a capacitance of 1 pF).
+    An arriving spike makes v jump by its weight.  A current of 1 nA counts as 1000 mV/ms, as in PyNN (a
+    capacitance of 1 pF).
 
-    Numerical method: Runge-Kutta of order 4, with steps divided during the upswing of a spike and far from rest.  NEST's
-    ``izhikevich`` takes forward Euler steps (order 1), and Izhikevich's own program two half steps of 0.5 ms in v and one
-    of 1 ms in u; parameters that were tuned at such steps behave differently here.
+    Numerical method: Runge-Kutta of order 4, with steps divided during the upswing of a spike and far from rest.
+    NEST's ``izhikevich`` takes forward Euler steps (order 1), and Izhikevich's own program two half steps of 0.5
+    ms in v and one of 1 ms in u; parameters that were tuned at such steps behave differently here.
     """
 
     a: Value = parameter(0.02, "/ms", "rate of recovery; smaller makes u slower", low=0)

@@ -25,7 +25,7 @@ _CURRENTS = {
 
 
 def current_propagator(tau_m: np.ndarray, tau_syn: np.ndarray, cm: np.ndarray, dt: float) -> np.ndarray:
-    """mV after one step of 1 nA that decays with ``tau_syn`` (Rotter & Diesmann 1999, eq. 12).
+    """mV after one step of 1 nA that decays with ``tau_syn`` (Rotter & Diesmann 1999).
 
     1/cm times the integral of exp(-(dt - s)/tau_m) exp(-s/tau_syn) over the step, in a form that stays accurate when
     the time constants are equal or nearly so.
@@ -36,7 +36,7 @@ def current_propagator(tau_m: np.ndarray, tau_syn: np.ndarray, cm: np.ndarray, d
 
 
 def alpha_propagator(tau_m: np.ndarray, tau_syn: np.ndarray, cm: np.ndarray, dt: float) -> np.ndarray:
-    """mV after one step of the current s exp(-s/tau_syn), in nA/ms (Rotter & Diesmann 1999, eq. 13).
+    """mV after one step of the current s exp(-s/tau_syn), in nA/ms (Rotter & Diesmann 1999).
 
     dt**2/cm exp(-dt/tau_m) f(x) with f(x) = (1 + (x - 1) e**x)/x**2 and x = dt (1/tau_m - 1/tau_syn); f is the
     integral of u exp(x u) over 0..1, summed as a series where x is small.
@@ -79,13 +79,13 @@ class IF_curr_exp(Cell):
         tau_syn_E disyn_exc/dt = -isyn_exc
         tau_syn_I disyn_inh/dt = -isyn_inh
 
-    An arriving weight is added to the current; inhibitory weights are negative.  When v >= v_thresh at a step, the cell
-    spikes at that step, and v = v_reset for tau_refrac (whole steps, rounded).  Solved exactly (Rotter & Diesmann 1999);
-    the same equations as NEST's ``iaf_psc_exp``.
+    An arriving weight is added to the current; inhibitory weights are negative.  When v >= v_thresh at a step,
+    the cell spikes at that step, and v = v_reset for tau_refrac (whole steps, rounded).  Solved exactly (Rotter &
+    Diesmann 1999); the same equations as NEST's ``iaf_psc_exp``.
     """
 
     v_rest: Value = parameter(-65.0, "mV", "resting potential")
-    cm: Value = parameter(1.0, "nF", "membrane capacitance; more of it makes every input smaller", low=0, open_low=True)
+    cm: Value = parameter(1.0, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
     tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
     tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
     tau_syn_E: Value = parameter(5.0, "ms", "decay time of excitatory current", low=0, open_low=True)
@@ -124,7 +124,7 @@ class IF_curr_alpha(Cell):
     """
 
     v_rest: Value = parameter(-65.0, "mV", "resting potential")
-    cm: Value = parameter(1.0, "nF", "membrane capacitance; more of it makes every input smaller", low=0, open_low=True)
+    cm: Value = parameter(1.0, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
     tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
     tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
     tau_syn_E: Value = parameter(0.5, "ms", "rise time of excitatory current", low=0, open_low=True)
@@ -142,7 +142,8 @@ class IF_curr_alpha(Cell):
         """The arrays for ``kernels.lif_step.step_alpha``."""
         v = initial["v"]
         rise = [np.e / p[name] for name in ("tau_syn_E", "tau_syn_I")]
-        alpha = [np.e / p[name] * alpha_propagator(p["tau_m"], p[name], p["cm"], dt) for name in ("tau_syn_E", "tau_syn_I")]
+        alpha = [np.e / p[name] * alpha_propagator(p["tau_m"], p[name], p["cm"], dt)
+                 for name in ("tau_syn_E", "tau_syn_I")]
         synapses = _synapse_rows(p, dt)
         return StepModel(
             module="lif_step", function="step_alpha",
@@ -160,13 +161,13 @@ class IF_curr_delta(Cell):
 
         cm dv/dt = -cm/tau_m (v - v_rest) + i_offset,      v <- v + weight on arrival
 
-    A jump that arrives at step t counts for the threshold at step t; one that arrives while the cell is refractory
-    is lost.  Threshold, reset and refractoriness as in :class:`IF_curr_exp`.  Solved exactly; the same equations as NEST's
-    ``iaf_psc_delta``.
+    A jump that arrives at step t counts for the threshold at step t; one that arrives while the cell is
+    refractory is lost.  Threshold, reset and refractoriness as in :class:`IF_curr_exp`.  Solved exactly; the same
+    equations as NEST's ``iaf_psc_delta``.
     """
 
     v_rest: Value = parameter(-65.0, "mV", "resting potential")
-    cm: Value = parameter(1.0, "nF", "membrane capacitance; it scales the effect of currents only", low=0, open_low=True)
+    cm: Value = parameter(1.0, "nF", "capacitance; it scales the effect of currents only", low=0, open_low=True)
     tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
     tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
     i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
@@ -194,12 +195,12 @@ class IF_jump(Cell):
 
         cm dv/dt = i_offset,      v <- v + weight on arrival
 
-    The neuron of converted and of very small networks.  v starts at v_rest and forgets nothing; arrivals, threshold, reset and
-    refractoriness as in :class:`IF_curr_delta`.  Not a model of PyNN.
+    The neuron of converted and of very small networks.  v starts at v_rest and forgets nothing; arrivals,
+    threshold, reset and refractoriness as in :class:`IF_curr_delta`.  Not a model of PyNN.
     """
 
     v_rest: Value = parameter(0.0, "mV", "potential at the start")
-    cm: Value = parameter(1.0, "nF", "membrane capacitance; it scales the effect of currents only", low=0, open_low=True)
+    cm: Value = parameter(1.0, "nF", "capacitance; it scales the effect of currents only", low=0, open_low=True)
     tau_refrac: Value = parameter(0.0, "ms", "refractory period after a spike", low=0)
     i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
     v_reset: Value = parameter(0.0, "mV", "potential after a spike")
