@@ -44,7 +44,7 @@ ROW_WEIGHT, WEIGHTS32, WEIGHTS64 = 0, 1, 2
 J_KIND, J_INDEX, J_SIZE, J_PAR, J_NPAR, J_KEY, J_COLS = range(7)
 DC, STEPS, AC, NOISE = 0, 1, 2, 3
 # columns of ``records``
-R_ROW, R_EVERY, R_INDEX, R_SIZE, R_OUT, R_STRIDE, R_COLUMN, R_COLS = range(8)
+R_ROW, R_EVERY, R_INDEX, R_SIZE, R_OUT, R_STRIDE, R_COLUMN, R_NUMBER, R_COLS = range(9)
 ROW_V, ROW_I_E, ROW_I_I, ROW_TIME = -1, -2, -3, -4
 # columns of ``stats``
 S_EVENTS, S_ACTIVE, S_STEPS, S_SIZE = range(4)
@@ -739,11 +739,11 @@ def _advance(net, owner, thread, n_threads, t0, t1, base_step, slice_steps, mult
 
 
 @jit
-def begin(net, dt):
+def begin(net, base_step, dt):
     """Step 0: sources with a spike at time 0 send it; nothing else happens."""
     for p in range(net.parts.shape[0]):
         g = net.parts[p, P_GROUP]
         found = np.int64(0)
         if net.groups[g, G_KIND] == SOURCE:
-            found = max(np.int64(0), send(net, g, p, 0, dt, 0, net.parts[p, P_LO], net.parts[p, P_HI]))
-        net.pointer[p, 1] = net.pointer[p, 0] + found
+            found = max(np.int64(0), send(net, g, p, 0, dt, base_step, net.parts[p, P_LO], net.parts[p, P_HI]))
+        net.pointer[p, 1 - base_step] = net.pointer[p, -base_step] + found

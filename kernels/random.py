@@ -72,11 +72,46 @@ def integer_at(key, index, slot, n):
     return min(np.int64(uniform_at(key, index, slot) * n), np.int64(n) - 1)
 
 
+_CENTRE_N = (2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4, 4.5921953931549871457e4,
+             1.3731693765509461125e4, 1.9715909503065514427e3, 1.3314166789178437745e2, 3.3871328727963666080e0)
+_CENTRE_D = (5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4, 2.1213794301586595867e4,
+             5.3941960214247511077e3, 6.8718700749205790830e2, 4.2313330701600911252e1, 1.0)
+_MIDDLE_N = (7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1, 1.27045825245236838258e0,
+             3.64784832476320460504e0, 5.76949722146069140550e0, 4.63033784615654529590e0, 1.42343711074968357734e0)
+_MIDDLE_D = (1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2, 1.48103976427480074590e-1,
+             6.89767334985100004550e-1, 1.67638483018380384940e0, 2.05319162663775882187e0, 1.0)
+_TAIL_N = (2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3, 2.65321895265761230930e-2,
+           2.96560571828504891230e-1, 1.78482653991729133580e0, 5.46378491116411436990e0, 6.65790464350110377720e0)
+_TAIL_D = (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5, 7.86869131145613259100e-4,
+           1.48753612908506148525e-2, 1.36929880922735805310e-1, 5.99832206555887937690e-1, 1.0)
+
+
+@jit
+def _ratio(numerator, denominator, r):
+    """Two polynomials of degree 7, highest power first, divided."""
+    a = numerator[0]
+    b = denominator[0]
+    for j in range(1, 8):
+        a = a * r + numerator[j]
+        b = b * r + denominator[j]
+    return a / b
+
+
+@jit
+def normal_quantile(u):
+    """The standard normal variate below which a share ``u`` of (0, 1) lies (Wichura 1988, algorithm AS 241, PPND16)."""
+    q = u - 0.5
+    if abs(q) <= 0.425:
+        return q * _ratio(_CENTRE_N, _CENTRE_D, 0.180625 - q * q)
+    r = math.sqrt(-math.log(u if q < 0.0 else 1.0 - u))
+    z = _ratio(_MIDDLE_N, _MIDDLE_D, r - 1.6) if r <= 5.0 else _ratio(_TAIL_N, _TAIL_D, r - 5.0)
+    return -z if q < 0.0 else z
+
+
 @jit
 def normal_at(key, index, slot):
-    """One draw from N(0, 1) (Box & Muller 1958, the cosine half)."""
-    x0, x1, x2, x3 = block(key, index, slot)
-    return math.sqrt(-2.0 * math.log(_unit(x0, x1))) * math.cos(2.0 * math.pi * _unit(x2, x3))
+    """One draw from N(0, 1), by inversion."""
+    return normal_quantile(uniform_at(key, index, slot))
 
 
 @jit
@@ -130,17 +165,27 @@ def fill_normal(key, first, mean, sd, low, high, out):
 
 
 @jit
-def fill_exponential(key, first, mean, out):
-    """out[i] = exponential of the given mean, item first + i, slot 0."""
+def fill_exponential(key, first, mean, low, high, out):
+    """out[i] = exponential of the given mean, item first + i, drawn again until it lies in [low, high]."""
     for i in range(out.size):
-        out[i] = mean * exponential_at(key, first + i, 0)
+        slot = 0
+        value = mean * exponential_at(key, first + i, slot)
+        while value < low or value > high:
+            slot += 1
+            value = mean * exponential_at(key, first + i, slot)
+        out[i] = value
 
 
 @jit
-def fill_gamma(key, first, shape, scale, out):
-    """out[i] = Gamma(shape, scale), item first + i, slot 0."""
+def fill_gamma(key, first, shape, scale, low, high, out):
+    """out[i] = Gamma(shape, scale), item first + i, drawn again until it lies in [low, high]."""
     for i in range(out.size):
-        out[i] = scale * gamma_at(key, first + i, 0, shape)
+        slot = 0
+        value = scale * gamma_at(key, first + i, slot, shape)
+        while value < low or value > high:
+            slot += 1
+            value = scale * gamma_at(key, first + i, slot, shape)
+        out[i] = value
 
 
 @jit

@@ -26,6 +26,8 @@ from .cells import (
     SpikeSourcePoisson,
     SpikeSourcePoissonRefractory,
 )
+from .cells.base import State
+from .cells.custom import neuron
 from .connectors import (
     AllToAllConnector,
     ArrayConnector,
@@ -44,7 +46,7 @@ from .currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 from .engine import Simulation
 from .errors import FileFormatError, NetworkError, NeurosimError, ParameterError, SimulationError
 from .network import Network, PoissonInput, Population, PopulationView, Projection, Record
-from .parameters import Distribution, Exponential, Gamma, Integers, LogNormal, Normal, Uniform
+from .parameters import Distribution, Exponential, Gamma, Integers, LogNormal, Normal, Parameter, Uniform
 from .result import Result, Spikes, Trace
 from .space import Grid2D, Grid3D, Line, RandomStructure, Space
 
@@ -55,8 +57,8 @@ __all__ = [
     "FromFileConnector", "FromListConnector", "GIF_cond_exp", "Gamma", "Grid2D", "Grid3D", "HH_cond_exp",
     "IF_cond_alpha", "IF_cond_exp", "IF_curr_alpha", "IF_curr_delta", "IF_curr_exp", "IF_jump",
     "IndexBasedProbabilityConnector", "Integers", "Izhikevich", "Line", "LogNormal", "Network", "NetworkError",
-    "NeurosimError", "NoisyCurrentSource", "Normal", "OneToOneConnector", "ParameterError", "PoissonInput",
-    "Population", "PopulationView", "Projection", "RandomStructure", "Record", "Result", "Simulation",
-    "SimulationError", "SmallWorldConnector", "Space", "SpikeSourceArray", "SpikeSourceInhGamma",
-    "SpikeSourcePoisson", "SpikeSourcePoissonRefractory", "Spikes", "StepCurrentSource", "Trace", "Uniform",
+    "NeurosimError", "NoisyCurrentSource", "Normal", "OneToOneConnector", "Parameter", "ParameterError",
+    "PoissonInput", "Population", "PopulationView", "Projection", "RandomStructure", "Record", "Result", "Simulation",
+    "SimulationError", "SmallWorldConnector", "Space", "SpikeSourceArray", "SpikeSourceInhGamma", "SpikeSourcePoisson",
+    "SpikeSourcePoissonRefractory", "Spikes", "State", "StepCurrentSource", "Trace", "Uniform", "neuron",
 ]

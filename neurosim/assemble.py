@@ -236,9 +236,9 @@ class _Assembler:
         rates = np.broadcast_to(np.asarray(one.rate, dtype=float), ids.shape)
         order = np.argsort(ids, kind="stable")
         here = order[(ids[order] >= lo) & (ids[order] < hi)]
-        distinct = np.unique(rates[here])
-        if distinct.size > 32:
-            self.input_row(one, group, ids[here], here, rates[here])
+        distinct = np.unique(rates)
+        if distinct.size > 32:  # looked at over all parts: draws must not depend on them
+            self.input_row(one, group, ids[here], here, rates[here], float(distinct[-1]))
             return
         for rate in distinct:
             chosen = here[rates[here] == rate]
@@ -251,13 +251,15 @@ class _Assembler:
             for a, b in runs:
                 self.input_row(one, group, ids[chosen[a:b]], chosen[a:b], float(rate))
 
-    def input_row(self, one: PoissonInput, group: Group, ids: np.ndarray, items: np.ndarray, rate: Any) -> None:
+    def input_row(self, one: PoissonInput, group: Group, ids: np.ndarray, items: np.ndarray, rate: Any,
+                  highest: float | None = None) -> None:
         """One row: neurons ``ids`` of the group, which are the ``items`` of the input (they address the draws)."""
         if ids.size == 0:
             return
         k = self.k
         mean = np.asarray(rate) * self.dt / 1000.0
-        rounds = max(1, math.ceil(float(np.max(mean)) / _MOST_IN_ONE_ROUND))
+        most = float(np.max(mean)) if highest is None else highest * self.dt / 1000.0
+        rounds = max(1, math.ceil(most / _MOST_IN_ONE_ROUND))
         row = [0] * k.I_COLS
         contiguous = ids[-1] - ids[0] == ids.size - 1 and (np.diff(items) == 1).all()
         row[k.I_LO], row[k.I_SIZE], row[k.I_FIRST] = int(ids[0]), ids.size, int(items[0])
@@ -318,7 +320,7 @@ class _Assembler:
             row[k.R_ROW], row[k.R_EVERY] = group.record_row(one.variable), one.every
             row[k.R_INDEX], row[k.R_SIZE] = self.index.add(ids[here]), here.size
             row[k.R_STRIDE], row[k.R_COLUMN] = ids.size, int(here[0])
-            row[k.R_OUT] = number  # replaced by the place in the buffer before each call
+            row[k.R_NUMBER] = number
             self.records.append(row)
 
     def add_array(self, group: Group, lo: int, hi: int) -> tuple[int, int]:

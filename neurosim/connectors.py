@@ -15,13 +15,16 @@ import ast
 import dataclasses
 import math
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from .errors import FileFormatError, NetworkError, ParameterError
 from .parameters import Distribution, stream_key
+from .result_io import array_of_npz
 from .space import Space, distance_function
 
 __all__ = [
@@ -158,7 +161,14 @@ def _own_target(context: Context, allow_self: bool) -> np.ndarray:
 
 def _pairs(context: Context, allow_self: bool) -> int:
     """How many pairs of cells may be connected."""
-    return context.n_pre * context.n_post - int(np.count_nonzero(_own(context, allow_self) >= 0))
+    return context.n_pre * context.n_post - _excepted(context, allow_self)
+
+
+def _excepted(context: Context, allow_self: bool) -> int:
+    """How many cells may not be connected to themselves."""
+    if allow_self:
+        return 0
+    return context.n_post * context.same if context.own is None else int(np.count_nonzero(context.own >= 0))
 
 
 def _ranges(counts: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
@@ -206,11 +216,11 @@ def _drawn_numbers(connector: Any, context: Context, cells: int) -> np.ndarray:
     return np.full(cells, connector.n, dtype=np.int64)
 
 
-def _check_number(connector: Any, context: Context, own: np.ndarray, available: int, side: str) -> None:
-    """``n`` distinct partners, and any at all, must exist."""
-    fewest = available - (1 if (own >= 0).any() else 0)
+def _check_number(connector: Any, context: Context, cells: int, available: int, side: str) -> None:
+    """``n`` distinct partners, and any at all, must exist for each of ``cells``."""
+    fewest = available - min(1, _excepted(context, connector.allow_self_connections))
     most = connector.n.support()[1] if isinstance(connector.n, Distribution) else connector.n
-    if own.size == 0 or most == 0 or (connector.with_replacement and fewest > 0):
+    if cells == 0 or most == 0 or (connector.with_replacement and fewest > 0):
         return
     if most > fewest:
         rest = "" if connector.with_replacement else " without replacement"
@@ -421,13 +431,15 @@ class FromFileConnector(Connector):
     listed: FromListConnector = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.file, (str, os.PathLike)):
+            raise ParameterError(f"FromFileConnector.file must be a path, got {self.file!r}")
         path = os.fspath(self.file)
         try:
             table, names = _read_npz(path) if path.endswith(".npz") else _read_text(path, self.column_names)
             listed = FromListConnector(table, names)
         except OSError as error:
             raise FileFormatError(f"FromFileConnector.file {path!r} cannot be read: {error}") from None
-        except (ValueError, KeyError, SyntaxError) as error:
+        except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, EOFError, BadZipFile, zlib.error) as error:
             raise FileFormatError(f"FromFileConnector.file {path!r} is not a list of synapses: {error}") from None
         object.__setattr__(self, "listed", listed)
         object.__setattr__(self, "column_names", listed.column_names)
@@ -458,9 +470,10 @@ def _in_order(names: list[str], columns: list[np.ndarray]) -> tuple[np.ndarray, 
 
 
 def _read_npz(path: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    with np.load(path, allow_pickle=False) as data:
-        columns = [np.asarray(data[name], dtype=np.float64).reshape(-1) for name in data.files]
-        return _in_order(list(data.files), columns)
+    with ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        columns = [array_of_npz(archive, name).astype(np.float64).reshape(-1) for name in names]
+    return _in_order(names, columns)
 
 
 def _read_text(path: str, names: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -551,7 +564,7 @@ class FixedNumberPreConnector(Connector):
         return float(mean) * context.n_post
 
     def _check(self, context: Context) -> None:
-        _check_number(self, context, _own(context, self.allow_self_connections), context.n_pre, "sources")
+        _check_number(self, context, context.n_post, context.n_pre, "sources")
 
     def _blocks(self, context: Context, max_synapses: int) -> Iterator[Block]:
         counts = _drawn_numbers(self, context, context.n_post)
@@ -580,7 +593,7 @@ class FixedNumberPostConnector(Connector):
         return float(mean) * context.n_pre
 
     def _check(self, context: Context) -> None:
-        _check_number(self, context, _own_target(context, self.allow_self_connections), context.n_post, "targets")
+        _check_number(self, context, context.n_pre, context.n_post, "targets")
 
     def _blocks(self, context: Context, max_synapses: int) -> Iterator[Block]:
         from .kernels import connect

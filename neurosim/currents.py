@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ParameterError
-from .parameters import parameter, parameters_of
+from .parameters import parameter, parameters_of, refuse_unknown, row
 
 __all__ = ["ACSource", "CurrentSource", "DCSource", "NoisyCurrentSource", "StepCurrentSource"]
 
@@ -17,6 +17,11 @@ FOREVER = 1e12
 
 class CurrentSource:
     """Base of the currents.  A value set for time t acts on the interval (t, t + dt]."""
+
+    def __new__(cls, *args: Any, **values: Any) -> Any:
+        """Refuse names that are not parameters before dataclass's own ``__init__`` raises a TypeError."""
+        refuse_unknown(cls.__name__, cls, values)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for name, declared in parameters_of(self).items():
@@ -52,10 +57,7 @@ class StepCurrentSource(CurrentSource):
 
     def check(self) -> None:
         for name in ("times", "amplitudes"):
-            value = np.atleast_1d(np.asarray(getattr(self, name), dtype=float))
-            if value.ndim != 1 or not np.isfinite(value).all():
-                raise ParameterError(f"StepCurrentSource.{name} must be a row of finite numbers, got {getattr(self, name)!r}")
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, row("StepCurrentSource", name, getattr(self, name)))
         if self.times.size != self.amplitudes.size:
             raise ParameterError(
                 f"StepCurrentSource: times and amplitudes must have one length, got {self.times.size} and {self.amplitudes.size}"

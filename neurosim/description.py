@@ -19,6 +19,7 @@ __all__ = ["Description"]
 
 _WEIGHT_BYTES = {ROW_WEIGHT: 0, WEIGHTS32: 4}
 _NS_EVENT, _NS_LINEAR, _NS_STEPPED, _NS_POISSON = 1.0, 0.3, 3.0, 1.0  # measured, one thread
+_EVENTS_PER_STEP = 1000
 _LINEAR = ("IF_curr_exp", "IF_curr_alpha", "IF_curr_delta")
 
 
@@ -53,8 +54,8 @@ class Description:
         NetworkError, ParameterError
             Where the description cannot be built with this step: a delay below dt, a connector that does not fit.
         """
-        if not isinstance(dt, (int, float, np.number)) or not dt > 0:
-            raise ParameterError(f"dt must be > 0 ms, got {dt!r}")
+        check_dt(dt, "dt")
+        _check_rates(network, dt)
         by_projection, nbytes = [], 0.0
         for projection in network.projections:
             wiring.validate(projection, dt)
@@ -77,7 +78,7 @@ class Description:
     @property
     def microseconds_per_slice(self) -> float:
         """Estimated work between two meetings of threads, at a mean rate of 5 Hz."""
-        shortest = min((_shortest(p.delay) for p in self.network.projections), default=10.0 * self.dt)
+        shortest = min((_shortest(p.delay, self.dt) for p in self.network.projections), default=10.0 * self.dt)
         return self.cost_per_second(5.0) * 1e6 * max(shortest, self.dt) / 1000.0
 
     def cost_per_second(self, rate: float) -> float:
@@ -116,7 +117,28 @@ class Description:
         return "\n".join(lines)
 
 
-def _shortest(delay: Any) -> float:
+def check_dt(dt: Any, name: str) -> None:
+    """Raise :class:`ParameterError` unless dt is a number of ms that time can be counted in."""
+    if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not 1e-6 <= dt <= 1000:
+        raise ParameterError(f"{name} must be >= 1e-06 and <= 1000 ms, got {dt!r:.100}")
+
+
+def _check_rates(network: Network, dt: float) -> None:
+    """Refuse trains of more events in a step than there is room for."""
+    rates = [(f"{one.label}: {one.cell.name}.rate", getattr(one.cell, "rate", 0.0)) for one in network.populations]
+    rates += [(f"Poisson input {one.label}.rate", one.rate) for one in network.inputs]
+    most = _EVENTS_PER_STEP * 1000.0 / dt
+    for name, rate in rates:
+        highest = rate.mean_value() if isinstance(rate, Distribution) else float(np.max(rate))
+        if highest > most:
+            raise ParameterError(
+                f"{name} must be <= {most:g} Hz ({_EVENTS_PER_STEP} events in a step of {dt:g} ms), got {highest:g}"
+            )
+
+
+def _shortest(delay: Any, dt: float) -> float:
+    if delay is None:
+        return dt
     if isinstance(delay, Distribution):
         return max(delay.support()[0], 0.0)
     if isinstance(delay, str) or callable(delay):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import os
 import platform
@@ -29,6 +30,7 @@ __all__ = ["Simulation"]
 
 _CHUNK_STEPS = 4096
 _SLICE_STEPS = 64
+_SLICE_SPIKES = 4_000_000  # room for the most spikes of a part in one slice
 _CHUNK_SECONDS = 0.2
 _TRACE_BYTES = 64 * 2**20
 _MUTABLE = ("mode", "rebuild", "x", "h", "h0", "rho", "base", "current", "due", "active", "n_active", "spikes",
@@ -70,6 +72,7 @@ class Simulation:
         self.network, self.dt, self.seed, self.update = network, float(dt), int(seed), update
         description = network.describe(dt)
         description.check_memory()
+        self._description = str(description)
         self.threads = _threads(threads, description)
         self._wall0, self._cpu0 = time.perf_counter(), time.process_time()
         self._groups, self._place = make_groups(network, self.dt, self.seed)
@@ -82,7 +85,7 @@ class Simulation:
         self._prepare(assemble(network, self._groups, self._place, self._store, self._recorded, self.dt, self.seed))
         self._initial = {name: getattr(self._net, name).copy() for name in _SAVED}
         self._writer: ResultWriter | None = None
-        self._stream_path = stream
+        self._step = 0
         if stream is not None:
             self._open_stream(stream)
         self._begin()
@@ -99,10 +102,11 @@ class Simulation:
         self._multiplicity = np.where(kinds == SOURCE, self._most_per_step(), 1).astype(np.int64)
         refractory = int(net.refractory.max(initial=0))
         self._history = max(self._store.longest_delay, refractory, 1) + 1
-        self._slice = max(1, min(self._store.shortest_delay or _SLICE_STEPS, _SLICE_STEPS))
+        largest = int(np.max((parts[:, k.P_HI] - parts[:, k.P_LO]) * self._multiplicity))
+        self._slice = max(1, min(self._store.shortest_delay or _SLICE_STEPS, _SLICE_STEPS, _SLICE_SPIKES // largest))
         self._lists: list[np.ndarray] = [np.empty(0, np.int32)] * parts.shape[0]
         self._counts = np.zeros((parts.shape[0], self._history), np.int64)
-        self._result_chunks: list[Result] = []
+        self._chunks: list[Result] = []
         self._speed = 0.0
 
     def _part_synapses(self) -> np.ndarray:
@@ -133,16 +137,16 @@ class Simulation:
 
     def _begin(self) -> None:
         """Put time to zero and let the sources draw their first times."""
-        self._step = 0
+        self._step = -1
         self._counts[:] = 0
         self._lists = [np.empty(0, np.int32) for _ in self._lists]
         self._draw_sources(range(self._net.parts.shape[0]), 0.0)
-        self._layout(1)
-        self._net.pointer[:, 0] = 0
-        self._k.begin(self._net, self.dt)
-        self._keep(-1, 0, 2)
-        self._result_chunks = [self._initial_samples()]
-        self._write(self._result_chunks[0])
+        base = self._layout(1)
+        self._k.begin(self._net, base, self.dt)
+        self._step = 0
+        self._keep(base)
+        self._chunks = [self._initial_samples()]
+        self._write(self._chunks[0])
 
     def _draw_sources(self, parts: Any, after: float) -> None:
         from .kernels import sources
@@ -191,16 +195,16 @@ class Simulation:
         """
         steps = _whole_steps(duration, self.dt)
         goal = self._step + steps
-        t_start, first = self.t, len(self._result_chunks)
+        first = len(self._chunks) if self._step > 0 else 0
         wall, cpu = time.perf_counter(), time.process_time()
         with _interruptible() as stop, _bar(progress, duration) as bar:
             while self._step < goal and not stop.is_set():
                 before = self._step
                 chunk = self._advance(goal)
-                self._result_chunks.append(chunk)
+                self._chunks.append(chunk)
                 self._write(chunk)
                 bar(self._step - before, self.dt, sum(self._net.stats[:, self._k.S_EVENTS]), chunk)
-        result = self._joined(first, t_start)
+        result = self._joined(first)
         result.complete = self._step == goal
         result.provenance.update(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu)
         return result
@@ -212,17 +216,17 @@ class Simulation:
         """
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
             raise ParameterError(f"Simulation.step needs a whole number of steps >= 1, got {n!r}")
-        goal, start = self._step + int(n), self._step
+        goal = self._step + int(n)
+        labels = [population.label for population in self.network.populations]
+        out: dict[str, list[np.ndarray]] = {label: [] for label in labels}
         while self._step < goal:
+            start = self._step
             chunk = self._advance(goal)
-            if chunk.recorded:
-                self._result_chunks.append(chunk)
-                self._write(chunk)
-        out = {}
-        for population in self.network.populations:
-            steps, ids = self._spikes_of(population.label, start)
-            out[population.label] = ids
-        return out
+            self._chunks.append(chunk)
+            self._write(chunk)
+            for label in labels:
+                out[label].append(self._spikes_of(label, start)[1])
+        return {label: ids[0] if len(ids) == 1 else np.concatenate(ids) for label, ids in out.items()}
 
     def _advance(self, goal: int) -> Result:
         """One call of the compiled loop; returns what it recorded."""
@@ -245,17 +249,18 @@ class Simulation:
         if self.threads == 1:
             reached = self._k.advance(net, self._owner, 0, 1, *args)
         else:
-            work = [_pool(self.threads).submit(self._k.advance, net, self._owner, thread, self.threads, *args)
-                    for thread in range(self.threads)]
+            with _SUBMITTING:  # one call's threads stand in the queue together, so that none waits for a later call's
+                work = [_pool(self.threads).submit(self._k.advance, net, self._owner, thread, self.threads, *args)
+                        for thread in range(self.threads)]
             reached = max(job.result() for job in work)
         took = time.perf_counter() - began
         if reached > start:
             self._speed = (reached - start) / max(took, 1e-6)
         self._step = int(reached)
-        self._keep(base, start, reached - base + 1)
+        self._keep(base)
         if net.full[2]:
             raise SimulationError("a source sent more spikes in one step than there is room for; lower its rate or dt")
-        return self._harvest(start, base)
+        return self._harvest(start)
 
     def _layout(self, steps: int) -> int:
         """Lay out the spike lists for ``steps`` more steps, history first; returns the step of the first pointer."""
@@ -279,25 +284,15 @@ class Simulation:
         self._net = net._replace(spikes=spikes, pointer=pointer)
         return self._step - self._history + 1
 
-    def _keep(self, base: int, start: int, steps: int) -> None:
+    def _keep(self, base: int) -> None:
         """After a call: remember the spikes of the last ``history`` steps."""
-        k, net = self._k, self._net
-        # pointer column s holds step base + s; at the very beginning there is only step 0
-        if base < 0 and start == 0 and steps == 2 and self._step == 0:
-            counts = np.zeros_like(self._counts)
-            counts[:, -1] = net.pointer[:, 1] - net.pointer[:, 0]
-            self._lists = [net.spikes[at:at + int(c)].copy() for at, c in zip(net.offsets, counts[:, -1], strict=True)]
-            self._counts = counts
-            return
-        last = self._step - base + 1
+        net = self._net
+        last = self._step - base + 1  # pointer column s holds step base + s
         first = last - self._history
         self._counts = np.diff(net.pointer[:, first:last + 1], axis=1)
-        self._new = (net.pointer, net.spikes, base)
-        lists = []
-        for p, at in enumerate(net.offsets):
-            a, b = at + net.pointer[p, first], at + net.pointer[p, last]
-            lists.append(net.spikes[a:b].copy())
-        self._lists = lists
+        self._lists = [net.spikes[at + net.pointer[p, first]:at + net.pointer[p, last]].copy()
+                       for p, at in enumerate(net.offsets)]
+        self._base = base
 
     def _choose_updates(self, steps: int) -> None:
         """Clock or event updates for each modal group."""
@@ -360,18 +355,11 @@ class Simulation:
             at += len(_sampled(start, stop, one.every)) * one.ids.size
         if net.traces.size < at:
             self._net = net = net._replace(traces=np.empty(at))
-        number = self._record_number
-        for row, which in zip(net.records, number, strict=True):
-            row[k.R_OUT] = places[which]
+        for row in net.records:
+            row[k.R_OUT] = places[row[k.R_NUMBER]]
         self._places = places
 
-    @property
-    def _record_number(self) -> np.ndarray:
-        if not hasattr(self, "_numbers"):
-            self._numbers = self._net.records[:, self._k.R_OUT].copy()
-        return self._numbers
-
-    def _harvest(self, start: int, base: int) -> Result:
+    def _harvest(self, start: int) -> Result:
         """Spikes and samples of the steps after ``start``."""
         spikes, traces = {}, {}
         t0, t1 = start * self.dt, self.t
@@ -397,15 +385,14 @@ class Simulation:
         group, offset = self._place[label]
         size = self.network[label].size
         first = net.groups[self._groups.index(group), k.G_PART0]
-        pointer, spikes, base = self._new
-        column = start + 1 - base
+        column = start + 1 - self._base
         all_steps, all_ids = [], []
         for p in range(first, first + group.n_parts):
             row = net.parts[p]
             if row[k.P_HI] <= offset or row[k.P_LO] >= offset + size:
                 continue
-            ends = pointer[p, column:self._step - base + 2]
-            ids = spikes[net.offsets[p] + ends[0]:net.offsets[p] + ends[-1]]
+            ends = net.pointer[p, column:self._step - self._base + 2]
+            ids = net.spikes[net.offsets[p] + ends[0]:net.offsets[p] + ends[-1]]
             steps = np.repeat(np.arange(start + 1, self._step + 1), np.diff(ends))
             if row[k.P_LO] < offset or row[k.P_HI] > offset + size:
                 own = (ids >= offset) & (ids < offset + size)
@@ -445,29 +432,21 @@ class Simulation:
             self._infos_ = populations_of(self.network)
         return self._infos_
 
-    def _joined(self, first: int, t_start: float) -> Result:
-        chunks = self._result_chunks[first:]
-        if first == 1 and t_start == 0.0:
-            chunks = self._result_chunks
-        result = concatenate(chunks) if chunks else self._result(t_start, self.t, {}, {})
-        result.provenance.update(self.provenance())
-        if first == 1 and len(self._result_chunks) > 1 or not chunks:
-            pass
-        self._result_chunks = [*self._result_chunks[:first], concatenate(self._result_chunks[first:])] \
-            if len(self._result_chunks) > first else self._result_chunks
-        return result
+    def _joined(self, first: int) -> Result:
+        """The chunks from ``first`` on as one."""
+        joined = concatenate(self._chunks[first:])
+        joined.provenance.update(self.provenance())
+        self._chunks[first:] = [joined]
+        return joined
 
     @property
     def result(self) -> Result:
         """Everything recorded since the start, the last reset or `clear`."""
-        joined = concatenate(self._result_chunks)
-        self._result_chunks = [joined]
-        joined.provenance.update(self.provenance())
-        return joined
+        return self._joined(0)
 
     def clear(self) -> None:
         """Forget what was recorded so far; the simulation goes on."""
-        self._result_chunks = [self._result(self.t, self.t, *self._nothing())]
+        self._chunks = [self._result(self.t, self.t, *self._nothing())]
 
     def _nothing(self) -> tuple[dict, dict]:
         spikes, traces = {}, {}
@@ -490,13 +469,13 @@ class Simulation:
             "neurosim": __version__, "numpy": np.__version__, "numba": numba.__version__,
             "python": platform.python_version(), "machine": platform.machine(), "dt": self.dt, "seed": self.seed,
             "network_seed": self.network.seed, "threads": self.threads, "update": self.update, "precision": "double",
-            "network": str(self.network.describe(self.dt)), "build_s": self.build_seconds,
+            "network": self._description, "build_s": self.build_seconds,
         }
 
     # -- streaming ------------------------------------------------------------------------------
 
     def _open_stream(self, path: str | os.PathLike) -> None:
-        self._writer = ResultWriter(path, label=self.network.label, dt=self.dt, t_start=0.0, seed=self.seed,
+        self._writer = ResultWriter(path, label=self.network.label, dt=self.dt, t_start=self.t, seed=self.seed,
                                     populations=self._infos)
         for one in self._recorded:
             self._writer.recording(one.population.label, one.variable, None if one.all_cells else one.ids)
@@ -593,7 +572,7 @@ class Simulation:
         changed = ids[net.rate[ids] != rates]
         net.rate[ids] = rates
         most = self._multiplicity
-        self._multiplicity = np.maximum(most, np.where(most > 1, self._most_per_step(), 1))
+        self._multiplicity = np.where(most > 1, np.maximum(most, self._most_per_step()), 1)
         from .kernels import sources
         row = net.groups[g]
         for i in changed - group.y:
@@ -632,7 +611,9 @@ class Simulation:
         ids = first + target.indices
         if group.modal is None:
             assert group.step is not None
-            net.x[net.groups[g, k.G_X] + group.step.states.index("v") * group.n + ids] = v
+            at, states = net.groups[g, k.G_X] + ids, group.step.states
+            free = net.x[at + states.index("_r") * group.n] <= 0.0 if "_r" in states else np.ones(ids.size, bool)
+            net.x[(at + states.index("v") * group.n)[free]] = v[free]
             return
         now = self.get(target, "v")
         free = ~np.isinf(net.h[group.y + ids])
@@ -666,17 +647,17 @@ class Simulation:
         twin._net = self._net._replace(**{name: getattr(self._net, name).copy() for name in _MUTABLE})
         twin._lists = [part.copy() for part in self._lists]
         twin._counts = self._counts.copy()
-        twin._result_chunks = list(self._result_chunks)
+        twin._chunks = list(self._chunks)
         twin._held = dict(self.__dict__.get("_held", {}))
         twin._writer = None
         return twin
 
     def fingerprint(self) -> str:
-        """A hash of what must agree for a saved state to be loaded: sizes, models, synapses, dt."""
-        parts = [f"{p.label}:{p.size}:{p.cell.name}" for p in self.network.populations]
-        sums = [int(np.sum(a, dtype=np.float64)) for a in (self._net.targets16, self._net.targets32)]
-        weights = [float(np.sum(a, dtype=np.float64)) for a in (self._net.row_weight, self._net.par, self._net.tables[:16])]
-        return f"{stream_key(0, self.dt, self.network.seed, self._store.n_synapses, self.threads > 0, *parts, *weights, *sums[:0]):016x}"
+        """A hash of what must agree for a saved state to be loaded: populations, parameters, synapses, dt."""
+        populations = [f"{p.label}:{p.size}:{p.cell.name}" for p in self.network.populations]
+        arrays = [self._net.par, self._net.tables, self._net.row_weight, self._net.delays, self._initial["h0"]]
+        digest = hashlib.blake2b(b"".join(a.tobytes() for a in arrays), digest_size=8).hexdigest()
+        return f"{stream_key(self.network.seed, self.dt, self._store.n_synapses, digest, *populations):016x}"
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the whole state: what follows `load` is what would have followed here.
@@ -731,10 +712,13 @@ class Simulation:
         try:
             state = {frame.kind: frame.arrays for frame in frames}
             made = cls(network, dt=float(header["dt"]), seed=int(header["seed"]), threads=threads,
-                       update=update or str(header["update"]), stream=stream)
+                       update=update or str(header["update"]))
             if header["fingerprint"] != made.fingerprint():
                 raise FileFormatError(f"{path} was saved from another network than the one given")
             made._restore(header, state)
+            if stream is not None:
+                made._open_stream(stream)
+                made._write(made._chunks[0])
         except (KeyError, TypeError, IndexError) as error:
             raise FileFormatError(f"{path} is not a saved simulation state: {error}") from error
         return made
@@ -753,6 +737,7 @@ class Simulation:
         if counts.shape != (len(self._groups), self._history) or flat.size != counts.sum() or (counts < 0).any():
             raise FileFormatError("saved state: the history of spikes does not fit this network")
         self._split_history(counts, flat)
+        self._multiplicity = np.where(self._multiplicity > 1, self._most_per_step(), 1)  # rates may have been set
         self._held = {int(c): float(a) for c, a in zip(state["held"]["cells"], state["held"]["amounts"], strict=True)}
         from .kernels import sources
         for p, part in enumerate(self._net.parts):
@@ -764,7 +749,10 @@ class Simulation:
                 self._net.array_next[p] = a + np.searchsorted(self._net.array_step[a:a + n], self._step, side="right")
         self._net.rebuild[:] = 1
         self._net.rebuild[[self._groups[g].modal is None for g in self._net.parts[:, k.P_GROUP]]] = 0
-        self.clear()
+        if self._step > 0:
+            self.clear()
+        else:  # what belongs to time 0 was not yet part of a run
+            self._chunks = [self._initial_samples()]
 
     def _split_history(self, counts: np.ndarray, flat: np.ndarray) -> None:
         k, net = self._k, self._net
@@ -788,6 +776,7 @@ class Simulation:
 # ------------------------------------------------------------------------------------------ helpers
 
 _POOLS: dict[int, ThreadPoolExecutor] = {}
+_SUBMITTING = threading.Lock()
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from . import wiring
 from .cells.base import Cell, Model
+from .connectors import Connector
 from .currents import CurrentSource
 from .errors import NetworkError, ParameterError
-from .parameters import Distribution, Parameter
+from .parameters import Distribution, Parameter, evaluate, numbers, stream_key
+from .space import Space
 
 __all__ = ["Injection", "Network", "PoissonInput", "Population", "PopulationView", "Projection", "Record"]
 
 _WEIGHT_SIGN = {"excitatory": 1, "inhibitory": -1}
+_MOST_CELLS = 2**31 - 1
+_LATEST = 1e12  # ms
 
 
 class Population:
@@ -61,9 +67,9 @@ class Population:
 
     def sample(self, n: int, seed: int | None = None) -> PopulationView:
         """A view of ``n`` cells drawn without replacement."""
-        if not 0 < n <= self.size:
-            raise NetworkError(f"{self.label}.sample needs 1 to {self.size} cells, got {n}")
-        rng = np.random.default_rng(self.network.seed if seed is None else seed)
+        if not _is_whole(n) or not 0 < n <= self.size:
+            raise NetworkError(f"{self.label}.sample needs 1 to {self.size} cells, got {n!r}")
+        rng = np.random.default_rng(_seed(self.network.seed if seed is None else seed, f"{self.label}.sample: seed"))
         return PopulationView(self, np.sort(rng.choice(self.size, n, replace=False)))
 
     def initialize(self, **values: Any) -> Population:
@@ -73,19 +79,11 @@ class Population:
         return self
 
     def _initialize(self, name: str, value: Any) -> None:
-        if name not in self.cell.states:
-            known = ", ".join(self.cell.states) or "none"
-            raise ParameterError(f"{self.label}: {self.cell.name} has no state variable {name!r}; it has {known}")
-        state = self.cell.states[name]
-        declared = Parameter(state.default, state.unit, state.sentence)
-        checked = value if isinstance(value, Distribution) else declared.check(self.label, f"initial {name}", value)
-        if isinstance(checked, np.ndarray) and checked.shape != (self.size,):
-            raise ParameterError(f"{self.label}.initial {name} must be a number or {self.size} values, got shape {checked.shape}")
-        self.initial_values[name] = checked
+        self.initial_values[name] = _initial(self, name, value)
 
     def set(self, **parameters: Any) -> Population:
         """Change parameters of the cells."""
-        self.cell = self.cell.replaced(**parameters)
+        self.cell = _fitting(self.cell.replaced(**parameters), self.size, self.label)
         return self
 
     def record(self, variables: str | Iterable[str], interval: float | None = None) -> Population:
@@ -104,16 +102,7 @@ class PopulationView:
 
     def __init__(self, population: Population, which: Any) -> None:
         self.population = population
-        indices = np.arange(population.size)
-        try:
-            chosen = np.atleast_1d(indices[np.asarray(which) if not isinstance(which, (slice, int)) else which])
-        except IndexError:
-            raise NetworkError(f"{population.label}[{which!r}]: indices must lie in 0 .. {population.size - 1}") from None
-        if chosen.size == 0:
-            raise NetworkError(f"{population.label}[{which!r}] holds no cell")
-        if np.unique(chosen).size != chosen.size:
-            raise NetworkError(f"{population.label}[{which!r}] names a cell twice")
-        self.indices = chosen.astype(np.int64)
+        self.indices = _chosen(np.arange(population.size), which, population.label)
 
     def __len__(self) -> int:
         return self.size
@@ -122,7 +111,7 @@ class PopulationView:
         return f"{self.label} ({self.size} cells)"
 
     def __getitem__(self, which: Any) -> PopulationView:
-        return PopulationView(self.population, self.indices[which])
+        return PopulationView(self.population, _chosen(self.indices, which, self.label))
 
     @property
     def size(self) -> int:
@@ -153,12 +142,9 @@ class PopulationView:
         """Set initial values of these cells only; the others keep theirs."""
         population = self.population
         for name, value in values.items():
-            if name not in population.cell.states:
-                population._initialize(name, value)
-            state = population.cell.states[name]
-            before = population.initial_values.get(name, state.default)
+            value = _initial(self, name, value)
+            before = population.initial_values.get(name, population.cell.states[name].default)
             if isinstance(before, Distribution) or isinstance(value, Distribution):
-                from .parameters import evaluate, stream_key
                 key = stream_key(self.network.seed, population.label, "initial", name)
                 if isinstance(before, Distribution):
                     before = evaluate(before, population.size, key, name)
@@ -193,7 +179,8 @@ Cells = Population | PopulationView
 class Projection:
     """Synapses from ``pre`` to ``post``; made by :meth:`Network.project`.
 
-    ``weight`` is in nA (current-based), uS (conductance-based) or mV (voltage jumps), ``delay`` in ms.
+    ``weight`` is in nA (current-based), uS (conductance-based) or mV (voltage jumps), ``delay`` in ms (None: one step).
+    ``sign`` is 1 or -1 where weights may not have the other sign.
     """
 
     pre: Cells
@@ -204,6 +191,7 @@ class Projection:
     receptor: str
     label: str
     space: Any = None
+    sign: int = 0
 
     @property
     def same(self) -> bool:
@@ -273,9 +261,9 @@ class Network:
     """
 
     def __init__(self, seed: int = 1, label: str = "network", space: Any = None) -> None:
-        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-            raise ParameterError(f"Network.seed must be a whole number >= 0 and < 2**63, got {seed!r}")
-        self.seed, self.label, self.space = int(seed), label, space
+        if space is not None and not isinstance(space, Space):
+            raise ParameterError(f"Network.space must be a Space, got {space!r}")
+        self.seed, self.label, self.space = _seed(seed, "Network.seed"), _text(label, "Network.label"), space
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
         self.inputs: list[PoissonInput] = []
@@ -309,31 +297,26 @@ class Network:
         NetworkError
             For an empty population, a label in use, a cell that is not a model.
         """
-        label = f"population{len(self.populations)}" if label is None else label
-        if not isinstance(label, str) or not label:
-            raise NetworkError(f"a population's label must be a non-empty text, got {label!r}")
+        label = _text(f"population{len(self.populations)}" if label is None else label, "a population's label")
         if any(p.label == label for p in self.populations):
             raise NetworkError(f"{self.label} already has a population {label!r}: labels must differ")
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        if not _is_whole(size) or size < 1:
             raise NetworkError(f"population {label!r} must have at least 1 cell (a whole number), got {size!r}")
+        if size > _MOST_CELLS:
+            raise NetworkError(f"population {label!r} must have at most {_MOST_CELLS} cells, got {size}")
         if isinstance(cell, type) and issubclass(cell, Model):
             cell = cell()
-        if not isinstance(cell, Model):
+        if not isinstance(cell, Model) or not dataclasses.is_dataclass(cell):
             raise NetworkError(f"population {label!r}: cell must be a model such as IF_curr_exp(), got {cell!r}")
-        for name in cell.parameters():
-            value = getattr(cell, name)
-            if isinstance(value, np.ndarray) and value.shape != (int(size),):
-                raise ParameterError(
-                    f"{label}: {cell.name}.{name} must be a number or {size} values, got shape {value.shape}"
-                )
-        if hasattr(cell, "rows"):
-            cell.rows(int(size), label)
-        made = Population(self, int(size), cell, label, positions)
-        made.initialize(**(initial_values or {}))
+        if initial_values is not None and not isinstance(initial_values, Mapping):
+            raise ParameterError(f"{label}: initial_values must be a dict of state variables, got {initial_values!r}")
+        made = Population(self, int(size), _fitting(cell, int(size), label), label, positions)
+        for name, value in (initial_values or {}).items():
+            made._initialize(name, value)
         self.populations.append(made)
         return made
 
-    def project(self, pre: Cells, post: Cells, connector: Any, weight: Any = 0.0, delay: Any = 0.1,
+    def project(self, pre: Cells, post: Cells, connector: Any, weight: Any = 0.0, delay: Any = None,
                 receptor: str = "excitatory", label: str | None = None) -> Projection:
         """Connect ``pre`` to ``post``.
 
@@ -344,7 +327,7 @@ class Network:
         weight : float, ndarray, Distribution, callable of distance or expression in d
             nA, uS or mV after the target's model; negative for inhibitory synapses of current-based cells (as PyNN).
         delay : likewise, ms
-            Rounded to whole steps; at least one step.
+            Rounded to whole steps; at least one step.  None, the default, is one step, whatever dt is.
         receptor : str
             A receptor of the target's model.
 
@@ -357,21 +340,17 @@ class Network:
         """
         self._own(pre)
         self._own(post)
-        label = f"{pre.label} -> {post.label}" if label is None else label
-        taken = {p.label for p in self.projections}
-        if label in taken:
-            k = 2
-            while f"{label} ({k})" in taken:
-                k += 1
-            label = f"{label} ({k})"
+        label = _text(f"{pre.label} -> {post.label}" if label is None else label, "a projection's label")
+        label = _unused(label, {p.label for p in self.projections})
         self._receptor(post, receptor, f"projection {label}")
-        if not hasattr(connector, "blocks"):
-            raise NetworkError(f"projection {label}: connector must be a Connector, got {connector!r}")
-        made = Projection(pre, post, connector, weight, delay, receptor, label, self.space)
-        _check_weight(weight, post.cell, receptor, f"projection {label}")
-        _check_number(delay, f"projection {label}: delay", "ms", above=0.0)
-        connector.validate(pre.size, post.size, made.same, label=label, pre_positions=pre.positions,
-                           post_positions=post.positions, own=made.own)
+        if isinstance(connector, type) or not isinstance(connector, Connector):
+            raise NetworkError(f"projection {label}: connector must be a connector such as AllToAllConnector(), got {connector!r}")
+        weight, delay = (np.asarray(v) if isinstance(v, (list, tuple)) and numbers(v) is not None else v for v in (weight, delay))
+        sign = _check_weight(weight, post.cell, receptor, f"projection {label}")
+        if delay is not None:
+            _check_number(delay, f"projection {label}: delay", "ms", above=0.0)
+        made = Projection(pre, post, connector, weight, delay, receptor, label, self.space, sign)
+        wiring.validate(made)
         self.projections.append(made)
         return made
 
@@ -385,17 +364,33 @@ class Network:
             Hz, the sum over all the imagined sources of one cell.
         weight : float
             As in :meth:`project`.
+        start, stop : float
+            ms; nothing arrives outside them.  By default the train has no end.
+        label : str, optional
+            Decides the train, with the simulation's seed; a number is added to one that is in use.
+
+        Raises
+        ------
+        NetworkError, ParameterError
+            As in :meth:`project`, and for a rate that is negative, not finite, or of the wrong shape.
         """
         self._own(target)
-        label = f"Poisson -> {target.label}" if label is None else label
-        self._receptor(target, receptor, f"Poisson input {label}")
-        _check_weight(weight, target.cell, receptor, f"Poisson input {label}")
-        if isinstance(weight, (Distribution, np.ndarray)) or callable(weight):
-            raise ParameterError(f"Poisson input {label}: weight must be one number, got {weight!r}")
-        rate = Parameter(0.0, "Hz", "rate of the Poisson train", low=0.0).check(label, "rate", rate)
+        label = _text(f"Poisson -> {target.label}" if label is None else label, "a Poisson input's label")
+        label = _unused(label, {one.label for one in self.inputs})
+        name = f"Poisson input {label}"
+        self._receptor(target, receptor, name)
+        weight = _number(weight, f"{name}: weight", target.cell.weight_unit)
+        _check_weight(weight, target.cell, receptor, name)
+        rate = Parameter(0.0, "Hz", "rate of the Poisson train", low=0.0).check(name, "rate", rate)
+        if isinstance(rate, Distribution):
+            raise ParameterError(f"{name}.rate must be a number or an array of {target.size} values, got {rate}")
         if isinstance(rate, np.ndarray) and rate.shape != (target.size,):
-            raise ParameterError(f"{label}.rate must be a number or {target.size} values, got shape {rate.shape}")
-        made = PoissonInput(target, rate, float(weight), receptor, float(start), float(stop), label)
+            raise ParameterError(f"{name}.rate must be a number or {target.size} values, got shape {rate.shape}")
+        start = _number(start, f"{name}: start", "ms", 0.0)
+        stop = math.inf if isinstance(stop, float) and stop == math.inf else _number(stop, f"{name}: stop", "ms", 0.0)
+        if stop < start:
+            raise ParameterError(f"{name}: stop must be >= start ({start:g} ms), got {stop:g} ms")
+        made = PoissonInput(target, rate, weight, receptor, start, stop, label)
         self.inputs.append(made)
         return made
 
@@ -420,23 +415,45 @@ class Network:
         variables : str or list of str
             ``"spikes"`` and names of state variables.
         interval : float, optional
-            Sampling interval of states, ms; every step by default.
+            Sampling interval of states, ms, a multiple of dt; every step by default.  Spikes are always kept in full.
+
+        Raises
+        ------
+        NetworkError
+            For what the cells do not have, and for cells of another network.
+        ParameterError
+            For an interval that is not > 0, or that is given where only spikes are asked for.
         """
+        names = [variables] if isinstance(variables, str) else list(variables) if isinstance(variables, Iterable) else []
+        if not names:
+            raise NetworkError(f"record needs the name of a variable, or a list of names, got {variables!r}")
+        if interval is not None:
+            interval = _number(interval, f"recording of {', '.join(map(str, names))}: interval", "ms", 0.0, open_low=True)
+            if set(names) == {"spikes"}:
+                raise ParameterError(f"spikes are recorded in full: interval must be left out, got {interval:g} ms")
         targets = self.populations if target is None else target if isinstance(target, (list, tuple)) else [target]
         for one in targets:
             self._own(one)
-            for variable in [variables] if isinstance(variables, str) else variables:
-                if variable != "spikes" and variable not in one.cell.states:
-                    known = ", ".join(["spikes", *one.cell.states])
-                    raise NetworkError(f"{one.label} ({one.cell.name}) cannot record {variable!r}; it can record {known}")
-                if interval is not None:
-                    _check_number(interval, f"recording of {variable} of {one.label}: interval", "ms", above=0.0)
-                self.records.append(Record(one, variable, interval))
+            for variable in names:
+                known = ["spikes", *one.cell.states]
+                if variable not in known:
+                    raise NetworkError(f"{one.label} ({one.cell.name}) cannot record {variable!r}; it can record {', '.join(known)}")
+        self.records += [Record(one, variable, interval) for one in targets for variable in names]
 
     def describe(self, dt: float = 0.1) -> Any:
         """What would be built, before anything is: sizes, synapses, memory, cost (see `neurosim.description`)."""
         from .description import Description
         return Description.of(self, dt)
+
+    def fingerprint(self) -> str:
+        """A hash of all that decides a simulation, recordings excepted; functions count by their names."""
+        cells = [(p.label, p.size, p.cell, p.initial_values, p.positions) for p in self.populations]
+        joined = [(p.label, p.pre.label, p.pre.indices, p.post.label, p.post.indices, p.connector, p.weight, p.delay,
+                   p.receptor) for p in self.projections]
+        driven = [(i.label, i.target.label, i.target.indices, i.rate, i.weight, i.receptor, i.start, i.stop)
+                  for i in self.inputs]
+        driven += [(i.target.label, i.target.indices, i.current) for i in self.injections]
+        return f"{stream_key(self.seed, self.space, _said([cells, joined, driven])):016x}"
 
     def _own(self, cells: Any) -> None:
         if not isinstance(cells, (Population, PopulationView)):
@@ -446,9 +463,19 @@ class Network:
 
     @staticmethod
     def _receptor(target: Cells, receptor: str, what: str) -> None:
+        if target.cell.is_source:
+            raise NetworkError(f"{what}: {target.label} ({target.cell.name}) is a source and has no receptor for synapses")
         if receptor not in target.cell.receptors:
             known = ", ".join(target.cell.receptors) or "none"
             raise NetworkError(f"{what}: {target.label} ({target.cell.name}) has no receptor {receptor!r}; it has {known}")
+
+
+def _unused(label: str, taken: set[str]) -> str:
+    """The label, numbered if it is taken: random streams go by labels."""
+    k, free = 2, label
+    while free in taken:
+        k, free = k + 1, f"{label} ({k})"
+    return free
 
 
 def _positions(positions: Any, size: int, label: str, network: Network) -> np.ndarray | None:
@@ -456,7 +483,9 @@ def _positions(positions: Any, size: int, label: str, network: Network) -> np.nd
         return None
     if hasattr(positions, "generate_positions"):
         positions = positions.generate_positions(size, network.seed, label)
-    array = np.asarray(positions, dtype=float)
+    array = numbers(positions)
+    if array is None:
+        raise NetworkError(f"positions of {label!r} must be {size} points, shape ({size}, 3), got {positions!r:.200}")
     if array.shape == (3, size) and size != 3:
         array = array.T
     if array.shape != (size, 3) or not np.isfinite(array).all():
@@ -464,31 +493,117 @@ def _positions(positions: Any, size: int, label: str, network: Network) -> np.nd
     return np.ascontiguousarray(array)
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _seed(value: Any, name: str) -> int:
+    if not _is_whole(value) or not 0 <= value < 2**63:
+        raise ParameterError(f"{name} must be a whole number >= 0 and < 2**63, got {value!r}")
+    return int(value)
+
+
+def _text(label: Any, name: str) -> str:
+    if not isinstance(label, str) or not label:
+        raise NetworkError(f"{name} must be a non-empty text, got {label!r}")
+    return label
+
+
+def _fitting(cell: Model, size: int, label: str) -> Model:
+    """The model, if its arrays have one value for each of ``size`` cells."""
+    for name in cell.parameters():
+        value = getattr(cell, name)
+        if isinstance(value, np.ndarray) and value.shape != (size,):
+            raise ParameterError(f"{label}: {cell.name}.{name} must be a number or {size} values, got shape {value.shape}")
+    if hasattr(cell, "rows"):
+        cell.rows(size, label)
+    return cell
+
+
+def _initial(cells: Cells, name: str, value: Any) -> Any:
+    """An initial value of cells: a float, an array of shape (cells.size,) or a Distribution."""
+    if name not in cells.cell.states:
+        known = ", ".join(cells.cell.states) or "none"
+        raise ParameterError(f"{cells.label}: {cells.cell.name} has no state variable {name!r}; it has {known}")
+    state = cells.cell.states[name]
+    checked = Parameter(state.default, state.unit, state.sentence).check(cells.label, f"initial {name}", value)
+    if isinstance(checked, np.ndarray) and checked.shape != (cells.size,):
+        raise ParameterError(f"{cells.label}.initial {name} must be a number or {cells.size} values, got shape {checked.shape}")
+    return checked
+
+
+def _chosen(indices: np.ndarray, which: Any, label: str) -> np.ndarray:
+    """Some of these indices; int64, none twice."""
+    name = f"{label}[{which!r:.100}]"
+    if not isinstance(which, (slice, int)) or isinstance(which, bool):
+        which = np.asarray(which) if np.size(which) else np.empty(0, np.int64)
+        if which.ndim > 1 or which.dtype.kind not in "iub" or (which.ndim == 0 and which.dtype.kind == "b"):
+            raise NetworkError(f"{name}: a view needs whole numbers, a slice, or a row of True and False")
+    try:
+        chosen = np.atleast_1d(indices[which])
+    except (IndexError, TypeError, ValueError):
+        raise NetworkError(f"{name}: indices must lie in 0 .. {indices.size - 1}") from None
+    if chosen.size == 0:
+        raise NetworkError(f"{name} holds no cell")
+    if np.unique(chosen).size != chosen.size:
+        raise NetworkError(f"{name} names a cell twice")
+    return chosen.astype(np.int64)
+
+
+def _said(value: Any) -> str:
+    """What a value is, in words that do not change from one process to the next."""
+    if isinstance(value, np.ndarray):
+        return f"array {value.dtype} {value.shape} {zlib.crc32(np.ascontiguousarray(value).data)}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_said, value))}]"
+    if isinstance(value, dict):
+        return _said(sorted((str(key), _said(item)) for key, item in value.items()))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return f"{type(value).__name__} {_said(fields)}"
+    return getattr(value, "__qualname__", type(value).__name__) if callable(value) else repr(value)
+
+
+def _number(value: Any, name: str, unit: str, low: float = -math.inf, open_low: bool = False) -> float:
+    """One finite number in a range, as a float; refuse anything else."""
+    limit = Parameter(0.0, unit, "", low=low, high=_LATEST if unit == "ms" else math.inf, open_low=open_low).range_text()
+    array = None if isinstance(value, Distribution) else numbers(value)
+    if array is None or array.ndim:
+        raise ParameterError(f"{name} must be one number, {limit}, got {value!r:.200}")
+    number = float(array)
+    if not math.isfinite(number) or number < low or (open_low and number == low) or (unit == "ms" and number > _LATEST):
+        raise ParameterError(f"{name} must be {limit}, got {number:g}")
+    return number
+
+
 def _check_number(value: Any, name: str, unit: str, above: float = -math.inf) -> None:
     """Refuse a number or an array of numbers that is not finite or not above a bound; pass anything else."""
     if isinstance(value, (Distribution, str)) or callable(value):
         return
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise ParameterError(f"{name} must be a number, an array, a Distribution or a function, got {value!r}") from None
+    array = numbers(value)
+    if array is None:
+        raise ParameterError(f"{name} must be a number, an array, a Distribution or a function of distance, got {value!r:.200}")
     if array.size == 0:
         raise ParameterError(f"{name} must not be empty")
     bad = ~np.isfinite(array) | (array <= above)
     if bad.any():
         limit = f"> {above:g} {unit}" if above > -math.inf else f"finite ({unit})"
-        raise ParameterError(f"{name} must be {limit}, got {array[bad].flat[0]:g}")
+        where = "" if array.ndim == 0 else f" at index {', '.join(str(int(i)) for i in np.argwhere(bad)[0])}"
+        raise ParameterError(f"{name} must be {limit}, got {array[bad].flat[0]:g}{where}")
 
 
-def _check_weight(weight: Any, cell: Model, receptor: str, name: str) -> None:
-    """PyNN's rule of signs: inhibitory weights of current-based cells are negative, all others positive."""
+def _check_weight(weight: Any, cell: Model, receptor: str, name: str) -> int:
+    """PyNN's rule of signs: inhibitory weights of current-based cells are negative, all others positive.
+
+    Returns 1 or -1, or 0 where both signs are good.
+    """
     unit = cell.weight_unit
     _check_number(weight, f"{name}: weight", unit)
-    sign = _WEIGHT_SIGN.get(receptor, 0)
+    sign = _WEIGHT_SIGN.get(receptor, 0) if unit else 0
     if unit == "uS":
         sign = 1
     if sign == 0 or callable(weight) or isinstance(weight, str):
-        return
+        return sign
     if isinstance(weight, Distribution):
         low, high = weight.support()
         mean = weight.mean_value()
@@ -501,3 +616,4 @@ def _check_weight(weight: Any, cell: Model, receptor: str, name: str) -> None:
         raise ParameterError(
             f"{name}: weight onto the {receptor} receptor of {cell.name} must be zero or {word} ({unit}), got {worst:g}"
         )
+    return sign

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Union
 
 import numpy as np
@@ -55,12 +55,11 @@ class Parameter:
         if isinstance(value, Distribution):
             value.check_range(self, f"{owner}.{name}")
             return value
-        try:
-            array = np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
+        array = numbers(value)
+        if array is None:
             raise ParameterError(
-                f"{owner}.{name} must be a number, an array or a Distribution, got {value!r}: {self.sentence}"
-            ) from None
+                f"{owner}.{name} must be a number, an array or a Distribution, got {value!r:.200}: {self.sentence}"
+            )
         bad = ~np.isfinite(array)
         bad |= (array <= self.low) if self.open_low else (array < self.low)
         bad |= (array >= self.high) if self.open_high else (array > self.high)
@@ -70,6 +69,31 @@ class Parameter:
                 f"{owner}.{name} must be {self.range_text()}, got {array[bad].flat[0]:g}{where}: {self.sentence}"
             )
         return float(array) if array.ndim == 0 else array
+
+
+def numbers(value: Any) -> np.ndarray | None:
+    """A number, or numbers in lists or an array, as a new float array; None for anything else (text, truth values)."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        return None
+    return array.astype(float) if array.dtype.kind in "iuf" else None
+
+
+def row(owner: str, name: str, value: Any) -> np.ndarray:
+    """A parameter that is a row of finite numbers, as an array of shape (n,)."""
+    array = None if isinstance(value, Distribution) else numbers(value)
+    if array is None or array.ndim > 1 or array.size == 0 or not np.isfinite(array).all():
+        raise ParameterError(f"{owner}.{name} must be a row of finite numbers, got {value!r:.200}")
+    return np.atleast_1d(array)
+
+
+def refuse_unknown(owner: str, cls: type, given: Iterable[str]) -> None:
+    """Raise :class:`ParameterError` if one of these names is not a field of the dataclass."""
+    known = [f.name for f in dataclasses.fields(cls) if f.init] if dataclasses.is_dataclass(cls) else []
+    for name in given:
+        if name not in known:
+            raise ParameterError(f"{owner} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
 
 
 def parameter(default: Any, unit: str, sentence: str, **limits: Any) -> Any:
@@ -87,7 +111,20 @@ def parameters_of(thing: Any) -> dict[str, Parameter]:
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """A random value.  ``draw(key, first, n)`` is a function of its arguments alone."""
+    """A random value.  ``draw(key, first, n)`` is a function of its arguments alone.
+
+    Values outside ``low`` and ``high``, where a distribution has them, are drawn again (not clipped).
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+                raise ParameterError(f"{type(self).__name__}.{field.name} must be a number, got {value!r:.200}")
+        self.check()
+
+    def check(self) -> None:
+        """Raise :class:`ParameterError` where the numbers do not make a distribution."""
 
     def draw(self, key: int, first: int, n: int) -> np.ndarray:
         """The values of items first .. first + n - 1 of stream ``key``; float64, shape (n,)."""
@@ -114,6 +151,10 @@ class Distribution:
         if not good:
             raise ParameterError(f"{type(self).__name__} {text}, got {self}")
 
+    def _require_mass(self, inside: float) -> None:
+        """Drawing again must come to an end soon; a NaN is refused too."""
+        self._require(inside > 1e-3, f"keeps only a fraction {max(inside, 0.0):.1e} of its draws between low and high")
+
 
 def _out(n: int) -> np.ndarray:
     return np.empty(n, dtype=np.float64)
@@ -126,7 +167,7 @@ class Uniform(Distribution):
     low: float
     high: float
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         self._require(math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high,
                       "needs finite low <= high")
 
@@ -143,6 +184,14 @@ class Uniform(Distribution):
         return 0.5 * (self.low + self.high)
 
 
+def _normal_mass(mean: float, sd: float, low: float, high: float) -> float:
+    """The probability of [low, high]."""
+    if sd == 0:
+        return float(low <= mean <= high)
+    z = [(bound - mean) / (sd * math.sqrt(2.0)) for bound in (low, high)]
+    return 0.5 * (math.erf(z[1]) - math.erf(z[0]))
+
+
 @dataclasses.dataclass(frozen=True)
 class Normal(Distribution):
     """Normal; values outside [low, high] are drawn again (not clipped)."""
@@ -152,18 +201,10 @@ class Normal(Distribution):
     low: float = -math.inf
     high: float = math.inf
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         self._require(math.isfinite(self.mean) and math.isfinite(self.sd) and self.sd >= 0 and self.low < self.high,
                       "needs a finite mean, sd >= 0 and low < high")
-        inside = max(0.0, self._mass())
-        self._require(inside > 1e-3 or (self.sd == 0 and self.low <= self.mean <= self.high),
-                      f"keeps only a fraction {inside:.1e} of its draws between low and high")
-
-    def _mass(self) -> float:
-        if self.sd == 0:
-            return float(self.low <= self.mean <= self.high)
-        z = [(b - self.mean) / (self.sd * math.sqrt(2.0)) for b in (self.low, self.high)]
-        return 0.5 * (math.erf(z[1]) - math.erf(z[0]))
+        self._require_mass(_normal_mass(self.mean, self.sd, self.low, self.high))
 
     def draw(self, key: int, first: int, n: int) -> np.ndarray:
         from .kernels import random
@@ -181,19 +222,27 @@ class Normal(Distribution):
 
 @dataclasses.dataclass(frozen=True)
 class LogNormal(Distribution):
-    """exp of a normal with mean ``mu`` and standard deviation ``sigma``."""
+    """exp of a normal with mean ``mu`` and standard deviation ``sigma``; values outside [low, high] are drawn again."""
 
     mu: float
     sigma: float
+    low: float = 0.0
+    high: float = math.inf
 
-    def __post_init__(self) -> None:
-        self._require(math.isfinite(self.mu) and math.isfinite(self.sigma) and self.sigma >= 0, "needs sigma >= 0")
+    def check(self) -> None:
+        self._require(self.sigma >= 0 and -700 < self.mu and self.mu + 0.5 * self.sigma**2 < 700 and self.low < self.high
+                      and self.high > 0, "needs sigma >= 0, a finite mean, low < high and high > 0")
+        self._require_mass(_normal_mass(self.mu, self.sigma, *self._logarithms()))
+
+    def _logarithms(self) -> tuple[float, float]:
+        return math.log(self.low) if self.low > 0 else -math.inf, math.log(self.high)
 
     def draw(self, key: int, first: int, n: int) -> np.ndarray:
-        return np.exp(Normal(self.mu, self.sigma).draw(key, first, n))
+        drawn = np.exp(Normal(self.mu, self.sigma, *self._logarithms()).draw(key, first, n))
+        return np.clip(drawn, *self.support())  # exp may round across a bound
 
     def support(self) -> tuple[float, float]:
-        return 0.0, math.inf
+        return max(0.0, self.low), self.high
 
     def mean_value(self) -> float:
         return math.exp(self.mu + 0.5 * self.sigma**2)
@@ -201,44 +250,70 @@ class LogNormal(Distribution):
 
 @dataclasses.dataclass(frozen=True)
 class Exponential(Distribution):
-    """Exponential with the given ``mean``."""
+    """Exponential of ``mean`` (before truncation); values outside [low, high] are drawn again."""
 
     mean: float
+    low: float = 0.0
+    high: float = math.inf
 
-    def __post_init__(self) -> None:
-        self._require(math.isfinite(self.mean) and self.mean > 0, "needs a mean > 0")
+    def check(self) -> None:
+        self._require(math.isfinite(self.mean) and self.mean > 0 and self.low < self.high,
+                      "needs a finite mean > 0 and low < high")
+        self._require_mass(math.exp(-max(0.0, self.low) / self.mean) - math.exp(-max(0.0, self.high) / self.mean))
 
     def draw(self, key: int, first: int, n: int) -> np.ndarray:
         from .kernels import random
         out = _out(n)
-        random.fill_exponential(np.uint64(key), np.int64(first), float(self.mean), out)
+        random.fill_exponential(np.uint64(key), np.int64(first), float(self.mean), float(self.low), float(self.high), out)
         return out
 
     def support(self) -> tuple[float, float]:
-        return 0.0, math.inf
+        return max(0.0, self.low), self.high
 
     def mean_value(self) -> float:
         return self.mean
 
 
+def _gamma_cdf(a: float, x: float) -> float:
+    """P(a, x), the regularised incomplete gamma function (Abramowitz & Stegun 1964, eqs. 6.5.4 and 6.5.29)."""
+    if x <= 0:
+        return 0.0
+    if x > a + 20.0 * math.sqrt(a) + 100.0:
+        return 1.0
+    if a > 1e5:  # Wilson & Hilferty (1931)
+        return 0.5 * math.erfc(3.0 * math.sqrt(0.5 * a) * (1.0 - 1.0 / (9.0 * a) - (x / a) ** (1.0 / 3.0)))
+    term = total = math.exp(a * math.log(x) - x - math.lgamma(a + 1.0))
+    n = a
+    while term > 1e-12 * total:
+        n += 1.0
+        term *= x / n
+        total += term
+    return total
+
+
 @dataclasses.dataclass(frozen=True)
 class Gamma(Distribution):
-    """Gamma with ``shape`` and ``scale`` (mean = shape * scale)."""
+    """Gamma with ``shape`` and ``scale`` (mean = shape * scale); values outside [low, high] are drawn again."""
 
     shape: float
     scale: float
+    low: float = 0.0
+    high: float = math.inf
 
-    def __post_init__(self) -> None:
-        self._require(self.shape > 0 and self.scale > 0, "needs shape > 0 and scale > 0")
+    def check(self) -> None:
+        self._require(0 < self.shape < math.inf and 0 < self.scale < math.inf and self.low < self.high,
+                      "needs a finite shape > 0, a finite scale > 0 and low < high")
+        self._require_mass(_gamma_cdf(self.shape, self.high / self.scale) - _gamma_cdf(self.shape, self.low / self.scale))
 
     def draw(self, key: int, first: int, n: int) -> np.ndarray:
         from .kernels import random
         out = _out(n)
-        random.fill_gamma(np.uint64(key), np.int64(first), float(self.shape), float(self.scale), out)
+        random.fill_gamma(np.uint64(key), np.int64(first), float(self.shape), float(self.scale), float(self.low),
+                          float(self.high), out)
         return out
 
     def support(self) -> tuple[float, float]:
-        return 0.0, math.inf
+        return max(0.0, self.low), self.high
 
     def mean_value(self) -> float:
         return self.shape * self.scale
@@ -251,9 +326,9 @@ class Integers(Distribution):
     low: int
     high: int
 
-    def __post_init__(self) -> None:
-        self._require(int(self.low) == self.low and int(self.high) == self.high and self.low <= self.high,
-                      "needs whole numbers low <= high")
+    def check(self) -> None:
+        self._require(self.low % 1 == 0 and self.high % 1 == 0 and -(2**53) <= self.low <= self.high <= 2**53,
+                      "needs whole numbers low <= high of at most 2**53")
 
     def draw(self, key: int, first: int, n: int) -> np.ndarray:
         from .kernels import random

@@ -35,7 +35,7 @@ from .analysis import TOLERANCE
 from .errors import FileFormatError, ParameterError
 from .result import PopulationInfo, Result, Spikes, Trace, Weights
 
-__all__ = ["ResultWriter", "load", "save"]
+__all__ = ["ResultWriter", "array_of_npz", "load", "save"]
 
 
 class ResultWriter:
@@ -305,12 +305,12 @@ def _is_result_npz(path: str) -> bool:
 def _load_npz(path: str | os.PathLike) -> Result:
     try:
         with zipfile.ZipFile(path) as archive:
-            meta = store.decode_json(_array(archive, "meta").tobytes())
+            meta = store.decode_json(array_of_npz(archive, "meta").tobytes())
             if meta.get("content") != "result":
                 raise FileFormatError(f"{path} does not hold a result")
             collected = _Collected(meta)
             for entry in meta["frames"]:
-                arrays = {name: _array(archive, where) for name, where in entry["arrays"].items()}
+                arrays = {name: array_of_npz(archive, where) for name, where in entry["arrays"].items()}
                 collected.add(entry["kind"], entry["meta"], arrays)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise FileFormatError(f"{path} is damaged: {error}") from error
@@ -319,7 +319,7 @@ def _load_npz(path: str | os.PathLike) -> Result:
     return collected.result(bool(meta["complete"]))
 
 
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def array_of_npz(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """An array of an .npz file: numbers only, and never more memory than the file can fill.
 
     ``numpy.load`` would trust the sizes that a header announces.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,6 +159,15 @@ def _maps(projection: Projection, place: dict[str, tuple[Group, int]]) -> tuple[
             (place[post.population.label][1] + post.indices).astype(np.int32))
 
 
+def _ahead(portions: Iterator[wiring.Synapses]) -> Iterator[wiring.Synapses]:
+    """The same portions, the next one being made by another thread while one is used."""
+    with ThreadPoolExecutor(1) as maker:
+        following = maker.submit(next, portions, None)
+        while (portion := following.result()) is not None:
+            following = maker.submit(next, portions, None)
+            yield portion
+
+
 def _count(block: SynapseBlock, network: Network, place: dict, dt: float, tick: Any) -> np.ndarray:
     """First pass over a block: how many synapses each (part, row, delay) has, and which delays there are."""
     from .kernels import build as kernel
@@ -166,7 +176,7 @@ def _count(block: SynapseBlock, network: Network, place: dict, dt: float, tick: 
     counts = np.zeros((target.n_parts, block.source.n, 1), dtype=np.uint32)
     for projection in block.projections:
         source_map, target_map = _maps(projection, place)
-        for part in wiring.synapses(projection, network.seed, dt):
+        for part in _ahead(wiring.synapses(projection, network.seed, dt, weighted=False)):
             each, one = codes.of(part.delay_steps)
             if len(codes.delays) > counts.shape[2]:
                 wider = np.zeros((*counts.shape[:2], max(len(codes.delays), 2 * counts.shape[2])), dtype=np.uint32)
@@ -212,7 +222,7 @@ def _fill(block: SynapseBlock, store: Store, network: Network, place: dict, dt: 
     # Targets of a row ascend if the projections come by their place in the target group.
     for projection in sorted(block.projections, key=lambda one: place[one.post.population.label][1]):
         source_map, target_map = _maps(projection, place)
-        for part in wiring.synapses(projection, network.seed, dt):
+        for part in _ahead(wiring.synapses(projection, network.seed, dt, weighted=block.kind != ROW_WEIGHT)):
             steps = part.delay_steps
             each = code[steps] if np.ndim(steps) else np.empty(0, np.uint16)
             one = 0 if np.ndim(steps) else int(code[int(steps)])

@@ -12,8 +12,10 @@ A weight or a delay may be
 * an array of shape (n_pre, n_post), or of one value for each synapse: in the order of the list for connectors with a
   list, else in the connector's own order (by target, then by source), which for one-to-one is the cells' order;
 * a function of an array of distances, or text such as ``"0.5 + d / 300"`` (both populations then need positions);
-* a column of the connector's list, which stands in place of the projection's value.
+* a column of the connector's list, which stands in place of the projection's value;
+* for a delay, None: one step.
 
+Where the target asks for a sign, given weights must have it; of drawn ones only the mean must (see `neurosim.network`).
 Delays become whole steps: rounded to the nearest, halves up.  A delay that is drawn between dt / 2 and dt
 becomes one step; one that is given and is less than dt is an error.
 """
@@ -71,7 +73,7 @@ def expected_synapses(projection: Any) -> float:
 def validate(projection: Any, dt: float | None = None) -> None:
     """Raise what :func:`synapses` would raise, as far as it shows before any synapse is made.
 
-    Delays are looked at only where ``dt`` is given.
+    Without ``dt`` only the kind and the shape of delays are looked at.
     """
     context = context_of(projection)
     projection.connector._check(context)
@@ -79,10 +81,15 @@ def validate(projection: Any, dt: float | None = None) -> None:
     _weights(projection, context, 0)
     if dt is not None:
         _delays(projection, context, 0, dt)
+    elif projection.delay is not None:
+        _rule(projection, context, "delay", 0)
 
 
-def synapses(projection: Any, seed: int, dt: float, max_synapses: int = MAX_SYNAPSES) -> Iterator[Synapses]:
+def synapses(projection: Any, seed: int, dt: float, max_synapses: int = MAX_SYNAPSES,
+             weighted: bool = True) -> Iterator[Synapses]:
     """The projection's synapses by target, at most ``max_synapses`` at once (or those of one target, if it has more).
+
+    Without ``weighted`` all weights are given as 0, which saves drawing them where only places are wanted.
 
     Raises
     ------
@@ -96,7 +103,7 @@ def synapses(projection: Any, seed: int, dt: float, max_synapses: int = MAX_SYNA
     wait = _delays(projection, context, seed, dt)
     first = 0
     for block in projection.connector.blocks(context, max_synapses):
-        yield Synapses(block.pre, block.post, weigh(block, first), wait(block, first))
+        yield Synapses(block.pre, block.post, weigh(block, first) if weighted else 0.0, wait(block, first))
         first += block.pre.size
     for name in ("weight", "delay"):
         value = _given(projection, name)
@@ -164,7 +171,7 @@ def _rule(projection: Any, context: Context, name: str, key: int) -> tuple[Value
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
         raise ParameterError(
             f"{projection.label}: {name} must be a number, an array of numbers, a Distribution or a function of"
-            f" distance, got {value!r}"
+            f" distance, got {value!r:.200}"
         )
     if value.shape == (context.n_pre, context.n_post):
         return value, lambda block, first: value[block.pre, block.post].astype(np.float64, copy=False)
@@ -229,6 +236,13 @@ def _weights(projection: Any, context: Context, seed: int) -> _Rule:
         bad = ~np.isfinite(values)
         if np.any(bad):
             raise ParameterError(f"{projection.label}: a weight must be finite, got {_first_bad(values, bad)}")
+        bad = np.asarray(values) * projection.sign < 0
+        if not drawn and np.any(bad):
+            word = "positive" if projection.sign > 0 else "negative"
+            raise ParameterError(
+                f"{projection.label}: a weight onto the {projection.receptor} receptor must be zero or {word},"
+                f" got {_first_bad(values, bad)}"
+            )
 
     drawn = isinstance(value, Distribution)
     if value is not None and not isinstance(value, Distribution):
@@ -249,6 +263,8 @@ def _weights(projection: Any, context: Context, seed: int) -> _Rule:
 def _delays(projection: Any, context: Context, seed: int, dt: float) -> Callable[[Block, int], int | np.ndarray]:
     if not (math.isfinite(dt) and dt > 0):
         raise ParameterError(f"dt must be > 0 ms, got {dt}")
+    if projection.delay is None and "delay" not in projection.connector.columns():
+        return lambda block, first: 1
     value, rule = _rule(projection, context, "delay", stream_key(seed, "projection", projection.label, "delay"))
     drawn = isinstance(value, Distribution)
     if isinstance(value, Distribution) and value.support()[0] < (0.5 - _SLACK) * dt:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ParameterError
-from ..parameters import Distribution, Parameter, evaluate, parameters_of, stream_key
+from ..parameters import Distribution, Parameter, evaluate, parameters_of, refuse_unknown, stream_key
 
 __all__ = ["Cell", "Model", "State", "StepModel"]
 
@@ -34,6 +34,11 @@ class Model:
     weight_unit: ClassVar[str] = ""
     is_source: ClassVar[bool] = False
 
+    def __new__(cls, *args: Any, **values: Any) -> Any:
+        """Refuse names that are not parameters before dataclass's own ``__init__`` raises a TypeError."""
+        refuse_unknown(cls.__name__, cls, values)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         for name, declared in parameters_of(self).items():
             value = declared.check(type(self).__name__, name, getattr(self, name))
@@ -54,12 +59,8 @@ class Model:
         return type(self).__name__
 
     def replaced(self, **values: Any) -> Any:
-        """The same model with some parameters changed."""
-        unknown = sorted(set(values) - set(self.parameters()))
-        if unknown:
-            raise ParameterError(
-                f"{self.name} has no parameter {unknown[0]!r}; it has {', '.join(self.parameters())}"
-            )
+        """The same model with some parameters changed; raises :class:`ParameterError` for a name that is not one."""
+        refuse_unknown(self.name, type(self), values)
         return dataclasses.replace(self, **values)  # type: ignore[type-var]
 
     def values(self, n: int, seed: int, label: str) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ParameterError
-from ..parameters import Distribution, parameter
+from ..parameters import Distribution, numbers, parameter, row
 from .base import Model
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
 ]
 
 FOREVER = 1e10  # ms, PyNN's default duration
+_LATEST = 1e12  # ms; in steps it fits 64 bits
 
 
 class Source(Model):
@@ -47,14 +48,27 @@ class SpikeSourcePoissonRefractory(Source):
     duration: Any = parameter(FOREVER, "ms", "length of the train from start on", low=0.0)
 
     def check(self) -> None:
-        if isinstance(self.rate, Distribution) or isinstance(self.tau_refrac, Distribution):
-            return
-        product = np.max(np.asarray(self.rate) * np.asarray(self.tau_refrac))
-        if product >= 1000.0:
-            raise ParameterError(
-                f"{self.name}.rate * tau_refrac must be < 1000 (Hz ms), got {product:g}: "
-                "the dead time alone would take longer than the mean interval"
-            )
+        if not isinstance(self.rate, Distribution) and not isinstance(self.tau_refrac, Distribution):
+            check_dead_time(self.name, self.rate, self.tau_refrac)
+
+    def values(self, n: int, seed: int, label: str) -> dict[str, np.ndarray]:
+        """As :meth:`Model.values`; what was drawn is checked too."""
+        values = super().values(n, seed, label)
+        check_dead_time(f"{label}: {self.name}", values["rate"], values["tau_refrac"])
+        return values
+
+
+def check_dead_time(owner: str, rate: Any, dead: Any) -> None:
+    """Raise :class:`ParameterError` unless rate * dead time < 1 for every source; arrays that do not match are left."""
+    try:
+        product = np.asarray(rate) * np.asarray(dead)
+    except ValueError:
+        return
+    if np.max(product, initial=0.0) >= 1000.0:
+        raise ParameterError(
+            f"{owner}.rate * tau_refrac must be < 1000 (Hz ms), got {np.max(product):g}: "
+            "the dead time alone would take longer than the mean interval"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +97,7 @@ class SpikeSourceInhGamma(Source):
 
     def check(self) -> None:
         for name, unit in (("a", ""), ("b", " s"), ("tbins", " ms")):
-            value = np.atleast_1d(np.asarray(getattr(self, name), dtype=float))
-            if value.ndim != 1 or value.size == 0 or not np.isfinite(value).all():
-                raise ParameterError(f"{self.name}.{name} must be a row of finite numbers, got {getattr(self, name)!r}")
+            value = row(self.name, name, getattr(self, name))
             if name != "tbins" and (value <= 0).any():
                 raise ParameterError(f"{self.name}.{name} must be > 0{unit}, got {value.min():g}")
             object.__setattr__(self, name, value)
@@ -111,14 +123,17 @@ class SpikeSourceArray(Source):
     spike_times: Any = ()
 
     def check(self) -> None:
-        rows = self.spike_times
-        nested = len(rows) > 0 and any(np.ndim(row) > 0 for row in rows)
-        rows = [np.asarray(row, dtype=float).ravel() for row in (rows if nested else [rows])]
-        for k, row in enumerate(rows):
-            if not np.isfinite(row).all() or (row < 0).any():
-                bad = row[~np.isfinite(row) | (row < 0)][0]
-                raise ParameterError(f"{self.name}.spike_times must be finite and >= 0 ms, got {bad:g} in row {k}")
-        object.__setattr__(self, "spike_times", tuple(np.sort(row) for row in rows))
+        given = self.spike_times
+        nested = (given.ndim > 1 if isinstance(given, np.ndarray) else isinstance(given, (list, tuple))
+                  and any(isinstance(times, (list, tuple, np.ndarray)) for times in given))
+        rows = [numbers(times) for times in (given if nested else [given])]
+        for k, times in enumerate(rows):
+            if times is None or times.ndim != 1:
+                raise ParameterError(f"{self.name}.spike_times must be rows of times (ms), got {given!r:.200}")
+            bad = times[~((times >= 0) & (times <= _LATEST))]
+            if bad.size:
+                raise ParameterError(f"{self.name}.spike_times must be >= 0 and <= {_LATEST:g} ms, got {bad[0]:g} in row {k}")
+        object.__setattr__(self, "spike_times", tuple(np.sort(times) for times in rows))
         object.__setattr__(self, "_shared", not nested)
 
     def rows(self, n: int, label: str) -> list[np.ndarray]:
