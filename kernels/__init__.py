@@ -13,7 +13,7 @@ from pathlib import Path
 import numba
 from numba.core import config
 
-__all__ = ["cache_directory", "compiled_callback", "jit"]
+__all__ = ["cache_directory", "compiled_callback", "inlined", "jit"]
 
 
 def _source_digest() -> str:
@@ -51,6 +51,12 @@ def jit(function):
     """``numba.njit`` with the house options: cached, without the GIL, IEEE arithmetic."""
     with _OwnCache():
         return numba.njit(**_OPTIONS)(function)
+
+
+def inlined(function):
+    """As :func:`jit`, and always inlined into its callers: a loop that calls a large rule is vectorised only then."""
+    with _OwnCache():
+        return numba.njit(forceinline=True, **_OPTIONS)(function)
 
 
 def compiled_callback(signature):

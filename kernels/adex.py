@@ -22,9 +22,9 @@ of a spike, v = v_reset and w relaxes exactly.
 import numpy as np
 from numba import carray
 
-from . import fastmath, jit
+from . import fastmath, inlined, jit
 from .step import stepper
-from .tiles import TILE, columns, inlined
+from .tiles import TILE, columns
 
 _ROWS = 20
 _PARTS = 1000

@@ -67,6 +67,18 @@ def search(word, zero):
 
 
 @jit
+def _add_looked_up(row, table, cdf, line):
+    for i in range(line.size):
+        line[i] += np.uint16(lookup(row[i], table, cdf))
+
+
+@jit
+def _add_searched(row, zero, line):
+    for i in range(line.size):
+        line[i] += np.uint16(search(row[i], zero[i]))
+
+
+@jit
 def fill_quad(first, items, quad, rounds, key, table, cdf, zero, counts):
     """counts (4, m) uint16 for the items (see :func:`words`), steps 4 * quad ..: sums of ``rounds`` draws.
 
@@ -80,14 +92,11 @@ def fill_quad(first, items, quad, rounds, key, table, cdf, zero, counts):
         while start < m:
             stop = min(start + 256, m)
             size = stop - start
-            words(first + start, items[start:stop] if items.size > 0 else items, quad, r, key, buffer[0, :size], buffer[1, :size], buffer[2, :size], buffer[3, :size])
+            some = items[start:stop] if items.size > 0 else items
+            words(first + start, some, quad, r, key, buffer[0, :size], buffer[1, :size], buffer[2, :size], buffer[3, :size])
             for w in range(4):
-                row = buffer[w]
-                line = counts[w, start:stop]
                 if zero.size == 0:
-                    for i in range(size):
-                        line[i] += np.uint16(lookup(row[i], table, cdf))
+                    _add_looked_up(buffer[w], table, cdf, counts[w, start:stop])
                 else:
-                    for i in range(size):
-                        line[i] += np.uint16(search(row[i], zero[start + i]))
+                    _add_searched(buffer[w], zero[start:stop], counts[w, start:stop])
             start = stop

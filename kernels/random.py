@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from . import jit
+from . import inlined, jit
 
 _M0 = np.uint64(0xD2511F53)
 _M1 = np.uint64(0xCD9E8D57)
@@ -22,7 +22,7 @@ _32 = np.uint64(32)
 _TO_UNIT = 1.0 / 9007199254740992.0  # 2**-53
 
 
-@jit
+@inlined
 def philox(c0, c1, c2, c3, k0, k1):
     """Ten rounds of Philox4x32 on four 32-bit counters; returns four 32-bit words held as uint64."""
     x0 = np.uint64(c0)
@@ -43,7 +43,7 @@ def philox(c0, c1, c2, c3, k0, k1):
     return x0, x1, x2, x3
 
 
-@jit
+@inlined
 def block(key, index, slot):
     """The four words of item ``index``, draw ``slot`` of stream ``key`` (all uint64-convertible)."""
     k = np.uint64(key)
@@ -52,14 +52,14 @@ def block(key, index, slot):
     return philox(i & _LOW, i >> _32, s & _LOW, s >> _32, k & _LOW, k >> _32)
 
 
-@jit
+@inlined
 def _unit(high, low):
     """A double in (0, 1) from two 32-bit words: 53 random bits, shifted off zero by half a unit."""
     bits = ((high >> np.uint64(5)) << np.uint64(26)) | (low >> np.uint64(6))
     return (np.float64(bits) + 0.5) * _TO_UNIT
 
 
-@jit
+@inlined
 def uniform_at(key, index, slot):
     """One draw from U(0, 1), open at both ends."""
     x0, x1, _x2, _x3 = block(key, index, slot)
@@ -87,14 +87,9 @@ _TAIL_D = (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.846318317510
 
 
 @jit
-def _ratio(numerator, denominator, r):
-    """Two polynomials of degree 7, highest power first, divided."""
-    a = numerator[0]
-    b = denominator[0]
-    for j in range(1, 8):
-        a = a * r + numerator[j]
-        b = b * r + denominator[j]
-    return a / b
+def _poly(c, r):
+    """A polynomial of degree 7, highest power first."""
+    return ((((((c[0] * r + c[1]) * r + c[2]) * r + c[3]) * r + c[4]) * r + c[5]) * r + c[6]) * r + c[7]
 
 
 @jit
@@ -102,9 +97,13 @@ def normal_quantile(u):
     """The standard normal variate below which a share ``u`` of (0, 1) lies (Wichura 1988, algorithm AS 241, PPND16)."""
     q = u - 0.5
     if abs(q) <= 0.425:
-        return q * _ratio(_CENTRE_N, _CENTRE_D, 0.180625 - q * q)
+        r = 0.180625 - q * q
+        return q * _poly(_CENTRE_N, r) / _poly(_CENTRE_D, r)
     r = math.sqrt(-math.log(u if q < 0.0 else 1.0 - u))
-    z = _ratio(_MIDDLE_N, _MIDDLE_D, r - 1.6) if r <= 5.0 else _ratio(_TAIL_N, _TAIL_D, r - 5.0)
+    if r <= 5.0:
+        z = _poly(_MIDDLE_N, r - 1.6) / _poly(_MIDDLE_D, r - 1.6)
+    else:
+        z = _poly(_TAIL_N, r - 5.0) / _poly(_TAIL_D, r - 5.0)
     return -z if q < 0.0 else z
 
 
@@ -153,15 +152,31 @@ def fill_uniform(key, first, low, high, out):
 
 
 @jit
+def _quantiles(mean, sd, out):
+    for i in range(out.size):
+        out[i] = mean + sd * normal_quantile(out[i])
+
+
+@jit
+def _normal_again(key, index, mean, sd, low, high):
+    slot = 1
+    value = mean + sd * normal_at(key, index, slot)
+    while value < low or value > high:
+        slot += 1
+        value = mean + sd * normal_at(key, index, slot)
+    return value
+
+
+@jit
 def fill_normal(key, first, mean, sd, low, high, out):
     """out[i] = N(mean, sd) of item first + i, drawn again until it lies in [low, high]."""
-    for i in range(out.size):
-        slot = 0
-        value = mean + sd * normal_at(key, first + i, slot)
-        while value < low or value > high:
-            slot += 1
-            value = mean + sd * normal_at(key, first + i, slot)
-        out[i] = value
+    for start in range(0, out.size, 512):
+        tile = out[start:start + 512]
+        fill_uniform(key, first + start, 0.0, 1.0, tile)  # vectorised
+        _quantiles(mean, sd, tile)
+        for i in range(tile.size):
+            if tile[i] < low or tile[i] > high:
+                tile[i] = _normal_again(key, first + start + i, mean, sd, low, high)
 
 
 @jit

@@ -4,19 +4,12 @@ A sweep is one loop over the arrays of a tile, without branches, so that LLVM ve
 with a test for overlapping arrays; a tile is long enough that this costs nothing, and short enough for the cache.
 """
 
-import numba
 import numpy as np
 
-from . import _OPTIONS, _OwnCache, jit
+from . import jit
 
 TILE = 512  # neurons; a few dozen rows of that length fit the second-level cache
 _BLOCK = 64
-
-
-def inlined(function):
-    """As :func:`neurosim.kernels.jit`, and always inlined: a loop that calls a large rule is vectorised only then."""
-    with _OwnCache():
-        return numba.njit(forceinline=True, **_OPTIONS)(function)
 
 
 @jit

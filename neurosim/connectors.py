@@ -439,7 +439,7 @@ class FromFileConnector(Connector):
             listed = FromListConnector(table, names)
         except OSError as error:
             raise FileFormatError(f"FromFileConnector.file {path!r} cannot be read: {error}") from None
-        except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, EOFError, BadZipFile, zlib.error) as error:
+        except (ValueError, KeyError, TypeError, SyntaxError, RuntimeError, EOFError, BadZipFile, zlib.error) as error:
             raise FileFormatError(f"FromFileConnector.file {path!r} is not a list of synapses: {error}") from None
         object.__setattr__(self, "listed", listed)
         object.__setattr__(self, "column_names", listed.column_names)

@@ -127,13 +127,15 @@ def _check_rates(network: Network, dt: float) -> None:
     """Refuse trains of more events in a step than there is room for."""
     rates = [(f"{one.label}: {one.cell.name}.rate", getattr(one.cell, "rate", 0.0)) for one in network.populations]
     rates += [(f"Poisson input {one.label}.rate", one.rate) for one in network.inputs]
-    most = _EVENTS_PER_STEP * 1000.0 / dt
     for name, rate in rates:
-        highest = rate.mean_value() if isinstance(rate, Distribution) else float(np.max(rate))
-        if highest > most:
-            raise ParameterError(
-                f"{name} must be <= {most:g} Hz ({_EVENTS_PER_STEP} events in a step of {dt:g} ms), got {highest:g}"
-            )
+        check_rate(name, rate.mean_value() if isinstance(rate, Distribution) else float(np.max(rate)), dt)
+
+
+def check_rate(name: str, rate: float, dt: float) -> None:
+    """Raise :class:`ParameterError` if a rate in Hz asks for more events in a step than there is room for."""
+    most = _EVENTS_PER_STEP * 1000.0 / dt
+    if rate > most:
+        raise ParameterError(f"{name} must be <= {most:g} Hz, {_EVENTS_PER_STEP} events in a step of {dt:g} ms, got {rate:g}")
 
 
 def _shortest(delay: Any, dt: float) -> float:

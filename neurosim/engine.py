@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import os
 import platform
@@ -18,10 +17,12 @@ import numpy as np
 
 from . import store as files
 from .assemble import Recording, assemble, recordings, source_arrays
+from .cells.sources import check_dead_time
+from .description import check_dt, check_rate
 from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
 from .groups import SOURCE, STEP, Group, make_groups
-from .network import Cells, Network
-from .parameters import Parameter, stream_key
+from .network import Cells, Network, Population, PopulationView
+from .parameters import Distribution, Parameter, stream_key
 from .result import Result, Spikes, Trace, concatenate, populations_of
 from .result_io import ResultWriter
 from .synapses import Store, build
@@ -68,11 +69,11 @@ class Simulation:
 
     def __init__(self, network: Network, dt: float = 0.1, seed: int = 1, threads: int | None = None,
                  update: str = "auto", stream: str | os.PathLike | None = None, progress: bool = False) -> None:
-        _check_arguments(network, dt, seed, threads, update)
+        _check_arguments(network, dt, seed, threads, update, stream)
         self.network, self.dt, self.seed, self.update = network, float(dt), int(seed), update
         description = network.describe(dt)
         description.check_memory()
-        self._description = str(description)
+        self._description, self._fingerprint = str(description), network.fingerprint()
         self.threads = _threads(threads, description)
         self._wall0, self._cpu0 = time.perf_counter(), time.process_time()
         self._groups, self._place = make_groups(network, self.dt, self.seed)
@@ -217,7 +218,7 @@ class Simulation:
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
             raise ParameterError(f"Simulation.step needs a whole number of steps >= 1, got {n!r}")
         goal = self._step + int(n)
-        labels = [population.label for population in self.network.populations]
+        labels = list(self._place)
         out: dict[str, list[np.ndarray]] = {label: [] for label in labels}
         while self._step < goal:
             start = self._step
@@ -511,7 +512,7 @@ class Simulation:
         """A state variable of cells now; float64, shape (size,)."""
         k, net = self._k, self._net
         group, first, g = self._where(target)
-        if variable not in target.cell.states:
+        if variable not in list(target.cell.states):
             known = ", ".join(target.cell.states) or "none"
             raise ParameterError(f"{target.label}: {target.cell.name} has no state variable {variable!r}; it has {known}")
         ids = first + target.indices
@@ -536,29 +537,41 @@ class Simulation:
         ----------
         target : Population or PopulationView
         **values : number or array of shape (target.size,)
-            ``rate`` (Hz) of Poisson sources; ``i_offset`` or ``current`` (nA) of cells: an injected current on top of
-            the parameter ``i_offset``, held until changed; ``v`` (mV) of cells that are not refractory.
+            ``rate`` (Hz) of Poisson sources; ``current`` (nA) of cells: an injected current on top of the parameter
+            ``i_offset``, held until changed; ``v`` (mV) of cells that are not refractory.
+
+        Raises
+        ------
+        NetworkError, ParameterError
+            For cells of another network, and for what they do not have or may not be; the simulation can go on.
         """
+        unknown = [name for name in values if name not in ("rate", "current", "v")]
+        if unknown:
+            raise ParameterError(
+                f"{getattr(target, 'label', target)}: only rate, current and v can be set in a running simulation, got {unknown[0]!r}"
+            )
         for name, value in values.items():
             if name == "rate":
                 self._set_rate(target, value)
             elif name == "current":
                 self._set_current(target, value)
-            elif name == "v":
-                self._set_v(target, value)
             else:
-                raise ParameterError(f"{target.label}: only rate, current and v can be set in a running simulation, got {name!r}")
+                self._set_v(target, value)
 
     def _values(self, target: Cells, name: str, unit: str, value: Any, low: float = -math.inf) -> np.ndarray:
-        checked = Parameter(0.0, unit, f"set in a running simulation", low=low).check(target.label, name, value)
+        checked = Parameter(0.0, unit, "set in a running simulation", low=low).check(target.label, name, value)
+        if isinstance(checked, Distribution):
+            raise ParameterError(f"{target.label}.{name} must be a number or {target.size} values, got {checked}")
         array = np.broadcast_to(np.asarray(checked, dtype=float), (target.size,)) if np.ndim(checked) == 0 else np.asarray(checked)
         if array.shape != (target.size,):
             raise ParameterError(f"{target.label}.{name} must be a number or {target.size} values, got shape {array.shape}")
         return array
 
     def _where(self, target: Cells) -> tuple[Group, int, int]:
-        if getattr(target, "network", None) is not self.network:
+        if not isinstance(target, (Population, PopulationView)) or target.network is not self.network:
             raise NetworkError(f"{target!r} does not belong to the simulated network")
+        if target.population.label not in self._place:
+            raise NetworkError(f"{target.population.label} was added after the simulation had been made")
         group, first = self._place[target.population.label]
         return group, first, self._groups.index(group)
 
@@ -569,17 +582,26 @@ class Simulation:
         k, net = self._k, self._net
         rates = self._values(target, "rate", "Hz", value, 0.0) / 1000.0
         ids = group.y + first + target.indices
-        changed = ids[net.rate[ids] != rates]
+        check_dead_time(f"{target.label}: {target.cell.name}", 1000.0 * rates, net.dead[ids])
+        check_rate(f"{target.label}.rate", 1000.0 * float(rates.max()), self.dt)
+        changed, before = ids[net.rate[ids] != rates], net.rate.copy()
         net.rate[ids] = rates
         most = self._multiplicity
         self._multiplicity = np.where(most > 1, np.maximum(most, self._most_per_step()), 1)
         from .kernels import sources
         row = net.groups[g]
-        for i in changed - group.y:
-            net.draws[group.y + i] += 1
-            net.following[group.y + i] = sources.next_time(
-                row[k.G_SOURCE], np.uint64(int(row[k.G_KEY]) % 2**64), i, net.draws[group.y + i], self.t, net.rate[group.y + i],
-                net.dead[group.y + i], net.start[group.y + i], net.stop[group.y + i], np.zeros((3, 1)))
+        key = np.uint64(int(row[k.G_KEY]) % 2**64)
+        for y in changed:
+            i, dead, free = y - group.y, net.dead[y], max(self.t, net.start[y])
+            if dead > 0.0 and math.isfinite(net.following[y]):  # the end of the dead time it is or was in
+                free = max(free, net.following[y] - sources.exponential_at(key, i, net.draws[y]) * (1.0 / before[y] - dead))
+            elif dead > 0.0 and self._step > 0:
+                free += dead  # it was silent; whether it has just sent a spike is not known
+            net.draws[y] += 1
+            net.following[y] = math.inf
+            if net.rate[y] > 0.0:
+                at = free + sources.exponential_at(key, i, net.draws[y]) * (1.0 / net.rate[y] - dead)
+                net.following[y] = at if at <= net.stop[y] else math.inf
         for p in range(row[k.G_PART0], row[k.G_PART0] + group.n_parts):
             part = net.parts[p]
             sources.refresh(part[k.P_LO], part[k.P_HI], net.following[group.y:group.y + group.n], net.least[part[k.P_LEAST]:])
@@ -653,11 +675,8 @@ class Simulation:
         return twin
 
     def fingerprint(self) -> str:
-        """A hash of what must agree for a saved state to be loaded: populations, parameters, synapses, dt."""
-        populations = [f"{p.label}:{p.size}:{p.cell.name}" for p in self.network.populations]
-        arrays = [self._net.par, self._net.tables, self._net.row_weight, self._net.delays, self._initial["h0"]]
-        digest = hashlib.blake2b(b"".join(a.tobytes() for a in arrays), digest_size=8).hexdigest()
-        return f"{stream_key(self.network.seed, self.dt, self._store.n_synapses, digest, *populations):016x}"
+        """A hash of what must agree for a saved state to be loaded: the network as it was when this was made, and dt."""
+        return f"{stream_key(self.network.seed, self.dt, self._store.n_synapses, self._fingerprint):016x}"
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the whole state: what follows `load` is what would have followed here.
@@ -706,26 +725,28 @@ class Simulation:
         FileFormatError
             For a file that is damaged, cut short, or not a saved state, or one of another network.
         """
+        _check_arguments(network, 1.0, 1, threads, "auto" if update is None else update, stream)
         header, frames = files.read_all(path, strict=True)
         if header.get("content") != "state":
             raise FileFormatError(f"{path} is not a saved simulation state (content: {header.get('content')!r})")
-        try:
-            state = {frame.kind: frame.arrays for frame in frames}
-            made = cls(network, dt=float(header["dt"]), seed=int(header["seed"]), threads=threads,
-                       update=update or str(header["update"]))
-            if header["fingerprint"] != made.fingerprint():
-                raise FileFormatError(f"{path} was saved from another network than the one given")
-            made._restore(header, state)
-            if stream is not None:
-                made._open_stream(stream)
-                made._write(made._chunks[0])
-        except (KeyError, TypeError, IndexError) as error:
-            raise FileFormatError(f"{path} is not a saved simulation state: {error}") from error
+        with _reading_state(path):
+            dt, seed, kept = float(header["dt"]), int(header["seed"]), str(header["update"])
+            _check_arguments(network, dt, seed, None, kept)
+        made = cls(network, dt=dt, seed=seed, threads=threads, update=update or kept)
+        if header.get("fingerprint") != made.fingerprint():
+            raise FileFormatError(f"{path} was saved from another network than the one given")
+        with _reading_state(path):
+            made._restore(header, {frame.kind: frame.arrays for frame in frames})
+        if stream is not None:
+            made._open_stream(stream)
+            made._write(made._chunks[0])
         return made
 
     def _restore(self, header: Mapping[str, Any], state: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         k = self._k
         self._step = int(header["step"])
+        if not 0 <= self._step < 2**62:
+            raise FileFormatError(f"saved state: step {self._step} is not a time")
         for name in _SAVED:
             if name == "array_next":
                 continue
@@ -787,25 +808,30 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return _POOLS[key]
 
 
-def _check_arguments(network: Any, dt: Any, seed: Any, threads: Any, update: Any) -> None:
+def _check_arguments(network: Any, dt: Any, seed: Any, threads: Any, update: Any, stream: Any = None) -> None:
     if not isinstance(network, Network):
         raise ParameterError(f"Simulation needs a Network, got {network!r}")
     if not network.populations:
         raise NetworkError(f"{network.label} has no population: there is nothing to simulate")
-    if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not (math.isfinite(dt) and 0 < dt <= 1000):
-        raise ParameterError(f"Simulation.dt must be > 0 and <= 1000 ms, got {dt!r}")
+    check_dt(dt, "Simulation.dt")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise ParameterError(f"Simulation.seed must be a whole number >= 0 and < 2**63, got {seed!r}")
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= 256):
         raise ParameterError(f"Simulation.threads must be between 1 and 256, got {threads!r}")
     if update not in ("auto", "clock", "event"):
         raise ParameterError(f"Simulation.update must be 'auto', 'clock' or 'event', got {update!r}")
+    if stream is not None and not isinstance(stream, (str, os.PathLike)):
+        raise ParameterError(f"Simulation.stream must be a path, got {stream!r}")
+    if stream is not None:
+        files.make_room(os.path.realpath(stream))
 
 
 def _whole_steps(duration: Any, dt: float) -> int:
     if isinstance(duration, bool) or not isinstance(duration, (int, float, np.number)) or not math.isfinite(duration) or duration <= 0:
         raise ParameterError(f"duration must be > 0 ms, got {duration!r}")
     steps = round(duration / dt)
+    if steps >= 2**62:
+        raise ParameterError(f"duration must be below {2.0**62 * dt:g} ms, got {duration:g} ms")
     if steps < 1 or abs(steps * dt - duration) > 1e-6 * dt * max(1.0, steps * 1e-6):
         raise ParameterError(f"duration must be a multiple of dt = {dt:g} ms, got {duration:g} ms")
     return int(steps)
@@ -833,6 +859,17 @@ def _owners(neurons: np.ndarray, synapses: np.ndarray, threads: int) -> np.ndarr
 def _sampled(start: int, stop: int, every: int) -> np.ndarray:
     """The multiples of ``every`` in start + 1 .. stop."""
     return np.arange(-(-(start + 1) // every) * every, stop + 1, every)
+
+
+@contextlib.contextmanager
+def _reading_state(path: str | os.PathLike) -> Iterator[None]:
+    """Within: what goes wrong is the file's fault."""
+    try:
+        yield
+    except FileFormatError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{path} is not a saved simulation state: {type(error).__name__}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -177,7 +177,12 @@ def _reason(error: OSError) -> str:
 
 
 def make_room(path: str, overwrite: bool = True) -> None:
-    """Raise unless nothing is lost by writing a file there."""
+    """Raise unless a file can be written there and nothing is lost by it."""
+    folder = os.path.dirname(path) or os.curdir
+    if not os.path.isdir(folder):
+        raise FileFormatError(f"cannot write {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise FileFormatError(f"cannot write {path}: the folder {folder} is not writable")
     if not os.path.lexists(path):
         return
     if not os.path.isfile(path):

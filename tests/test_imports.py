@@ -24,19 +24,15 @@ IMPORT_EVERYTHING = ("neurosim.benchmarks", "tests")
 # Third-party modules, and those of ours (with all that lies below them) that may import them.
 THIRD_PARTY = {
     "numpy": ("neurosim",),
-    "numba": ("neurosim.kernels", "neurosim.engine"),
-    "tqdm": ("neurosim.engine", "neurosim.progress"),
+    "numba": ("neurosim.kernels", "neurosim.cells.custom", "neurosim.engine"),
+    "llvmlite": ("neurosim.kernels",),
+    "tqdm": ("neurosim.engine",),
     "matplotlib": ("neurosim.plot",),
-    "neo": ("neurosim.recording", "neurosim.pynn"),
-    "quantities": ("neurosim.recording", "neurosim.pynn"),
-    "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export"),
-    "torch": ("neurosim.learn",),
-    "norse": ("neurosim.learn",),
-    "snntorch": ("neurosim.learn",),
-    "torchvision": ("neurosim.learn",),
-    "nir": ("neurosim.hardware.nir",),
-    "nirtorch": ("neurosim.hardware.nir",),
+    "neo": ("neurosim.neo_export",),
+    "quantities": ("neurosim.neo_export",),
 }
+# Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
+OPTIONAL = ("matplotlib", "neo", "quantities")
 
 # Our own modules that only these may import, besides the module itself and what lies below it.
 RESERVED = {
@@ -45,10 +41,11 @@ RESERVED = {
     "neurosim.cli": ("neurosim.__main__", *IMPORT_EVERYTHING),
 }
 
-# Kernels hold arithmetic; the package itself also places the cache.
+# Kernels hold arithmetic; the package itself also places the cache, and where threads meet depends on the system.
 KERNEL_STDLIB = {"__future__", "math", "typing"}
+KERNEL_EXCEPTIONS = {("neurosim.kernels.sync", "os")}
 # The hardware folder starts from a description, not from a front door or another back door.
-NOT_FOR_HARDWARE = ("neurosim.engine", "neurosim.learn", "neurosim.pynn", "neurosim.plot")
+NOT_FOR_HARDWARE = ("neurosim.engine", "neurosim.plot")
 
 # What an `import neurosim` must not load, unless `import numba` alone already does.
 HEAVY = ("torch", "pyNN", "neo", "nir", "matplotlib", "brian2", "nest", "scipy")
@@ -76,6 +73,15 @@ def imports(source: str, package: str) -> Iterator[str]:
                 yield str(node.args[0].value)
 
 
+def imported_by(node: ast.AST) -> list[str]:
+    """The absolute names that an import statement names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        return [node.module]
+    return []
+
+
 def objection(module: str, imported: str) -> str | None:
     """Why ``module`` may not import ``imported``, or None where it may."""
     top = imported.partition(".")[0]
@@ -87,11 +93,13 @@ def objection(module: str, imported: str) -> str | None:
     if within(module, IMPORT_EVERYTHING):
         return None
     if within(module, "neurosim.kernels"):
-        if within(imported, ("numpy", "numba", "neurosim.kernels")) or top in KERNEL_STDLIB:
+        if within(imported, ("numpy", "numba", "llvmlite", "neurosim.kernels")) or top in KERNEL_STDLIB:
+            return None
+        if (module, imported) in KERNEL_EXCEPTIONS:
             return None
         if module == "neurosim.kernels" and top in sys.stdlib_module_names:
             return None
-        return "kernels import numpy, numba, math, typing and each other"
+        return "kernels import numpy, numba, llvmlite, math, typing and each other"
     if within(module, "neurosim.hardware") and within(imported, NOT_FOR_HARDWARE):
         return "hardware starts from the description"
     if top == "neurosim" or top in sys.stdlib_module_names:
@@ -125,11 +133,13 @@ def test_imports_follow_the_table(folder):
     ("module", "source", "refused"),
     [
         ("neurosim.kernels.lif", "import numba.core.extending, math", False),
+        ("neurosim.kernels.lif", "from llvmlite import ir", False),
         ("neurosim.kernels.lif", "from .random import uniform", False),
         ("neurosim.kernels.lif", "from ..network import Network", True),
         ("neurosim.kernels.lif", "import os", True),
         ("neurosim.kernels.lif", "from scipy.linalg import expm", True),
         ("neurosim.network", "from .kernels import random", False),
+        ("neurosim.network", "import numba", True),
         ("neurosim.network", "from . import hardware", True),
         ("neurosim.network", "import neurosim.hardware.nir", True),
         ("neurosim.network", "def f():\n    import matplotlib.pyplot", True),
@@ -150,6 +160,49 @@ def test_the_table_refuses_what_it_should(module, source, refused):
     reasons = [objection(module, imported) for imported in imports(source, module.rpartition(".")[0])]
     assert reasons
     assert any(reasons) == refused
+
+
+def test_the_table_names_modules_that_exist():
+    existing = {module for folder in FOLDERS for module, _, _ in modules(folder)} | {"tests"}
+    named = {name for names in (*THIRD_PARTY.values(), *RESERVED.values(), NOT_FOR_HARDWARE) for name in names}
+    named |= {module for module, _ in KERNEL_EXCEPTIONS}
+    assert sorted(named - existing) == []
+
+
+def statements_run_on_import(tree: ast.Module) -> Iterator[ast.AST]:
+    """The nodes outside functions and outside ``if TYPE_CHECKING:``."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            waiting.extend(node.orelse)
+            continue
+        yield node
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def test_optional_libraries_are_imported_by_need():
+    needed, wrong = set(), []
+    for folder in ("neurosim", "hardware"):
+        for _, _, path in modules(folder):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            on_import = set(map(id, statements_run_on_import(tree)))
+            typing_only = {id(child) for node in ast.walk(tree)
+                           if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+                           for child in ast.walk(node)}
+            for node in ast.walk(tree):
+                tops = {name.partition(".")[0] for name in imported_by(node)}
+                if tops & set(OPTIONAL) and id(node) not in typing_only:
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} imports {sorted(tops)}: use need()")
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "need" and node.args:
+                    module = getattr(node.args[0], "value", "")
+                    needed.add(str(module).partition(".")[0])
+                    if id(node) in on_import:
+                        wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} needs {module} on import")
+    assert wrong == []
+    assert needed == set(OPTIONAL)
 
 
 def fresh_interpreter(statement: str) -> tuple[set[str], float]:

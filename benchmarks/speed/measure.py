@@ -21,6 +21,10 @@ from . import models
 CACHE_VARIABLE = "NEUROSIM_SPEED_CACHE"
 
 
+class NotAvailableError(Exception):
+    """A simulator cannot run this model; says why."""
+
+
 def cpu_seconds() -> float:
     """User and system time of this process, all threads, s."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -101,6 +105,7 @@ def row(
     wall_s: float,
     cpu_s: float,
     peak: float,
+    update: str = "clock",
     note: str = "",
 ) -> dict:
     """One measurement, in the order of the columns.
@@ -115,13 +120,15 @@ def row(
         s, of the simulation alone.
     peak : float
         Largest resident memory of the simulating process, MB.
+    update : str
+        How neurons are updated.
     note : str
         Where this peer departs from the model.
     """
     neurons = models.model(model_key).neurons(size)
     return {
         "model": model_key, "size": size, "neurons": neurons, "duration_ms": duration, "peer": peer, "version": version,
-        "threads": threads, "seed": seed, "cache": cache, "import_s": import_s, "compile_s": compile_s,
+        "update": update, "precision": "double", "threads": threads, "seed": seed, "cache": cache, "import_s": import_s, "compile_s": compile_s,
         "build_s": build_s, "sim_wall_s": wall_s, "sim_cpu_s": cpu_s, "peak_mb": peak, "spikes": int(spikes),
         "rate_hz": spikes / neurons / duration * 1000.0,
         "syn_events": models.synaptic_events(model_key, size, spikes), "note": note,
@@ -135,7 +142,10 @@ def number(text: str) -> float | int:
 
 
 def main(run: Callable[..., dict], modes: tuple[str, ...]) -> None:
-    """Run one measurement as the command line asks and print its row, one line of JSON, at the end."""
+    """Run one measurement as the command line asks and print its row, one line of JSON, at the end.
+
+    What the simulator cannot run leaves a row that only says why, under ``"left_out"``.
+    """
     import_s = process_age()
     parser = argparse.ArgumentParser(description=run.__doc__.splitlines()[0])
     parser.add_argument("model", help="M1 to M6, with changes as in M6:pacemaker_fraction=0.05")
@@ -147,6 +157,9 @@ def main(run: Callable[..., dict], modes: tuple[str, ...]) -> None:
     a = parser.parse_args()
     peer = Path(run.__code__.co_filename).stem.removeprefix("peer_")
     duration = models.default_duration(a.model, a.size, peer) if a.duration is None else a.duration
-    measured = run(a.model, a.size, duration, a.threads, a.seed, a.mode)
-    measured["import_s"] += import_s
+    try:
+        measured = run(a.model, a.size, duration, a.threads, a.seed, a.mode)
+        measured["import_s"] += import_s
+    except NotAvailableError as error:
+        measured = {"left_out": str(error)}
     print(json.dumps(measured), flush=True)

@@ -9,9 +9,13 @@ M1     current-based, Vogels & Abbott; benchmark 2 of Brette et al. 2007        
 M2     conductance-based, benchmark 1 of Brette et al. 2007, with a constant drive       4000, 20000
 M3     Brunel 2000, order 2500, asynchronous irregular (g = 5, eta = 2)                  12500
 M4     M3, smaller, with STDP between excitatory neurons                                 10000
-M5     microcircuit of Potjans & Diesmann 2014, scaled down in neurons and synapses      0.1 (the scale)
+M5     microcircuit of Potjans & Diesmann 2014; its size is the scale of both neurons   0.1, 1
+       and inputs
 M6     a large network in which 1 % of the neurons fire and the others listen            100000, 1000000
 =====  ===============================================================================  ==================
+
+neurosim measures the models that it ships (`neurosim.models`); a test holds their numbers against those written here
+for the peers. The microcircuit's arrays are read from there.
 
 References
 ----------
@@ -23,6 +27,8 @@ Potjans TC, Diesmann M (2014) Cereb Cortex 24:785-806, doi:10.1093/cercor/bhs358
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+
+from neurosim.models import microcircuit as shipped
 
 DT = 0.1
 """Step of every model, ms."""
@@ -205,7 +211,7 @@ class Microcircuit:
     weight, weight_sd : ndarray, float64, shape (8, 8)
         nA; a normal distribution, redrawn where it has the wrong sign.
     delay, delay_sd : ndarray, float64, shape (8, 8)
-        ms; a normal distribution, redrawn below half a step and rounded to steps.
+        ms; a normal distribution, redrawn below one step and rounded to steps.
     i_offset : ndarray, float64, shape (8,)
         nA; restores the mean input that scaling down takes away.
     poisson_inputs : ndarray, int64, shape (8,)
@@ -231,35 +237,8 @@ class Microcircuit:
     cell: CurrentCell
 
 
-_MICROCIRCUIT_NAMES = ("L23E", "L23I", "L4E", "L4I", "L5E", "L5I", "L6E", "L6I")
-_MICROCIRCUIT_SIZES = (20683, 5834, 21915, 5479, 4850, 1065, 14395, 2948)
-_MICROCIRCUIT_PROBABILITY = (
-    (0.1009, 0.1689, 0.0437, 0.0818, 0.0323, 0.0, 0.0076, 0.0),
-    (0.1346, 0.1371, 0.0316, 0.0515, 0.0755, 0.0, 0.0042, 0.0),
-    (0.0077, 0.0059, 0.0497, 0.1350, 0.0067, 0.0003, 0.0453, 0.0),
-    (0.0691, 0.0029, 0.0794, 0.1597, 0.0033, 0.0, 0.1057, 0.0),
-    (0.1004, 0.0622, 0.0505, 0.0057, 0.0831, 0.3726, 0.0204, 0.0),
-    (0.0548, 0.0269, 0.0257, 0.0022, 0.0600, 0.3158, 0.0086, 0.0),
-    (0.0156, 0.0066, 0.0211, 0.0166, 0.0572, 0.0197, 0.0396, 0.2252),
-    (0.0364, 0.0010, 0.0034, 0.0005, 0.0277, 0.0080, 0.0658, 0.1443),
-)
-_MICROCIRCUIT_EXTERNAL = (1600, 1500, 2100, 1900, 2000, 1900, 2900, 2100)
-# Rates of the full network, and the start values that avoid its first transient: reference implementation
-# github.com/INM-6/microcircuit-PD14-model, PyNEST/src/microcircuit/parameter_definitions.py.
-_MICROCIRCUIT_RATES = (0.903, 2.965, 4.414, 5.876, 7.569, 8.633, 1.105, 7.829)
-_MICROCIRCUIT_V_INIT = (-68.28, -63.16, -63.33, -63.45, -63.11, -61.66, -66.72, -61.43)
-_MICROCIRCUIT_V_INIT_SD = (5.36, 4.57, 4.74, 4.94, 4.94, 4.55, 5.46, 4.48)
-
-
-def psp_to_current(cell: CurrentCell) -> float:
-    """Current in nA whose exponential decay lifts v by 1 mV at the peak (Hanuschkin et al. 2010, eq. 5)."""
-    a, b = cell.tau_m, cell.tau_syn_E
-    peak = (a / b) ** (-b / (a - b)) - (a / b) ** (-a / (a - b))
-    return cell.cm * (a - b) / (a * b * peak)
-
-
 def microcircuit(scale: float = 0.1) -> Microcircuit:
-    """The microcircuit with both the neurons and the inputs of each scaled.
+    """The microcircuit with both the neurons and the inputs of each scaled: the numbers of `neurosim.models`.
 
     Weights grow by 1/sqrt(scale), and a constant current replaces the mean input that is lost, so that mean and
     variance of the input stay those of the full network (van Albada et al. 2015, doi:10.1371/journal.pcbi.1004490).
@@ -270,46 +249,35 @@ def microcircuit(scale: float = 0.1) -> Microcircuit:
     >>> int(m.sizes.sum()), int(m.synapses.sum() // 1000)
     (7717, 2988)
     """
-    cell = CurrentCell(-65.0, -50.0, -65.0, tau_m=10.0, tau_refrac=2.0, cm=0.25, tau_syn_E=0.5, tau_syn_I=0.5)
-    full = np.array(_MICROCIRCUIT_SIZES, dtype=np.float64)
-    pairs = np.outer(full, full)
-    full_synapses = np.log(1.0 - np.array(_MICROCIRCUIT_PROBABILITY)) / np.log((pairs - 1.0) / pairs)
-    excitatory = np.tile([True, False], 4)
-
-    poisson_weight = 0.15 * psp_to_current(cell)
-    weight = np.tile(np.where(excitatory, poisson_weight, -4.0 * poisson_weight), (8, 1))
-    weight[0, 2] *= 2.0
-    delay = np.tile(np.where(excitatory, 1.5, 0.75), (8, 1))
-
-    external = np.array(_MICROCIRCUIT_EXTERNAL)
-    recurrent = (weight * full_synapses / full[:, np.newaxis]) @ np.array(_MICROCIRCUIT_RATES)
-    lost = 0.001 * cell.tau_syn_E * (recurrent + poisson_weight * external * 8.0)
-    shrink = np.sqrt(scale)
+    circuit = shipped.circuit(scale)
+    cell = CurrentCell(**{f.name: float(getattr(shipped.CELL, f.name)) for f in fields(CurrentCell)})
+    delay = np.tile(shipped.DELAY, (8, 4))
+    v_init, v_init_sd = shipped.V_INIT["optimized"]
     return Microcircuit(
-        names=_MICROCIRCUIT_NAMES,
-        sizes=np.round(full * scale).astype(np.int64),
-        synapses=np.round(full_synapses * scale * scale).astype(np.int64),
-        weight=weight / shrink,
-        weight_sd=0.1 * np.abs(weight) / shrink,
+        names=shipped.POPULATIONS,
+        sizes=circuit.sizes,
+        synapses=circuit.synapses,
+        weight=circuit.weight,
+        weight_sd=shipped.WEIGHT_SD * np.abs(circuit.weight),
         delay=delay,
-        delay_sd=0.5 * delay,
-        i_offset=(1.0 - shrink) * lost,
-        poisson_inputs=np.round(external * scale).astype(np.int64),
-        poisson_rate=8.0,
-        poisson_weight=poisson_weight / shrink,
-        v_init=np.array(_MICROCIRCUIT_V_INIT),
-        v_init_sd=np.array(_MICROCIRCUIT_V_INIT_SD),
+        delay_sd=shipped.DELAY_SD * delay,
+        i_offset=circuit.i_offset,
+        poisson_inputs=np.round(circuit.external_rate / shipped.BACKGROUND_RATE).astype(np.int64),
+        poisson_rate=shipped.BACKGROUND_RATE,
+        poisson_weight=circuit.external_weight,
+        v_init=v_init,
+        v_init_sd=v_init_sd,
         cell=cell,
     )
 
 
 @dataclass(frozen=True)
 class MicrocircuitModel:
-    """M5: its size is the scale; the arrays come from :func:`microcircuit`."""
+    """M5: its size is the scale, 1 for the published circuit; the arrays come from :func:`microcircuit`."""
 
     key: str = "M5"
     title: str = "microcircuit"
-    sizes: tuple[float, ...] = (0.1,)
+    sizes: tuple[float, ...] = (0.1, 1)
 
     def neurons(self, size: float) -> int:
         """Number of neurons at this scale."""
@@ -333,9 +301,12 @@ MODELS = {
 # Biological time in ms; in M4 the rate drifts with the weights, so it is the same for all. Elsewhere a peer gets less
 # where a second of it takes minutes; the table gives the time beside the costs, which are for one biological second.
 DURATION = {"M1": 1000.0, "M2": 1000.0, "M3": 1000.0, "M4": 250.0, "M5": 1000.0, "M6": 1000.0}
-SHORTENED = {
+OTHER_DURATION = {
+    ("neurosim", "M5", 1): 10000.0,
     ("nest", "M1", 100000): 200.0,
+    ("nest", "M2", 20000): 250.0,
     ("nest", "M3", 12500): 250.0,
+    ("nest", "M5", 1): 200.0,
     ("nest", "M6", 100000): 100.0,
     ("nest", "M6", 1000000): 100.0,
     ("brian2", "M3", 12500): 250.0,
@@ -373,7 +344,7 @@ def default_duration(key: str, size: float, peer: str = "neurosim") -> float:
     """Biological time, ms, that ``peer`` simulates of this model unless told otherwise."""
     model(key)
     name, family = key.partition(":")[0], peer.partition("-")[0]
-    return SHORTENED.get((family, name, size), DURATION[name])
+    return OTHER_DURATION.get((family, name, size), DURATION[name])
 
 
 def synaptic_events(key: str, size: float, spikes: int) -> float:

@@ -172,8 +172,8 @@ def _microcircuit_synapses(m: models.Microcircuit, seed: int) -> tuple[np.ndarra
         n = m.synapses[i, j]
         low, high = (0.0, np.inf) if m.weight[i, j] > 0 else (-np.inf, 0.0)
         weight = _redrawn(rng, m.weight[i, j], m.weight_sd[i, j], n, low, high)
-        delay = _redrawn(rng, m.delay[i, j], m.delay_sd[i, j], n, 0.5 * models.DT, np.inf)
-        delay = np.maximum(np.round(delay / models.DT), 1.0) * models.DT
+        delay = _redrawn(rng, m.delay[i, j], m.delay_sd[i, j], n, models.DT, np.inf)
+        delay = np.round(delay / models.DT) * models.DT
         source, target = rng.integers(first[j], first[j + 1], n), rng.integers(first[i], first[i + 1], n)
         parts.append((source, target, weight, delay))
     return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))

@@ -102,7 +102,7 @@ def _microcircuit(scale: float) -> None:
         low, high = (0.0, np.inf) if m.weight[i, j] > 0 else (-np.inf, 0.0)
         spec = {
             "weight": _normal(m.weight[i, j] * PA, m.weight_sd[i, j] * PA, low, high),
-            "delay": _normal(m.delay[i, j], m.delay_sd[i, j], 0.5 * models.DT, np.inf),
+            "delay": _normal(m.delay[i, j], m.delay_sd[i, j], models.DT, np.inf),
         }
         rule = {"rule": "fixed_total_number", "N": int(m.synapses[i, j])}
         nest.Connect(populations[j], populations[i], rule, spec)

@@ -1,12 +1,59 @@
-"""The benchmark models in neurosim."""
+"""The benchmark models in neurosim, as `neurosim.models` ships them.
 
-from . import measure
+The spikes of all neurons are recorded and come back as arrays, as they do for every user; the peers only count theirs.
+"""
+
+from dataclasses import fields, replace
+
+import numpy as np
+
+import neurosim
+import neurosim.kernels.engine  # what a Simulation would load: Numba is an import, not a part of building
+from neurosim import Network, Simulation
+from neurosim.models import MODELS, brunel, coba, cuba, sparse
+
+from . import measure, models
 
 MODES = ("auto", "clock", "event")
+SHIPPED = {"M1": ("cuba", cuba.NEURONS), "M2": ("coba", coba.NEURONS), "M3": ("brunel", brunel.NEURONS),
+           "M6": ("sparse", sparse.NEURONS)}  # fmt: skip
+"""Name in neurosim of each random network, and its number of neurons at scale 1."""
+CHANGEABLE = {"pacemaker_fraction", "pacemaker_current"}
+WARM_UP = 5.0
+"""ms, simulated and undone before the clock starts: all that the run needs is compiled, or loaded, by then."""
+
+
+def network(model_key: str, size: float, seed: int) -> Network:
+    """One benchmark model as a network that records all spikes.
+
+    Raises
+    ------
+    measure.NotAvailableError
+        For a model, or a change of one, that neurosim lacks.
+    """
+    net, key = models.model(model_key), model_key.partition(":")[0]
+    if key == "M5":
+        return MODELS["microcircuit"].build(scale=size, seed=seed, dt=models.DT)
+    if key not in SHIPPED:
+        raise measure.NotAvailableError("neurosim has no STDP yet")
+    name, neurons = SHIPPED[key]
+    built = MODELS[name].build(scale=size / neurons, seed=seed, dt=models.DT)
+    usual = replace(models.model(key), key=model_key)
+    changed = {f.name for f in fields(net) if getattr(net, f.name) != getattr(usual, f.name)}
+    if changed - CHANGEABLE:
+        raise measure.NotAvailableError(f"neurosim is measured without changes of {', '.join(sorted(changed - CHANGEABLE))}")
+    if changed:
+        current = np.zeros(built["exc"].size)
+        current[: net.pacemakers(size)] = net.pacemaker_current
+        built["exc"].set(i_offset=current)
+    return built
 
 
 def run(model_key: str, size: float, duration: float, threads: int = 1, seed: int = 1, mode: str = "auto") -> dict:
-    """Build and simulate one model in neurosim; see :func:`measure.row` for what it must return.
+    """Build and simulate one model in neurosim, from time 0; see :func:`measure.row` for what it returns.
+
+    The seconds of a short run before, after which the simulation is put back to time 0, count in ``compile_s``; kernels
+    that make synapses are compiled where they are used, in ``build_s`` (as in Brian2 with Cython).
 
     Parameters
     ----------
@@ -17,9 +64,24 @@ def run(model_key: str, size: float, duration: float, threads: int = 1, seed: in
     duration : float
         ms.
     mode : {"auto", "clock", "event"}
-        How populations are updated.
+        How neurons are updated.
     """
-    raise NotImplementedError("benchmarks/speed/peer_neurosim.py: run() is not written yet")
+    warm = any(neurosim.kernels.cache_directory().rglob("*.nbi"))
+    described = network(model_key, size, seed)
+    with measure.Stopwatch() as build:
+        simulation = Simulation(described, dt=models.DT, seed=seed, threads=threads, update=mode)
+    with measure.Stopwatch() as compiling:
+        simulation.run(WARM_UP)
+        simulation.reset()
+    with measure.Stopwatch() as sim:
+        result = simulation.run(duration)
+    spikes = sum(result.spikes(label).count for label in result.populations)
+    return measure.row(
+        model_key, size, duration, peer="neurosim" if mode == "auto" else f"neurosim-{mode}",
+        version=neurosim.__version__, threads=threads, seed=seed, spikes=spikes, cache="warm" if warm else "cold",
+        import_s=0.0, compile_s=compiling.wall, build_s=build.wall, wall_s=sim.wall, cpu_s=sim.cpu,
+        peak=measure.peak_mb(), update=mode,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
