@@ -75,6 +75,7 @@ class Simulation:
         description.check_memory()
         self._description, self._fingerprint = str(description), network.fingerprint()
         self.threads = _threads(threads, description)
+        self._may_rest = threads is None  # whether fewer threads may be used than there are
         self._wall0, self._cpu0 = time.perf_counter(), time.process_time()
         self._groups, self._place = make_groups(network, self.dt, self.seed)
         for group in self._groups:
@@ -99,7 +100,10 @@ class Simulation:
         self._k, self._net = k, net
         parts = net.parts
         kinds = net.groups[parts[:, k.P_GROUP], k.G_KIND]
-        self._owner = _owners(parts[:, k.P_HI] - parts[:, k.P_LO], self._part_synapses(), self.threads)
+        sizes, synapses = parts[:, k.P_HI] - parts[:, k.P_LO], self._part_synapses()
+        self._owner = {n: _owners(sizes, synapses, n) for n in {1, self.threads}}
+        self._pace: dict[int, float] = {}
+        self._calls = 0
         self._multiplicity = np.where(kinds == SOURCE, self._most_per_step(), 1).astype(np.int64)
         refractory = int(net.refractory.max(initial=0))
         self._history = max(self._store.longest_delay, refractory, 1) + 1
@@ -247,21 +251,35 @@ class Simulation:
         net.stats[:] = 0
         began = time.perf_counter()
         args = (start, stop, base, self._slice, self._multiplicity, self.dt)
-        if self.threads == 1:
-            reached = self._k.advance(net, self._owner, 0, 1, *args)
+        threads = self._threads_now()
+        if threads == 1:
+            reached = self._k.advance(net, self._owner[1], 0, 1, *args)
         else:
             with _SUBMITTING:  # one call's threads stand in the queue together, so that none waits for a later call's
-                work = [_pool(self.threads).submit(self._k.advance, net, self._owner, thread, self.threads, *args)
-                        for thread in range(self.threads)]
+                work = [_pool(threads).submit(self._k.advance, net, self._owner[threads], thread, threads, *args)
+                        for thread in range(threads)]
             reached = max(job.result() for job in work)
         took = time.perf_counter() - began
         if reached > start:
             self._speed = (reached - start) / max(took, 1e-6)
+            if reached - start >= 32:
+                self._pace[threads] = self._speed
         self._step = int(reached)
         self._keep(base)
         if net.full[2]:
             raise SimulationError("a source sent more spikes in one step than there is room for; lower its rate or dt")
         return self._harvest(start)
+
+    def _threads_now(self) -> int:
+        """All threads, or one where that was measured to be faster; the other is tried again now and then."""
+        self._calls += 1
+        if not self._may_rest or self.threads == 1:
+            return self.threads
+        untried = [n for n in (self.threads, 1) if n not in self._pace]
+        if untried:
+            return untried[0]
+        best, other = sorted(self._pace, key=self._pace.__getitem__, reverse=True)
+        return other if self._calls % 64 == 0 else best
 
     def _layout(self, steps: int) -> int:
         """Lay out the spike lists for ``steps`` more steps, history first; returns the step of the first pointer."""
@@ -842,7 +860,7 @@ def _threads(asked: int | None, description: Any) -> int:
     if asked is not None:
         return int(asked)
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return available if description.microseconds_per_slice > 100.0 else 1
+    return available if description.microseconds_per_slice > 10.0 else 1
 
 
 def _owners(neurons: np.ndarray, synapses: np.ndarray, threads: int) -> np.ndarray:

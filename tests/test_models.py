@@ -499,3 +499,13 @@ def test_microcircuit_answers_the_thalamus():
         spikes = result.spikes(label)
         before = spikes.rate((400.0, 700.0))
         assert spikes.rate((702.0, 712.0)) > 2.0 * before > 2.0 * spikes.rate((715.0, 722.0)), label
+
+
+@pytest.mark.slow
+def test_microcircuit_is_active_with_constant_drive():
+    """At 0.2 the rates are a little below those of the full circuit; at 0.1 it falls silent."""
+    result = simulate("microcircuit", 0.2, 1000.0, drive="dc")
+    rates = np.array([result.spikes(label).between(500.0, 1000.0).rate() for label in microcircuit.POPULATIONS])
+    assert (rates / published.FULL_RATES > 0.5).all() and (rates / published.FULL_RATES < 1.1).all()
+    silent = simulate("microcircuit", 0.1, 800.0, drive="dc")
+    assert silent.spikes("L4E").between(600.0, 800.0).rate() < 0.5

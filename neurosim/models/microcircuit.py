@@ -206,9 +206,10 @@ def build(scale: float, seed: int, dt: float, drive: str = "poisson", start: str
     ----------
     scale : float
         Multiplies the neurons and their inputs; 1 is the published circuit.  See `circuit` for what is kept.
-        Below it rates stay near, while correlations grow.
+        Below it correlations grow and rates fall.
     drive : {"poisson", "dc"}
-        External input as independent Poisson trains, or as a constant current of the same mean.
+        External input as independent Poisson trains, or as a constant current of the same mean; with that a circuit
+        scaled to 0.1 falls silent (in NEST too), one scaled to 0.2 does not.
     start : {"optimized", "original"}
         Membrane potentials at the start: of each population its own, or N(-58, 10) mV for all, which begins with
         a volley.
