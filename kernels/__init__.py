@@ -13,7 +13,7 @@ from pathlib import Path
 import numba
 from numba.core import config
 
-__all__ = ["cache_directory", "compiled_callback", "inlined", "jit"]
+__all__ = ["cache_directory", "compiled_before", "compiled_callback", "inlined", "jit"]
 
 
 def _source_digest() -> str:
@@ -30,6 +30,11 @@ def cache_directory() -> Path:
     if base is None:
         base = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "neurosim")
     return Path(base) / f"kernels-{_DIGEST}"
+
+
+def compiled_before() -> bool:
+    """Whether the main loop lies in the cache; if not, the first simulation compiles it, which takes half a minute."""
+    return any(cache_directory().rglob("engine.advance-*.nbi"))
 
 
 _DIGEST = _source_digest()

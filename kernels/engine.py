@@ -716,7 +716,7 @@ def _advance(net, owner, thread, n_threads, t0, t1, base_step, slice_steps, mult
         stop = min(t + slice_steps, t1)
         for p in range(net.parts.shape[0]):
             if owner[p] == thread:
-                if not _has_room(net, p, net.pointer[p, t - base_step], slice_steps, multiplicity[p]):
+                if not _has_room(net, p, net.pointer[p, t - base_step + 1], slice_steps, multiplicity[p]):
                     net.full[meeting & 1] = 1
         if net.full[2] != 0:
             net.full[meeting & 1] = 1

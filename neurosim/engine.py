@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import platform
@@ -71,6 +72,7 @@ class Simulation:
                  update: str = "auto", stream: str | os.PathLike | None = None, progress: bool = False) -> None:
         _check_arguments(network, dt, seed, threads, update, stream)
         self.network, self.dt, self.seed, self.update = network, float(dt), int(seed), update
+        _announce_compilation()
         description = network.describe(dt)
         description.check_memory()
         self._description, self._fingerprint = str(description), network.fingerprint()
@@ -842,6 +844,15 @@ def _check_arguments(network: Any, dt: Any, seed: Any, threads: Any, update: Any
         raise ParameterError(f"Simulation.stream must be a path, got {stream!r}")
     if stream is not None:
         files.make_room(os.path.realpath(stream))
+
+
+def _announce_compilation() -> None:
+    """Say so, once, when the kernels are not in the cache yet: the first simulation then seems to hang."""
+    from . import kernels
+    if not kernels.compiled_before():
+        logging.getLogger("neurosim").warning(
+            "neurosim: compiling its kernels, once on this machine and for this version; about half a minute"
+        )
 
 
 def _whole_steps(duration: Any, dt: float) -> int:

@@ -415,8 +415,8 @@ def _rows(ids: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _ticks(axes: Axes, spikes: Any, neuron: int) -> None:
     """The spikes of a neuron as ticks above its panel."""
-    if neuron in spikes.neurons:
-        times = spikes.of(neuron)
+    times = spikes.of(neuron) if neuron in spikes.neurons else np.empty(0)
+    if times.size:  # a line without points would upset the layout
         axes.plot(times, np.full(times.size, 1.06), linestyle="none", marker="|", markersize=6, markeredgewidth=1.0,
                   color=_INK, transform=axes.get_xaxis_transform(), clip_on=False, label="spikes")
 

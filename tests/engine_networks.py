@@ -41,7 +41,7 @@ def recurrent(network, populations):
     """Excitation and inhibition within and between: one weight, drawn weights, double weights; delays from dt on."""
     for pre in populations:
         for post in populations:
-            unit = UNIT[post.cell.weight_unit]
+            unit = UNIT[post.cell.weight_unit] / len(populations)
             sign = 1.0 if post.cell.weight_unit == "uS" else -1.0
             network.project(pre, post, FixedNumberPreConnector(6), weight=unit, delay=0.1)
             network.project(pre[:30], post, FixedProbabilityConnector(0.05), weight=Uniform(0.2 * unit, 0.5 * unit),
@@ -63,15 +63,19 @@ LINEAR = {
     "different refractory times and thresholds": lambda: [IF_curr_exp(
         cm=Uniform(0.2, 0.3), tau_syn_E=2.0, tau_refrac=np.tile([0.0, 0.1, 1.0, 3.7], N // 4), v_thresh=Uniform(-56.0, -52.0),
         i_offset=Uniform(0.0, 0.1))],
-    "different time constants": lambda: [IF_curr_exp(cm=0.25, tau_m=Uniform(5.0, 20.0), v_thresh=-55.0, tau_refrac=1.0)],
-    "mixed": lambda: [_lif(IF_curr_exp, tau_syn_E=2.0), _lif(IF_curr_exp, tau_syn_E=2.0, i_offset=0.1),
-                      _lif(IF_curr_alpha, tau_refrac=0.0), _lif(IF_curr_delta, tau_refrac=2.0),
-                      IF_curr_delta(tau_m=Uniform(8.0, 12.0), cm=0.25, v_thresh=-55.0)],
+    "different time constants": lambda: [IF_curr_exp(cm=0.4, tau_m=Uniform(5.0, 20.0), v_thresh=-52.0, tau_refrac=3.0)],
+    "mixed": lambda: [_lif(IF_curr_exp, tau_syn_E=2.0, tau_refrac=2.0),
+                      _lif(IF_curr_exp, tau_syn_E=2.0, tau_refrac=3.0, i_offset=0.1),
+                      _lif(IF_curr_alpha, tau_refrac=1.0), _lif(IF_curr_delta, tau_refrac=2.0),
+                      IF_curr_delta(tau_m=Uniform(8.0, 12.0), tau_refrac=2.0, cm=0.25, v_thresh=-55.0)],
+    # Some neurons spike at every step: the lists of spikes fill up and are laid out anew.
+    "busy": lambda: [_lif(IF_curr_alpha, tau_refrac=0.0, i_offset=Uniform(0.0, 20.0)), _lif(IF_curr_delta, tau_refrac=0.0),
+                     IF_curr_delta(tau_m=Uniform(8.0, 12.0), tau_refrac=0.0, cm=0.25, v_thresh=-55.0, i_offset=30.0)],
 }
 OTHERS = {
     "cond exp": lambda: [IF_cond_exp(cm=0.25, v_thresh=-55.0, tau_refrac=2.0)],
-    "cond alpha": lambda: [IF_cond_alpha(cm=0.25, v_thresh=-55.0, tau_syn_E=1.0)],
-    "adaptive, linear, stochastic, jumping": lambda: [EIF_cond_exp_isfa_ista(), _lif(IF_curr_exp), GIF_cond_exp(), Izhikevich()],
+    "cond alpha": lambda: [IF_cond_alpha(cm=0.5, v_thresh=-52.0, tau_syn_E=1.0, tau_refrac=2.0)],
+    "adaptive, linear, stochastic, jumping": lambda: [EIF_cond_exp_isfa_ista(), _lif(IF_curr_exp, tau_refrac=2.0), GIF_cond_exp(), Izhikevich()],
 }
 ALL = {**LINEAR, **OTHERS}
 
@@ -98,8 +102,3 @@ def spikes(result):
     """{label: (steps, ids)} of all populations that were recorded."""
     return {label: (np.rint(result.spikes(label).times / result.dt).astype(int), result.spikes(label).ids)
             for label, what in result.recorded.items() if "spikes" in what}
-
-
-def fired(result):
-    """Whether every recorded population spiked, and no neuron of the network at every step."""
-    return all(0 < result.spikes(label).count for label in spikes(result))

@@ -94,8 +94,7 @@ def source_steps(population, network_seed, seed, dt, steps):
         stop = t + float(p["duration"][i])
         while True:
             if isinstance(cell, SpikeSourceInhGamma):
-                assert cell.a.size == 1
-                t += float(random.gamma_at(key, i, draw, cell.a[0])) * 1000.0 * cell.b[0]
+                t = gamma_time(cell, key, i, draw, t)
             elif p["rate"][i] == 0.0:
                 break
             else:
@@ -108,6 +107,20 @@ def source_steps(population, network_seed, seed, dt, steps):
             draw += 1
     found = sorted(one for one in found if one[0] <= steps)
     return np.array([s for s, _ in found], int), np.array([i for _, i in found], int)
+
+
+def gamma_time(cell, key, i, draw, t):
+    """When the expected number of spikes since ``t``, ms, reaches an interval of mean 1 drawn with the shape at ``t``."""
+    edges = [*cell.tbins, math.inf]
+    t = max(t, edges[0])
+    b = max(k for k in range(cell.a.size) if edges[k] <= t)
+    left = float(random.gamma_at(key, i, draw, cell.a[b])) / cell.a[b]
+    while True:
+        mean = 1000.0 * cell.a[b] * cell.b[b]
+        if t + left * mean <= edges[b + 1]:
+            return t + left * mean
+        left -= (edges[b + 1] - t) / mean
+        t, b = edges[b + 1], b + 1
 
 
 def poisson_number(key, item, step, mean):

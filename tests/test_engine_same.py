@@ -31,10 +31,10 @@ def test_there_are_networks():
 @pytest.mark.parametrize("name", nets.ALL)
 def test_all_populations_spike(name, answers):
     _, result = answers(name)
-    assert nets.fired(result)
-    for population, info in result.populations.items():
-        if population.startswith("cells"):
-            assert 1.0 < result.spikes(population).rate() < 500.0, (population, result.spikes(population).rate())
+    for population in result.populations:
+        assert result.spikes(population).count > 0, population
+        if population.startswith("cells") and name != "busy":
+            assert 1.0 < result.spikes(population).rate() < 500.0, population
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

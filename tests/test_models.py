@@ -481,14 +481,31 @@ def test_microcircuit_tenth_fires_as_in_nest():
 
 
 @pytest.mark.slow
-def test_microcircuit_tenth_is_as_irregular_and_synchronous_as_published():
-    """CV and synchrony depend little on scale; rates stay those of NEST over ten seconds."""
+def test_microcircuit_tenth_over_ten_seconds():
+    """Rates against NEST 3.10 with this model at this scale: means of four seeds, 4 to 8 s each.
+
+    Between seeds the rates vary by 3 % (L23E, L5E, L6E), 2 % (L23I) or 1 %.  CV and synchrony against the published
+    ones of the full circuit, from which they are not far.
+    """
+    nest = [0.472, 2.09, 3.96, 5.00, 6.50, 7.79, 0.842, 6.98]
+    tolerance = [0.09, 0.06, 0.04, 0.03, 0.09, 0.04, 0.09, 0.03]
     result = simulate("microcircuit", 0.1, 10_500.0)
     for k, label in enumerate(microcircuit.POPULATIONS):
         rate, cv, synchrony = statistics(result.spikes(label).between(500.0, 10_500.0))
-        assert rate == pytest.approx(published.NEST_RATES[0.1][k], rel=0.15), label
+        assert rate == pytest.approx(nest[k], rel=tolerance[k]), label
         assert cv == pytest.approx(published.CV["poisson"][k], abs=0.08), label
         assert 0.5 < synchrony / published.SYNCHRONY["poisson"][k] < 2.0, label
+
+
+@pytest.mark.slow
+@pytest.mark.needs("nest")
+def test_microcircuit_fires_as_in_nest():
+    """All spikes of 1.5 s at one tenth against NEST's, of another graph, in the benchmark's implementation."""
+    from neurosim.benchmarks.speed import peer_nest
+    theirs = peer_nest.run("M5", 0.1, 1500.0, seed=3)
+    result = simulate("microcircuit", 0.1, 1500.0)
+    spikes = sum(result.spikes(label).count for label in microcircuit.POPULATIONS)
+    assert spikes == pytest.approx(theirs["spikes"], rel=0.04)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Pictures: they hold the points, numbers and words that they should, and can be written."""
 
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -122,6 +123,18 @@ def test_traces(tmp_path, rng):
     assert len(r.plot.traces("E", "v").axes) == 6
     with pytest.raises(ParameterError, match="neuron 77 was not recorded"):
         r.plot.traces("E", "v", [77])
+
+
+def test_traces_of_a_silent_neuron_keep_their_height(rng):
+    r = result(rng)
+    spikes = r.spikes("E")
+    loud = spikes.ids != 2
+    silent = dataclasses.replace(spikes, times=spikes.times[loud], ids=spikes.ids[loud])
+    r._spikes["E"] = silent
+    figure = r.plot.traces("E", "v", [1, 2, 3, 5])
+    figure.canvas.draw()
+    heights = [axes.get_position().height for axes in figure.axes]
+    assert min(heights) > 0.1
 
 
 def test_rates_count_every_neuron(tmp_path, rng):

@@ -3,7 +3,8 @@
     python -m neurosim.benchmarks.speed.run --models M1,M3 --repeats 3
 
 Each measurement is a process of its own, with one simulator in it. Repetitions go round the peers (A B A B), so that
-a change of the machine's load meets them all; the first round starts every peer that compiles with an empty cache.
+a change of the machine's load meets them all; the first round of a model starts Brian2 with an
+empty cache, that of the first model neurosim, whose kernels are the same for all. What takes minutes comes last and is measured once (:data:`BIG`, :data:`REPEATS`).
 Rows are appended to a file of JSON lines as they come. A run that was stopped goes on where it was: a row that is in
 the file, by :data:`KEY`, is not measured again, unless ``--again`` is given; then the newer row counts.
 """
@@ -27,17 +28,63 @@ from . import measure, models
 RESULTS = Path(__file__).parent / "results"
 KEY = ("machine", "model", "size", "duration_ms", "peer", "threads", "seed", "repeat")
 QUICK_MS = 100.0
+ORDER = ("M3", "M6", "M1", "M2", "M5")
+"""The usual models, the most telling first; M4 joins them when neurosim has STDP."""
+BIG = {("M6", 1000000), ("M1", 100000), ("M5", 1)}
+"""Model and size of what is measured after everything else."""
+
+# By model, size and family of peer ("brian2" for both kinds). Fewer rounds than asked for, where one takes long:
+REPEATS = {
+    ("M2", 20000, "nest"): 1,
+    ("M3", 12500, "nest"): 2,
+    ("M6", 100000, "nest"): 1,
+    ("M6", 1000000, "neurosim"): 2,
+    ("M6", 1000000, "nest"): 1,
+    ("M6", 1000000, "brian2"): 1,
+    ("M1", 100000, "nest"): 1,
+    ("M1", 100000, "brian2"): 2,
+    ("M5", 1, "neurosim"): 1,
+    ("M5", 1, "nest"): 1,
+}
+# Free memory that a process needs, in units of 1e9 bytes:
+MEMORY = {
+    ("M6", 1000000, "nest"): 10.0,
+    ("M6", 1000000, "brian2"): 3.0,
+    ("M5", 1, "neurosim"): 4.0,
+    ("M5", 1, "nest"): 16.0,
+}
+# Not measured at all, and why:
+LEFT_OUT = {
+    ("M5", 1, "brian2"): "0.3 billion synapses would be drawn in Python",
+    ("M6", 1000000, "brian2-cython"): "the C++ program of Brian2 stands for it at this size",
+    ("M1", 100000, "brian2-cython"): "the C++ program of Brian2 stands for it at this size",
+}
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A simulator: the module that runs it, its mode, what must be installed, whether it compiles and takes threads."""
+    """A simulator: how it is run, and how often.
+
+    Attributes
+    ----------
+    module, mode : str
+        What runs it.
+    needs : str
+        Package that must be installed.
+    compiles : {"once", "model", ""}
+        Whether it compiles code: the same for all models, or for each one.
+    threads : bool
+        Whether it takes more than one.
+    rounds : int
+        At most this many.
+    """
 
     module: str
     mode: str
     needs: str
-    compiles: bool
+    compiles: str
     threads: bool = True
+    rounds: int = 1000
 
     def missing(self) -> bool:
         """Whether the package of this simulator is not installed."""
@@ -45,14 +92,15 @@ class Peer:
 
 
 PEERS = {
-    "neurosim": Peer("peer_neurosim", "auto", "numba", compiles=True),
-    "neurosim-clock": Peer("peer_neurosim", "clock", "numba", compiles=True),
-    "neurosim-event": Peer("peer_neurosim", "event", "numba", compiles=True),
-    "nest": Peer("peer_nest", "grid", "nest", compiles=False),
-    "brian2-cpp": Peer("peer_brian2", "cpp", "brian2", compiles=True),
-    "brian2-cython": Peer("peer_brian2", "cython", "brian2", compiles=True, threads=False),
+    "neurosim": Peer("peer_neurosim", "auto", "numba", compiles="once"),
+    "neurosim-clock": Peer("peer_neurosim", "clock", "numba", compiles="once"),
+    "neurosim-event": Peer("peer_neurosim", "event", "numba", compiles="once"),
+    "nest": Peer("peer_nest", "grid", "nest", compiles=""),
+    "brian2-cpp": Peer("peer_brian2", "cpp", "brian2", compiles="model"),
+    "brian2-cython": Peer("peer_brian2", "cython", "brian2", compiles="model", threads=False, rounds=2),
 }
 USUAL = ("neurosim", "nest", "brian2-cpp", "brian2-cython")
+QUICK = USUAL[:3]
 
 
 @dataclass(frozen=True)
@@ -66,6 +114,11 @@ class Job:
     threads: int
     seed: int
     repeat: int
+
+    def look_up(self, table: dict, default=None):
+        """What a table has for this model, size and peer, or for this model, size and the peer's family."""
+        place = self.model.partition(":")[0], self.size
+        return table.get((*place, self.peer), table.get((*place, self.peer.partition("-")[0]), default))
 
     @property
     def label(self) -> str:
@@ -88,7 +141,10 @@ def plan(
     seed: int,
     quick: bool,
 ) -> list[Job]:
-    """Every measurement, in the order of making them: for each model and size, round after round over the peers."""
+    """Every measurement, in the order of making them: for each model and size, round after round over the peers.
+
+    The rounds of a peer are numbered from 0 where the first starts with an empty cache, else from 1.
+    """
     jobs = []
     for key in keys:
         wanted = sizes or (models.model(key).sizes[:1] if quick else models.model(key).sizes)
@@ -99,8 +155,12 @@ def plan(
                         if n > 1 and not PEERS[name].threads:
                             continue
                         duration = QUICK_MS if quick else models.default_duration(key, size, name)
-                        jobs.append(Job(key, size, duration, name, n, seed, repeat))
-    return jobs
+                        cold = size == wanted[0] and n == threads[0] and (
+                            key == keys[0] or PEERS[name].compiles != "once")
+                        job = Job(key, size, duration, name, n, seed, repeat + (not cold))
+                        if repeat < min(PEERS[name].rounds, job.look_up(REPEATS, repeats)):
+                            jobs.append(job)
+    return sorted(jobs, key=lambda job: (job.model.partition(":")[0], job.size) in BIG)
 
 
 def row_key(row: dict) -> tuple:
@@ -113,6 +173,11 @@ def read_rows(path: Path) -> list[dict]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+
+
+def is_measurement(row: dict) -> bool:
+    """Whether a row holds a measurement, not the reason why there is none."""
+    return "error" not in row and "left_out" not in row
 
 
 def append_row(path: Path, row: dict) -> None:
@@ -135,8 +200,18 @@ def _environment(job: Job, cache: Path) -> dict:
     }
 
 
+def reason_to_leave_out(job: Job) -> str:
+    """Why this is not measured on this machine now; empty if it is."""
+    import psutil
+
+    free, needed = psutil.virtual_memory().available / 1e9, job.look_up(MEMORY, 0.0)
+    if free < needed:
+        return f"needs {needed:g} GB of free memory, {free:.1f} GB are free"
+    return job.look_up(LEFT_OUT, "")
+
+
 def measure_job(job: Job, cache: Path, timeout: float) -> dict:
-    """Run one measurement in a fresh process; the row, or what went wrong in ``"error"``."""
+    """Run one measurement in a fresh process; the row, or ``"error"`` (it failed) or ``"left_out"`` (it cannot run)."""
     peer = PEERS[job.peer]
     command = [
         sys.executable, "-W", "ignore", "-m", f"{__package__}.{peer.module}", job.model, f"{job.size!r}",
@@ -147,6 +222,8 @@ def measure_job(job: Job, cache: Path, timeout: float) -> dict:
         "machine": machine_name(), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "load": os.getloadavg()[0],
         "platform": measure.machine(),
     }  # fmt: skip
+    if reason := reason_to_leave_out(job):
+        return where | {"left_out": reason}
     try:
         done = subprocess.run(
             command, env=_environment(job, cache), capture_output=True, text=True, timeout=timeout, check=False
@@ -163,25 +240,27 @@ def measure_job(job: Job, cache: Path, timeout: float) -> dict:
 def measure_all(jobs: list[Job], out: Path, cache: Path, again: bool, timeout: float) -> int:
     """Make the measurements that are not in the file; the number of those that failed.
 
-    A failure is stored as a row with an ``error``, and tried again the next time. After one failure of a peer on a
-    model and size its further repetitions are left out.
+    Every row gets the time at which this run of all began as ``run``: only rows of one run are compared. A failure, or
+    what was left out, is stored as a row that says so, named, and tried again the next time; further repetitions of
+    that peer on that model and size are not.
     """
-    name = machine_name()
-    done = set() if again else {row_key(row) for row in read_rows(out) if "error" not in row}
+    name, began = machine_name(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    done = set() if again else {row_key(row) for row in read_rows(out) if is_measurement(row)}
     jobs = [job for job in jobs if (name, *asdict(job).values()) not in done]
-    failed = set()
+    failures, over = 0, set()
     with tqdm(jobs, unit="run") as bar:
         for job in bar:
             what = (job.model, job.size, job.peer, job.threads)
-            if what in failed:
+            if what in over:
                 continue
             bar.set_description(job.label)
-            row = measure_job(job, cache, timeout)
+            row = measure_job(job, cache, timeout) | {"run": began}
             append_row(out, row)
-            if "error" in row:
-                failed.add(what)
-                tqdm.write(f"{job.label}: {row['error']}")
-    return len(failed)
+            if not is_measurement(row):
+                over.add(what)
+                failures += "error" in row
+                tqdm.write(f"{job.label}: {row.get('error') or 'left out, ' + row['left_out']}")
+    return failures
 
 
 def _list(text: str) -> list[str]:
@@ -190,12 +269,14 @@ def _list(text: str) -> list[str]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", type=_list, default=list(models.MODELS), help="as in M1,M3 (default: all)")
+    parser.add_argument("--models", type=_list, default=list(ORDER),
+                        help=f"as in M1,M3; M4 too if named (default {','.join(ORDER)})")  # fmt: skip
     parser.add_argument("--sizes", type=_list, help="instead of the sizes of the models, as in 4000,20000")
     parser.add_argument(
-        "--peers", type=_list, default=list(USUAL), help=f"of {','.join(PEERS)} (default: {','.join(USUAL)})"
+        "--peers", type=_list,
+        help=f"of {','.join(PEERS)} (default {','.join(USUAL)}; quick {','.join(QUICK)})",
     )
-    parser.add_argument("--repeats", type=int, default=3, help="rounds; the first starts with empty caches (default 3)")
+    parser.add_argument("--repeats", type=int, help="rounds, fewer of what takes long (default 3; quick: 1)")
     parser.add_argument("--threads", type=_list, default=["1"], help="as in 1,2 (default 1)")
     parser.add_argument(
         "--seed", type=int, default=1, help="the same in all rounds: the least time of equal work counts"
@@ -211,6 +292,8 @@ def _arguments() -> argparse.Namespace:
     a = parser.parse_args()
     for key in a.models:
         models.model(key)
+    a.peers = a.peers or list(QUICK if a.quick else USUAL)
+    a.repeats = a.repeats or (1 if a.quick else 3)
     if unknown := set(a.peers) - set(PEERS):
         parser.error(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
     return a

@@ -7,30 +7,31 @@ import argparse
 from collections import defaultdict
 from pathlib import Path
 
-from .run import RESULTS, read_rows, row_key
+from .run import RESULTS, is_measurement, read_rows, row_key
 
 COLUMNS = (
-    "model", "size", "simulator", "threads", "T ms", "CPU s / bio s", "wall s / bio s", "cold start s", "build s",
-    "peak MB", "rate Hz", "syn. events / CPU s", "CPU, neurosim = 1", "wall, neurosim = 1", "runs", "load",
+    "model", "size", "simulator", "threads", "T ms", "CPU s / bio s", "real-time factor", "CPU, neurosim = 1",
+    "cold start s", "warm start s", "build s", "peak MB", "rate Hz", "syn. events / CPU s", "runs", "load",
 )  # fmt: skip
 REFERENCE = "neurosim"
 RATE_TOLERANCE = 0.1
 
 LEGEND = """\
-Each number is the least of the runs, with the same seed. CPU and wall seconds are of the loop over time alone, for
-one second of biological time; CPU is user and system time of all threads. *Cold start*: from starting the process to
-the first step, with no compiled code ready (imports, compilation and building). *Build*: making the network, with
-compiled code ready. *Peak*: largest resident memory of the simulating process (of a Brian2 C++ program this is
+Each number is the least of the runs, with the same seed. CPU seconds and the *real-time factor* (wall seconds; below 1
+is faster than the brain) are of the loop over time alone, for one second of biological time; CPU is user and system
+time of all threads. *CPU, neurosim = 1*: how many times the CPU seconds that neurosim took in the same run of the
+benchmark, at as many threads. *Cold start*: from starting the process to the first step, with no compiled code ready
+(imports, compilation and building); *warm start*: the same with compiled code ready; *build*: of this, making the
+network. *Peak*: largest resident memory of the simulating process (of a Brian2 C++ program this is
 without any Python). *Synaptic events*: spikes times the mean number of synapses of a neuron; Poisson input is not
-counted. *neurosim = 1*: how many times the seconds of neurosim, at as many threads. *Load*: load average when the
-runs began, at most. A rate marked `!` is more than 10 % off the mean of the simulators in its group: there the work
+counted. *Load*: load average when the runs began, at most. A rate marked `!` is more than 10 % off the mean of the simulators in its group: there the work
 is not equal.
 """
 
 
 def latest(rows: list[dict]) -> list[dict]:
     """The newest good row of each key."""
-    return list({row_key(row): row for row in rows if "error" not in row}.values())
+    return list({row_key(row): row for row in rows if is_measurement(row)}.values())
 
 
 def summary(rows: list[dict]) -> dict:
@@ -44,7 +45,10 @@ def summary(rows: list[dict]) -> dict:
         "cpu": best["sim_cpu_s"] / seconds,
         "wall": min(row["sim_wall_s"] for row in rows) / seconds,
         "cold": min((row["import_s"] + row["compile_s"] + row["build_s"] for row in cold), default=None),
+        "warm": min((row["import_s"] + row["compile_s"] + row["build_s"] for row in warm), default=None),
         "build": min((row["build_s"] for row in warm), default=None),
+        "cpu_by_run": {run: min(row["sim_cpu_s"] for row in rows if row["run"] == run) / seconds
+                       for run in {row["run"] for row in rows}},
         "peak": min(row["peak_mb"] for row in rows),
         "rate": sum(row["rate_hz"] for row in rows) / len(rows),
         "events": best["syn_events"] / best["sim_cpu_s"],
@@ -70,10 +74,11 @@ def _number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def _ratio(own: dict, peers: list[dict], what: str) -> str:
-    """Seconds of this simulator over those of neurosim."""
-    base = next((s[what] for s in peers if s["peer"] == REFERENCE), None)
-    return _number(own[what] / base) if base else "–"
+def _ratio(own: dict, peers: list[dict]) -> str:
+    """CPU seconds of this simulator over those of neurosim, the least of each in the runs that have both."""
+    base = next((s["cpu_by_run"] for s in peers if s["peer"] == REFERENCE), {})
+    both = base.keys() & own["cpu_by_run"].keys()
+    return _number(min(own["cpu_by_run"][run] for run in both) / min(base[run] for run in both)) if both else "–"
 
 
 def _line(own: dict, peers: list[dict]) -> tuple[str, ...]:
@@ -81,16 +86,23 @@ def _line(own: dict, peers: list[dict]) -> tuple[str, ...]:
     off = " !" if abs(own["rate"] - mean) > RATE_TOLERANCE * mean else ""
     return (
         own["model"], f"{own['size']}", f"{own['peer']} {own['version']}", str(own["threads"]),
-        f"{own['duration_ms']:g}", _number(own["cpu"]), _number(own["wall"]), _number(own["cold"]),
-        _number(own["build"]), _number(own["peak"]), _number(own["rate"]) + off, f"{own['events']:.2e}",
-        _ratio(own, peers, "cpu"), _ratio(own, peers, "wall"), str(own["runs"]), f"{own['load']:.1f}",
+        f"{own['duration_ms']:g}", _number(own["cpu"]), _number(own["wall"]), _ratio(own, peers),
+        _number(own["cold"]), _number(own["warm"]), _number(own["build"]), _number(own["peak"]),
+        _number(own["rate"]) + off, f"{own['events']:.2e}", str(own["runs"]), f"{own['load']:.1f}",
     )  # fmt: skip
+
+
+def _place(row: dict) -> tuple:
+    return row["model"], row["size"], row["peer"]
 
 
 def render(rows: list[dict]) -> str:
     """The whole page."""
     parts = ["# What a simulation costs", "", LEGEND]
+    absent = {_place(row): row["left_out"] for row in rows if "left_out" in row}
     rows = latest(rows)
+    for row in rows:
+        absent.pop(_place(row), None)
     for machine, measured in summaries(rows).items():
         groups = defaultdict(list)
         for s in measured:
@@ -103,6 +115,8 @@ def render(rows: list[dict]) -> str:
         parts += ["", f"Measured {' to '.join(dict.fromkeys((days[0], days[-1])))}; {'; '.join(platforms)}.", ""]
         notes = sorted({f"* {s['model']}, {s['peer']}: {s['note']}." for s in measured if s["note"]})
         parts += ["Where a simulator departs from the model:", "", *notes, ""] if notes else []
+    missing = [f"* {model} {size}, {peer}: {reason}." for (model, size, peer), reason in sorted(absent.items())]
+    parts += ["Not measured:", "", *missing, ""] if missing else []
     return "\n".join(parts)
 
 

@@ -127,7 +127,7 @@ def stationary_rate(g: float, eta: float) -> float:
 
 
 def report(result: Result) -> str:
-    """The common table, with bins of 1 ms as neurons may fire in step every 3 ms, and the asynchronous rate in theory."""
+    """The common table, in bins of 1 ms as neurons may fire in step every 3 ms, and the asynchronous rate in theory."""
     found = re.fullmatch(r"brunel g=(\S+) eta=(\S+)", result.label)
     if found is None:
         return plain(result, width=1.0)
