@@ -677,13 +677,6 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
 
 
 @jit
-def _has_room(net, p, used, slice_steps, mult):
-    """Whether a part can hold the spikes of another slice."""
-    need = (net.parts[p, P_HI] - net.parts[p, P_LO]) * slice_steps * mult
-    return used + need <= net.parts[p, P_ROOM]
-
-
-@jit
 def advance(net, owner, thread, n_threads, t0, t1, base_step, slice_steps, multiplicity, dt):
     """Run the parts of one thread from step t0 to t1; returns the step reached.
 
@@ -716,7 +709,8 @@ def _advance(net, owner, thread, n_threads, t0, t1, base_step, slice_steps, mult
         stop = min(t + slice_steps, t1)
         for p in range(net.parts.shape[0]):
             if owner[p] == thread:
-                if not _has_room(net, p, net.pointer[p, t - base_step + 1], slice_steps, multiplicity[p]):
+                most = (net.parts[p, P_HI] - net.parts[p, P_LO]) * slice_steps * multiplicity[p]
+                if net.pointer[p, t - base_step + 1] + most > net.parts[p, P_ROOM]:
                     net.full[meeting & 1] = 1
         if net.full[2] != 0:
             net.full[meeting & 1] = 1
@@ -736,14 +730,3 @@ def _advance(net, owner, thread, n_threads, t0, t1, base_step, slice_steps, mult
         meeting += 1
         sync.meet(net.meeting, n_threads, meeting)
     return t
-
-
-@jit
-def begin(net, base_step, dt):
-    """Step 0: sources with a spike at time 0 send it; nothing else happens."""
-    for p in range(net.parts.shape[0]):
-        g = net.parts[p, P_GROUP]
-        found = np.int64(0)
-        if net.groups[g, G_KIND] == SOURCE:
-            found = max(np.int64(0), send(net, g, p, 0, dt, base_step, net.parts[p, P_LO], net.parts[p, P_HI]))
-        net.pointer[p, 1 - base_step] = net.pointer[p, -base_step] + found

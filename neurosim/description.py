@@ -135,7 +135,9 @@ def check_rate(name: str, rate: float, dt: float) -> None:
     """Raise :class:`ParameterError` if a rate in Hz asks for more events in a step than there is room for."""
     most = _EVENTS_PER_STEP * 1000.0 / dt
     if rate > most:
-        raise ParameterError(f"{name} must be <= {most:g} Hz, {_EVENTS_PER_STEP} events in a step of {dt:g} ms, got {rate:g}")
+        raise ParameterError(
+            f"{name} must be <= {most:g} Hz, {_EVENTS_PER_STEP} events in a step of {dt:g} ms, got {rate:g}"
+        )
 
 
 def _shortest(delay: Any, dt: float) -> float:

@@ -149,11 +149,23 @@ class Simulation:
         self._lists = [np.empty(0, np.int32) for _ in self._lists]
         self._draw_sources(range(self._net.parts.shape[0]), 0.0)
         base = self._layout(1)
-        self._k.begin(self._net, base, self.dt)
+        self._send_at_zero(-base)
         self._step = 0
         self._keep(base)
         self._chunks = [self._initial_samples()]
         self._write(self._chunks[0])
+
+    def _send_at_zero(self, column: int) -> None:
+        """Step 0: only given spikes can lie there."""
+        net, k = self._net, self._k
+        net.pointer[:, column + 1] = net.pointer[:, column]
+        for p, part in enumerate(net.parts):
+            first, count = part[k.P_ARR0], part[k.P_ARRS]
+            found = int(np.searchsorted(net.array_step[first:first + count], 0, side="right"))
+            at = net.offsets[p] + net.pointer[p, column]
+            net.spikes[at:at + found] = net.array_id[first:first + found]
+            net.pointer[p, column + 1] += found
+            net.array_next[p] = first + found
 
     def _draw_sources(self, parts: Any, after: float) -> None:
         from .kernels import sources

@@ -344,8 +344,10 @@ class Network:
         label = _unused(label, {p.label for p in self.projections})
         self._receptor(post, receptor, f"projection {label}")
         if isinstance(connector, type) or not isinstance(connector, Connector):
-            raise NetworkError(f"projection {label}: connector must be a connector such as AllToAllConnector(), got {connector!r}")
-        weight, delay = (np.asarray(v) if isinstance(v, (list, tuple)) and numbers(v) is not None else v for v in (weight, delay))
+            raise NetworkError(
+                f"projection {label}: connector must be a connector such as AllToAllConnector(), got {connector!r}"
+            )
+        weight, delay = (numbers(v) if isinstance(v, (list, tuple)) else v for v in (weight, delay))
         sign = _check_weight(weight, post.cell, receptor, f"projection {label}")
         if delay is not None:
             _check_number(delay, f"projection {label}: delay", "ms", above=0.0)
@@ -424,11 +426,13 @@ class Network:
         ParameterError
             For an interval that is not > 0, or that is given where only spikes are asked for.
         """
-        names = [variables] if isinstance(variables, str) else list(variables) if isinstance(variables, Iterable) else []
+        variables = [variables] if isinstance(variables, str) else variables
+        names = list(variables) if isinstance(variables, Iterable) else []
         if not names:
             raise NetworkError(f"record needs the name of a variable, or a list of names, got {variables!r}")
         if interval is not None:
-            interval = _number(interval, f"recording of {', '.join(map(str, names))}: interval", "ms", 0.0, open_low=True)
+            what = f"recording of {', '.join(map(str, names))}: interval"
+            interval = _number(interval, what, "ms", 0.0, open_low=True)
             if set(names) == {"spikes"}:
                 raise ParameterError(f"spikes are recorded in full: interval must be left out, got {interval:g} ms")
         targets = self.populations if target is None else target if isinstance(target, (list, tuple)) else [target]
@@ -437,7 +441,9 @@ class Network:
             for variable in names:
                 known = ["spikes", *one.cell.states]
                 if variable not in known:
-                    raise NetworkError(f"{one.label} ({one.cell.name}) cannot record {variable!r}; it can record {', '.join(known)}")
+                    raise NetworkError(
+                        f"{one.label} ({one.cell.name}) cannot record {variable!r}; it can record {', '.join(known)}"
+                    )
         self.records += [Record(one, variable, interval) for one in targets for variable in names]
 
     def describe(self, dt: float = 0.1) -> Any:
@@ -464,7 +470,7 @@ class Network:
     @staticmethod
     def _receptor(target: Cells, receptor: str, what: str) -> None:
         if target.cell.is_source:
-            raise NetworkError(f"{what}: {target.label} ({target.cell.name}) is a source and has no receptor for synapses")
+            raise NetworkError(f"{what}: {target.label} ({target.cell.name}) is a source and has no receptor")
         if receptor not in target.cell.receptors:
             known = ", ".join(target.cell.receptors) or "none"
             raise NetworkError(f"{what}: {target.label} ({target.cell.name}) has no receptor {receptor!r}; it has {known}")
@@ -514,7 +520,9 @@ def _fitting(cell: Model, size: int, label: str) -> Model:
     for name in cell.parameters():
         value = getattr(cell, name)
         if isinstance(value, np.ndarray) and value.shape != (size,):
-            raise ParameterError(f"{label}: {cell.name}.{name} must be a number or {size} values, got shape {value.shape}")
+            raise ParameterError(
+                f"{label}: {cell.name}.{name} must be a number or {size} values, got shape {value.shape}"
+            )
     if hasattr(cell, "rows"):
         cell.rows(size, label)
     return cell
@@ -528,7 +536,9 @@ def _initial(cells: Cells, name: str, value: Any) -> Any:
     state = cells.cell.states[name]
     checked = Parameter(state.default, state.unit, state.sentence).check(cells.label, f"initial {name}", value)
     if isinstance(checked, np.ndarray) and checked.shape != (cells.size,):
-        raise ParameterError(f"{cells.label}.initial {name} must be a number or {cells.size} values, got shape {checked.shape}")
+        raise ParameterError(
+            f"{cells.label}.initial {name} must be a number or {cells.size} values, got shape {checked.shape}"
+        )
     return checked
 
 
@@ -566,12 +576,13 @@ def _said(value: Any) -> str:
 
 def _number(value: Any, name: str, unit: str, low: float = -math.inf, open_low: bool = False) -> float:
     """One finite number in a range, as a float; refuse anything else."""
-    limit = Parameter(0.0, unit, "", low=low, high=_LATEST if unit == "ms" else math.inf, open_low=open_low).range_text()
+    high = _LATEST if unit == "ms" else math.inf
+    limit = Parameter(0.0, unit, "", low=low, high=high, open_low=open_low).range_text()
     array = None if isinstance(value, Distribution) else numbers(value)
     if array is None or array.ndim:
         raise ParameterError(f"{name} must be one number, {limit}, got {value!r:.200}")
     number = float(array)
-    if not math.isfinite(number) or number < low or (open_low and number == low) or (unit == "ms" and number > _LATEST):
+    if not math.isfinite(number) or not low <= number <= high or (open_low and number == low):
         raise ParameterError(f"{name} must be {limit}, got {number:g}")
     return number
 
@@ -582,7 +593,9 @@ def _check_number(value: Any, name: str, unit: str, above: float = -math.inf) ->
         return
     array = numbers(value)
     if array is None:
-        raise ParameterError(f"{name} must be a number, an array, a Distribution or a function of distance, got {value!r:.200}")
+        raise ParameterError(
+            f"{name} must be a number, an array, a Distribution or a function of distance, got {value!r:.200}"
+        )
     if array.size == 0:
         raise ParameterError(f"{name} must not be empty")
     bad = ~np.isfinite(array) | (array <= above)

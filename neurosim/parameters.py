@@ -230,8 +230,9 @@ class LogNormal(Distribution):
     high: float = math.inf
 
     def check(self) -> None:
-        self._require(self.sigma >= 0 and -700 < self.mu and self.mu + 0.5 * self.sigma**2 < 700 and self.low < self.high
-                      and self.high > 0, "needs sigma >= 0, a finite mean, low < high and high > 0")
+        self._require(self.sigma >= 0 and -700 < self.mu and self.mu + 0.5 * self.sigma**2 < 700,
+                      "needs sigma >= 0 and a finite mean")
+        self._require(self.low < self.high and self.high > 0, "needs low < high and high > 0")
         self._require_mass(_normal_mass(self.mu, self.sigma, *self._logarithms()))
 
     def _logarithms(self) -> tuple[float, float]:
@@ -264,7 +265,8 @@ class Exponential(Distribution):
     def draw(self, key: int, first: int, n: int) -> np.ndarray:
         from .kernels import random
         out = _out(n)
-        random.fill_exponential(np.uint64(key), np.int64(first), float(self.mean), float(self.low), float(self.high), out)
+        random.fill_exponential(np.uint64(key), np.int64(first), float(self.mean), float(self.low), float(self.high),
+                                out)
         return out
 
     def support(self) -> tuple[float, float]:
@@ -303,7 +305,8 @@ class Gamma(Distribution):
     def check(self) -> None:
         self._require(0 < self.shape < math.inf and 0 < self.scale < math.inf and self.low < self.high,
                       "needs a finite shape > 0, a finite scale > 0 and low < high")
-        self._require_mass(_gamma_cdf(self.shape, self.high / self.scale) - _gamma_cdf(self.shape, self.low / self.scale))
+        low, high = (_gamma_cdf(self.shape, bound / self.scale) for bound in (self.low, self.high))
+        self._require_mass(high - low)
 
     def draw(self, key: int, first: int, n: int) -> np.ndarray:
         from .kernels import random

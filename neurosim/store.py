@@ -180,7 +180,7 @@ def make_room(path: str, overwrite: bool = True) -> None:
     """Raise unless a file can be written there and nothing is lost by it."""
     folder = os.path.dirname(path) or os.curdir
     if not os.path.isdir(folder):
-        raise FileFormatError(f"cannot write {path}: there is no folder {folder}")
+        raise FileFormatError(f"cannot write {path}: No such file or directory: {folder}")
     if not os.access(folder, os.W_OK):
         raise FileFormatError(f"cannot write {path}: the folder {folder} is not writable")
     if not os.path.lexists(path):

@@ -68,9 +68,10 @@ LINEAR = {
                       _lif(IF_curr_exp, tau_syn_E=2.0, tau_refrac=3.0, i_offset=0.1),
                       _lif(IF_curr_alpha, tau_refrac=1.0), _lif(IF_curr_delta, tau_refrac=2.0),
                       IF_curr_delta(tau_m=Uniform(8.0, 12.0), tau_refrac=2.0, cm=0.25, v_thresh=-55.0)],
-    # Some neurons spike at every step: the lists of spikes fill up and are laid out anew.
-    "busy": lambda: [_lif(IF_curr_alpha, tau_refrac=0.0, i_offset=Uniform(0.0, 20.0)), _lif(IF_curr_delta, tau_refrac=0.0),
-                     IF_curr_delta(tau_m=Uniform(8.0, 12.0), tau_refrac=0.0, cm=0.25, v_thresh=-55.0, i_offset=30.0)],
+    # Some neurons spike at every step (thresholds that no sum of weights meets): the lists of spikes fill up and are laid out anew.
+    "busy": lambda: [_lif(IF_curr_alpha, tau_refrac=0.0, i_offset=Uniform(0.0, 20.0)),
+                     IF_curr_delta(cm=0.25, v_thresh=-55.0123, tau_refrac=0.0),
+                     IF_curr_delta(tau_m=Uniform(8.0, 12.0), tau_refrac=0.0, cm=0.25, v_thresh=-55.0123, i_offset=30.0)],
 }
 OTHERS = {
     "cond exp": lambda: [IF_cond_exp(cm=0.25, v_thresh=-55.0, tau_refrac=2.0)],

@@ -186,7 +186,7 @@ BAD_AT_ONCE = [
     ({"delay": Exponential(1.0)}, NetworkError, "reaches down to 0 ms"),
     ({"delay": "d + x"}, ParameterError, "ins->outs: delay: 'x' in 'd [+] x' is not understood"),
     ({"delay": np.ones((4, 6))}, ParameterError, r"an array delay must have shape \(6, 4\).* got shape \(4, 6\)"),
-    ({"delay": None}, ParameterError, "delay must be a number.* got None"),
+    ({"delay": (1.0, None)}, ParameterError, "delay must be a number.* got array"),
     ({"weight": np.nan}, ParameterError, "ins->outs: a weight must be finite, got nan"),
     ({"weight": np.where(np.eye(6, 4), np.inf, 1)}, ParameterError, r"got inf at index \(0, 0\)"),
     ({"weight": True}, ParameterError, "weight must be a number"),

@@ -13,9 +13,10 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from . import run
+from . import models, run
 from .table import latest
 
 SIZES = (1000, 3000, 10000, 30000, 100000, 300000, 1000000)
@@ -25,7 +26,7 @@ THREADED = (("M1", 100000), ("M3", 12500), ("M6", 1000000))
 DURATION = 1000.0
 OUT = run.RESULTS / "scaling.jsonl"
 PEERS = ("neurosim", "neurosim-clock", "neurosim-event")
-ROUND = 1  # not the first round of run.py, which empties the cache
+ROUND = 1  # not round 0 of run.py, which empties the cache
 
 
 def thread_counts(cores: int) -> list[int]:
@@ -85,24 +86,33 @@ def figure(rows: list[dict], path: Path):
     canvas = Figure(figsize=(12, 3.8), layout="constrained")
     size, activity, threads = canvas.subplots(1, 3)
     plain = [row for row in rows if row["peer"] == "neurosim" and ":" not in row["model"]]
-    _lines(
-        size, [r for r in plain if r["threads"] == 1 and r["model"] in ("M1", "M6")], "model", "neurons", "sim_cpu_s"
-    )
+    _lines(size, [r for r in plain if r["threads"] == 1 and r["model"] in ("M1", "M6")], _title, "neurons", "sim_cpu_s")
     size.set(title="size, one thread", xlabel="neurons", ylabel="CPU s per biological s", xscale="log", yscale="log")
     swept = [row for row in rows if row["model"].startswith("M6:")]
-    _lines(activity, swept, "peer", "rate_hz", "sim_cpu_s")
-    activity.set(title="activity", xlabel="mean rate (Hz)", ylabel="CPU s per biological s", xscale="log", yscale="log")
-    _lines(threads, [r for r in plain if (r["model"], r["size"]) in THREADED], "model", "threads", "sim_wall_s")
-    threads.set(title="threads", xlabel="threads", ylabel="wall s per biological s", xscale="log", yscale="log")
+    _lines(activity, swept, lambda row: f"update=\"{row['update']}\"", "rate_hz", "sim_cpu_s")
+    neurons = ", ".join(f"{n:,}" for n in sorted({row["neurons"] for row in swept}))
+    activity.set(title=f"activity, {neurons} neurons" if swept else "activity", xlabel="mean rate (Hz)",
+                 ylabel="CPU s per biological s", xscale="log", yscale="log")  # fmt: skip
+    counts = {}
+    for row in plain:
+        counts.setdefault((row["model"], row["size"]), set()).add(row["threads"])
+    shared = [row for row in plain if len(counts[row["model"], row["size"]]) > 1]
+    _lines(threads, shared, lambda row: f"{_title(row)}, {row['neurons']:,}", "threads", "sim_wall_s")
+    threads.set(title="threads", xlabel="threads", ylabel="real-time factor (wall s per biological s)", ylim=(0.0, None),
+                xticks=sorted({row["threads"] for row in shared}))  # fmt: skip
     canvas.suptitle(", ".join(sorted({row["machine"] for row in rows})), fontsize="small")
     canvas.savefig(path, dpi=150)
     return canvas
 
 
-def _lines(axes, rows: list[dict], by: str, x: str, y: str) -> None:
+def _title(row: dict) -> str:
+    return f"{row['model']} {models.model(row['model']).title}"
+
+
+def _lines(axes, rows: list[dict], by: Callable[[dict], str], x: str, y: str) -> None:
     """One line for each value of ``by``; ``y`` is taken for one biological second."""
-    for name in sorted({row[by] for row in rows}):
-        points = sorted((row[x], row[y] * 1000.0 / row["duration_ms"]) for row in rows if row[by] == name)
+    for name in sorted({by(row) for row in rows}):
+        points = sorted((row[x], row[y] * 1000.0 / row["duration_ms"]) for row in rows if by(row) == name)
         axes.plot(*zip(*points, strict=True), "o-", markersize=4, label=name)
     if rows:
         axes.legend(frameon=False)

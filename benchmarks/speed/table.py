@@ -18,14 +18,14 @@ RATE_TOLERANCE = 0.1
 
 LEGEND = """\
 Each number is the least of the runs, with the same seed. CPU seconds and the *real-time factor* (wall seconds; below 1
-is faster than the brain) are of the loop over time alone, for one second of biological time; CPU is user and system
+is faster than real time) are of the loop over time alone, for one second of biological time; CPU is user and system
 time of all threads. *CPU, neurosim = 1*: how many times the CPU seconds that neurosim took in the same run of the
 benchmark, at as many threads. *Cold start*: from starting the process to the first step, with no compiled code ready
-(imports, compilation and building); *warm start*: the same with compiled code ready; *build*: of this, making the
-network. *Peak*: largest resident memory of the simulating process (of a Brian2 C++ program this is
-without any Python). *Synaptic events*: spikes times the mean number of synapses of a neuron; Poisson input is not
-counted. *Load*: load average when the runs began, at most. A rate marked `!` is more than 10 % off the mean of the simulators in its group: there the work
-is not equal.
+(imports, compilation and building); *warm start*: the same with compiled code ready; *build*: the part of it that makes
+the network. *Peak*: largest resident memory of the simulating process (of a Brian2 C++ program this is without any
+Python). *Synaptic events*: spikes times the mean number of synapses of a neuron; Poisson input is not counted. *Load*:
+load average when the runs began, at most. A rate marked `!` is more than 10 % off the mean of the simulators in its
+group: there the work is not equal. All compute in double precision.
 """
 
 

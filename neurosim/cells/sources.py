@@ -132,7 +132,9 @@ class SpikeSourceArray(Source):
                 raise ParameterError(f"{self.name}.spike_times must be rows of times (ms), got {given!r:.200}")
             bad = times[~((times >= 0) & (times <= _LATEST))]
             if bad.size:
-                raise ParameterError(f"{self.name}.spike_times must be >= 0 and <= {_LATEST:g} ms, got {bad[0]:g} in row {k}")
+                raise ParameterError(
+                    f"{self.name}.spike_times must be >= 0 and <= {_LATEST:g} ms, got {bad[0]:g} in row {k}"
+                )
         object.__setattr__(self, "spike_times", tuple(np.sort(times) for times in rows))
         object.__setattr__(self, "_shared", not nested)
 
