@@ -11,6 +11,7 @@ import argparse
 import time
 
 import numpy as np
+
 from neurosim import IF_curr_delta, Izhikevich, Network, Simulation, neuron
 
 REPEATS = 3

@@ -63,7 +63,7 @@ class Description:
             by_projection.append((projection.label, expected))
             wide = 2 if projection.post.population.size <= 65536 else 4
             nbytes += expected * (wide + _WEIGHT_BYTES.get(weight_kind(projection), 8))
-            nbytes += 4.0 * projection.pre.size * (40 if isinstance(projection.delay, Distribution) else 1)
+            nbytes += 8.0 * projection.pre.size * _distinct_delays(projection.delay, dt)  # rows, and filling them
         neurons = sum(p.size for p in network.populations)
         nbytes += neurons * 200.0
         return cls(network, float(dt), neurons, sum(n for _, n in by_projection), nbytes, by_projection)
@@ -138,6 +138,17 @@ def check_rate(name: str, rate: float, dt: float) -> None:
         raise ParameterError(
             f"{name} must be <= {most:g} Hz, {_EVENTS_PER_STEP} events in a step of {dt:g} ms, got {rate:g}"
         )
+
+
+def _distinct_delays(delay: Any, dt: float) -> float:
+    """About how many different delays a row of synapses may have."""
+    if isinstance(delay, Distribution):
+        low, high = delay.support()
+        high = high if np.isfinite(high) else 4.0 * delay.mean_value()
+        return min(max((high - low) / dt, 1.0), 60000.0)
+    if isinstance(delay, str) or callable(delay):
+        return 50.0
+    return 1.0 if delay is None else float(np.unique(delay).size)
 
 
 def _shortest(delay: Any, dt: float) -> float:

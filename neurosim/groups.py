@@ -24,7 +24,8 @@ _MODAL = {IF_curr_delta: DELTA, IF_curr_exp: EXP, IF_curr_alpha: ALPHA}
 _ROWS = {DELTA: 1, EXP: 3, ALPHA: 5}
 _SOURCES = {SpikeSourcePoisson: 0, SpikeSourceArray: 1, SpikeSourceInhGamma: 2, SpikeSourcePoissonRefractory: 3}
 _SPAN = 30.0  # a frame lasts until its fastest mode has decayed by exp(-30)
-_NEAR = 1e-4  # time constants closer than this (relative) are stepped: the modes would cancel
+# Time constants closer than this (relative) are stepped: the modes would cancel, by 1 / x or, alpha, 1 / x**2.
+_NEAR = {DELTA: 0.0, EXP: 3e-3, ALPHA: 5e-2}
 
 
 @dataclasses.dataclass
@@ -145,7 +146,7 @@ def _modal_kind(cell: Any, values: dict[str, np.ndarray]) -> int | None:
     if any((values[name] != values[name][0]).any() for name in names):
         return None
     tau_m = values["tau_m"][0]
-    if any(abs(values[name][0] / tau_m - 1.0) < _NEAR for name in names[1:]):
+    if any(abs(values[name][0] / tau_m - 1.0) < _NEAR[kind] for name in names[1:]):
         return None
     return kind
 

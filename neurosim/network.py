@@ -347,7 +347,8 @@ class Network:
             raise NetworkError(
                 f"projection {label}: connector must be a connector such as AllToAllConnector(), got {connector!r}"
             )
-        weight, delay = (numbers(v) if isinstance(v, (list, tuple)) else v for v in (weight, delay))
+        weight, delay = (numbers(v) if isinstance(v, (list, tuple)) and numbers(v) is not None else v
+                         for v in (weight, delay))
         sign = _check_weight(weight, post.cell, receptor, f"projection {label}")
         if delay is not None:
             _check_number(delay, f"projection {label}: delay", "ms", above=0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,13 +159,19 @@ def _maps(projection: Projection, place: dict[str, tuple[Group, int]]) -> tuple[
             (place[post.population.label][1] + post.indices).astype(np.int32))
 
 
-def _ahead(portions: Iterator[wiring.Synapses]) -> Iterator[wiring.Synapses]:
-    """The same portions, the next one being made by another thread while one is used."""
-    with ThreadPoolExecutor(1) as maker:
-        following = maker.submit(next, portions, None)
-        while (portion := following.result()) is not None:
-            following = maker.submit(next, portions, None)
-            yield portion
+def _portions(projections: list[Projection], network: Network, dt: float, weighted: bool,
+              ) -> Iterator[tuple[Projection, wiring.Synapses]]:
+    """The synapses of all projections in turn; two threads make what comes next while one portion is used."""
+    makers = [wiring.synapses(one, network.seed, dt, weighted=weighted) for one in projections]
+    coming: dict[int, Future] = {}
+    with ThreadPoolExecutor(2) as pool:
+        for i, projection in enumerate(projections):
+            for j in range(i, min(i + 2, len(makers))):
+                if j not in coming:
+                    coming[j] = pool.submit(next, makers[j], None)
+            while (portion := coming[i].result()) is not None:
+                coming[i] = pool.submit(next, makers[i], None)
+                yield projection, portion
 
 
 def _count(block: SynapseBlock, network: Network, place: dict, dt: float, tick: Any) -> np.ndarray:
@@ -174,16 +180,15 @@ def _count(block: SynapseBlock, network: Network, place: dict, dt: float, tick: 
     codes = _Codes()
     target = block.target
     counts = np.zeros((target.n_parts, block.source.n, 1), dtype=np.uint32)
-    for projection in block.projections:
+    for projection, part in _portions(block.projections, network, dt, weighted=False):
         source_map, target_map = _maps(projection, place)
-        for part in _ahead(wiring.synapses(projection, network.seed, dt, weighted=False)):
-            each, one = codes.of(part.delay_steps)
-            if len(codes.delays) > counts.shape[2]:
-                wider = np.zeros((*counts.shape[:2], max(len(codes.delays), 2 * counts.shape[2])), dtype=np.uint32)
-                wider[:, :, :counts.shape[2]] = counts
-                counts = wider
-            kernel.count(part.pre, part.post, source_map, target_map, target.part_size, each, one, counts)
-            tick(part.pre.size)
+        each, one = codes.of(part.delay_steps)
+        if len(codes.delays) > counts.shape[2]:
+            wider = np.zeros((*counts.shape[:2], max(len(codes.delays), 2 * counts.shape[2])), dtype=np.uint32)
+            wider[:, :, :counts.shape[2]] = counts
+            counts = wider
+        kernel.count(part.pre, part.post, source_map, target_map, target.part_size, each, one, counts)
+        tick(part.pre.size)
     order = np.argsort(codes.delays).astype(np.int64)
     block.delays = np.array(codes.delays, dtype=np.int64)[order]
     width = order.size
@@ -220,18 +225,18 @@ def _fill(block: SynapseBlock, store: Store, network: Network, place: dict, dt: 
     elif block.kind == WEIGHTS64:
         weights = store.weights64[block.weights_at:block.weights_at + block.size]
     # Targets of a row ascend if the projections come by their place in the target group.
-    for projection in sorted(block.projections, key=lambda one: place[one.post.population.label][1]):
+    ordered = sorted(block.projections, key=lambda one: place[one.post.population.label][1])
+    for projection, part in _portions(ordered, network, dt, weighted=block.kind != ROW_WEIGHT):
         source_map, target_map = _maps(projection, place)
-        for part in _ahead(wiring.synapses(projection, network.seed, dt, weighted=block.kind != ROW_WEIGHT)):
-            steps = part.delay_steps
-            each = code[steps] if np.ndim(steps) else np.empty(0, np.uint16)
-            one = 0 if np.ndim(steps) else int(code[int(steps)])
-            weight = none
-            if block.kind != ROW_WEIGHT:
-                weight = np.ascontiguousarray(np.broadcast_to(np.asarray(part.weight, np.float64), part.pre.shape))
-            kernel.fill(part.pre, part.post, source_map, target_map, target.part_size, each, one, cursor,
-                        block.bases, targets, weight, weights)
-            tick(part.pre.size)
+        steps = part.delay_steps
+        each = code[steps] if np.ndim(steps) else np.empty(0, np.uint16)
+        one = 0 if np.ndim(steps) else int(code[int(steps)])
+        weight = none
+        if block.kind != ROW_WEIGHT:
+            weight = np.ascontiguousarray(np.broadcast_to(np.asarray(part.weight, np.float64), part.pre.shape))
+        kernel.fill(part.pre, part.post, source_map, target_map, target.part_size, each, one, cursor,
+                    block.bases, targets, weight, weights)
+        tick(part.pre.size)
 
 
 def build(network: Network, groups: Sequence[Group], place: dict[str, tuple[Group, int]], dt: float,

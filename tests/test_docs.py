@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import neurosim
 import pytest
+
+import neurosim
 from neurosim import cli
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -174,6 +174,7 @@ PROJECTIONS = [
     ("delay of a list, NaN", lambda n: joined(n, ONE, delay=[1.0] * 9 + [NAN]),
      ParameterError, ["delay", "nan at index 9"]),
     ("delay drawn from 0", lambda n: described(n, delay=Exponential(1.0)), NetworkError, ["down to 0 ms", "low=0.1"]),
+    ("delay of text", lambda n: joined(n, delay=["late"]), ParameterError, ["cells -> cells: delay", "['late']"]),
     ("delay of wrong shape", lambda n: joined(n, delay=np.ones((3, 3))),
      ParameterError, ["delay", "(10, 10)", "(3, 3)"]),
     ("delay in a list below dt", lambda n: (joined(n, FromListConnector([(0, 1, 0.1, 0.01)])), built(n)), NetworkError,
