@@ -296,7 +296,10 @@ class ArrayConnector(Connector):
     array: np.ndarray
 
     def __post_init__(self) -> None:
-        array = np.asarray(self.array)
+        try:
+            array = np.asarray(self.array)
+        except ValueError:
+            raise ParameterError("ArrayConnector.array must have rows of the same number of values") from None
         if array.ndim != 2 or not (array.dtype == bool or np.isin(array, (0, 1)).all()):
             raise ParameterError(
                 "ArrayConnector.array must be a 2-D array of True and False,"
@@ -358,8 +361,10 @@ class FromListConnector(Connector):
                     f"FromListConnector.column_names is needed for rows of {table.shape[1]} values, as in ('weight',)"
                 )
             names = ("weight", "delay")[:table.shape[1] - 2]
-        names = tuple(names)
-        if len(names) != table.shape[1] - 2 or len(set(names)) < len(names) or not set(names) <= {"weight", "delay"}:
+        names = tuple(names) if isinstance(names, (tuple, list)) else (names,)
+        if len(names) != table.shape[1] - 2 or len(set(names)) < len(names) or any(
+            name not in ["weight", "delay"] for name in names
+        ):
             raise ParameterError(
                 f"FromListConnector.column_names must name the {table.shape[1] - 2} columns after pre and post"
                 f" (weight, delay), got {names!r}"

@@ -33,10 +33,9 @@ class CurrentSource:
 
     def check(self) -> None:
         """Raise where parameters contradict each other."""
-        if hasattr(self, "stop") and self.stop < self.start:
-            raise ParameterError(
-                f"{type(self).__name__}.stop must be >= start ({self.start:g} ms), got {self.stop:g} ms"
-            )
+        start, stop = getattr(self, "start", 0.0), getattr(self, "stop", FOREVER)
+        if stop < start:
+            raise ParameterError(f"{type(self).__name__}.stop must be >= start ({start:g} ms), got {stop:g} ms")
 
 
 @dataclasses.dataclass(frozen=True)

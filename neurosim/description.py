@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import wiring
+from .cells.sources import SpikeSourceInhGamma
 from .errors import NetworkError, ParameterError
 from .network import Network, Population
 from .parameters import Distribution
@@ -20,6 +21,7 @@ __all__ = ["Description"]
 _WEIGHT_BYTES = {ROW_WEIGHT: 0, WEIGHTS32: 4}
 _NS_EVENT, _NS_LINEAR, _NS_STEPPED, _NS_POISSON = 1.0, 0.3, 3.0, 1.0  # measured, one thread
 _EVENTS_PER_STEP = 1000
+_REFRACTORY_STEPS = 10_000_000
 _LINEAR = ("IF_curr_exp", "IF_curr_alpha", "IF_curr_delta")
 
 
@@ -56,6 +58,7 @@ class Description:
         """
         check_dt(dt, "dt")
         _check_rates(network, dt)
+        _check_refractory(network, dt)
         by_projection, nbytes = [], 0.0
         for projection in network.projections:
             wiring.validate(projection, dt)
@@ -126,9 +129,23 @@ def check_dt(dt: Any, name: str) -> None:
 def _check_rates(network: Network, dt: float) -> None:
     """Refuse trains of more events in a step than there is room for."""
     rates = [(f"{one.label}: {one.cell.name}.rate", getattr(one.cell, "rate", 0.0)) for one in network.populations]
+    rates += [(f"{one.label}: {one.cell.name}, 1 / (a b)", 1.0 / (one.cell.a * one.cell.b))
+              for one in network.populations if isinstance(one.cell, SpikeSourceInhGamma)]
     rates += [(f"Poisson input {one.label}.rate", one.rate) for one in network.inputs]
     for name, rate in rates:
         check_rate(name, rate.mean_value() if isinstance(rate, Distribution) else float(np.max(rate)), dt)
+
+
+def _check_refractory(network: Network, dt: float) -> None:
+    """Refuse refractory periods that cannot be counted in steps."""
+    for one in network.populations:
+        given = 0.0 if one.cell.is_source else getattr(one.cell, "tau_refrac", 0.0)
+        longest = given.support()[0] if isinstance(given, Distribution) else float(np.max(given))
+        if longest > _REFRACTORY_STEPS * dt:
+            raise ParameterError(
+                f"{one.label}: {one.cell.name}.tau_refrac must be <= {_REFRACTORY_STEPS * dt:g} ms,"
+                f" {_REFRACTORY_STEPS} steps of {dt:g} ms, got {longest:g}"
+            )
 
 
 def check_rate(name: str, rate: float, dt: float) -> None:

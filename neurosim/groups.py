@@ -13,7 +13,7 @@ import numpy as np
 from .cells.base import Cell, StepModel, refractory_steps
 from .cells.lif import IF_curr_alpha, IF_curr_delta, IF_curr_exp
 from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma, SpikeSourcePoisson, SpikeSourcePoissonRefractory
-from .errors import SimulationError
+from .errors import ParameterError, SimulationError
 from .network import Network, Population
 from .parameters import stream_key
 
@@ -124,12 +124,12 @@ class Group:
         self.part_size = size
 
 
-def _key(population: Population, values: dict[str, np.ndarray]) -> tuple:
+def _key(population: Population, values: dict[str, np.ndarray], dt: float) -> tuple:
     """Populations with equal keys share a group."""
     cell = population.cell
     if cell.is_source:
         return ("source", population.label)
-    kind = _modal_kind(cell, values)
+    kind = _modal_kind(cell, values, dt)
     if kind is not None:
         names = ["tau_m"] if kind == DELTA else ["tau_m", "tau_syn_E", "tau_syn_I"]
         return ("modal", type(cell), *(float(values[name][0]) for name in names))
@@ -138,12 +138,14 @@ def _key(population: Population, values: dict[str, np.ndarray]) -> tuple:
     return ("step", population.label)
 
 
-def _modal_kind(cell: Any, values: dict[str, np.ndarray]) -> int | None:
+def _modal_kind(cell: Any, values: dict[str, np.ndarray], dt: float) -> int | None:
     kind = _MODAL.get(type(cell))
     if kind is None:
         return None
     names = ["tau_m"] if kind == DELTA else ["tau_m", "tau_syn_E", "tau_syn_I"]
     if any((values[name] != values[name][0]).any() for name in names):
+        return None
+    if min(values[name][0] for name in names) * _SPAN < dt:  # a mode would not last for one step
         return None
     tau_m = values["tau_m"][0]
     if any(abs(values[name][0] / tau_m - 1.0) < _NEAR[kind] for name in names[1:]):
@@ -158,7 +160,7 @@ def make_groups(network: Network, dt: float, seed: int) -> tuple[list[Group], di
     place: dict[str, tuple[Group, int]] = {}
     for population in network.populations:
         cell = population.cell
-        key = _key(population, values[population.label])
+        key = _key(population, values[population.label], dt)
         if key not in by_key:
             kind = SOURCE if key[0] == "source" else STEP if key[0] == "step" else _MODAL[type(cell)]
             by_key[key] = Group(kind, key=stream_key(seed, "group", population.label))
@@ -184,10 +186,16 @@ def _fill(group: Group, values: dict[str, dict[str, np.ndarray]], seed: int, dt:
     each = [cell.initial_values(m.size, seed, m.label, m.initial_values, values[m.label])
             for cell, m in zip(cells, group.members, strict=True)]
     initial = {name: np.concatenate([one[name] for one in each]) for name in each[0]}
-    if group.kind == STEP:
-        _fill_step(group, cells[0], p, initial, dt)
-    else:
-        _fill_modal(group, p, initial, dt)
+    with np.errstate(all="ignore"):
+        if group.kind == STEP:
+            _fill_step(group, cells[0], p, initial, dt)
+        else:
+            _fill_modal(group, p, initial, dt)
+    arrays = [group.x, *group.columns.values(), *([group.step.parameters] if group.step is not None else [])]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ParameterError(
+            f"{group.label}: {cells[0].name} has parameters or initial values too extreme for dt = {dt:g} ms"
+        )
 
 
 def _fill_modal(group: Group, p: dict[str, np.ndarray], initial: dict[str, np.ndarray], dt: float) -> None:

@@ -436,7 +436,9 @@ class Network:
             interval = _number(interval, what, "ms", 0.0, open_low=True)
             if set(names) == {"spikes"}:
                 raise ParameterError(f"spikes are recorded in full: interval must be left out, got {interval:g} ms")
-        targets = self.populations if target is None else target if isinstance(target, (list, tuple)) else [target]
+        targets: list[Any] = [target]
+        if target is None or isinstance(target, (list, tuple)):
+            targets = self.populations if target is None else list(target)
         for one in targets:
             self._own(one)
             for variable in names:
@@ -459,8 +461,8 @@ class Network:
                    p.receptor) for p in self.projections]
         driven = [(i.label, i.target.label, i.target.indices, i.rate, i.weight, i.receptor, i.start, i.stop)
                   for i in self.inputs]
-        driven += [(i.target.label, i.target.indices, i.current) for i in self.injections]
-        return f"{stream_key(self.seed, self.space, _said([cells, joined, driven])):016x}"
+        injected = [(i.target.label, i.target.indices, i.current) for i in self.injections]
+        return f"{stream_key(self.seed, self.space, _said([cells, joined, driven, injected])):016x}"
 
     def _own(self, cells: Any) -> None:
         if not isinstance(cells, (Population, PopulationView)):
@@ -620,14 +622,16 @@ def _check_weight(weight: Any, cell: Model, receptor: str, name: str) -> int:
         return sign
     if isinstance(weight, Distribution):
         low, high = weight.support()
-        mean = weight.mean_value()
-        low, high = (low, high) if math.isinf(low) == math.isinf(high) and not math.isinf(low) else (mean, mean)
+        if unit != "uS" and math.isinf(low if sign > 0 else high):  # tails across zero are no harm to currents
+            low = high = weight.mean_value()
     else:
         low, high = float(np.min(weight)), float(np.max(weight))
     if (low if sign > 0 else -high) < 0:
         word = "positive" if sign > 0 else "negative"
         worst = low if sign > 0 else high
+        drawn = f" from {weight} (give low= and high=)" if isinstance(weight, Distribution) else ""
         raise ParameterError(
-            f"{name}: weight onto the {receptor} receptor of {cell.name} must be zero or {word} ({unit}), got {worst:g}"
+            f"{name}: weight onto the {receptor} receptor of {cell.name} must be zero or {word} ({unit}),"
+            f" got {worst:g}{drawn}"
         )
     return sign

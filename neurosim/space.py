@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import NetworkError, ParameterError
-from .parameters import Uniform, stream_key
+from .parameters import Uniform, numbers, stream_key
 
 __all__ = [
     "Cuboid", "Grid2D", "Grid3D", "Line", "RandomStructure", "Space", "Sphere", "Structure", "distance_function",
@@ -26,14 +26,18 @@ _AXES = {None: (0, 1, 2), "x": (0,), "y": (1,), "z": (2,), "xy": (0, 1), "yz": (
 
 def _finite(owner: object, **values: float) -> None:
     for name, value in values.items():
-        if not math.isfinite(value):
-            raise ParameterError(f"{type(owner).__name__}.{name} must be finite, got {value}")
+        if not _is_number(value) or not math.isfinite(value):
+            raise ParameterError(f"{type(owner).__name__}.{name} must be finite, got {value!r}")
 
 
 def _above(owner: object, **values: float) -> None:
     for name, value in values.items():
-        if not (math.isfinite(value) and value > 0):
-            raise ParameterError(f"{type(owner).__name__}.{name} must be > 0, got {value}")
+        if not _is_number(value) or not 0 < value < math.inf:
+            raise ParameterError(f"{type(owner).__name__}.{name} must be > 0, got {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 # ------------------------------------------------------------------------------------- distances
@@ -61,20 +65,22 @@ class Space:
     periodic_boundaries: tuple[tuple[float, float] | None, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.axes not in _AXES:
+        if self.axes not in list(_AXES):
             raise ParameterError(f"Space.axes must be one of {', '.join(map(str, _AXES))}, got {self.axes!r}")
         _finite(self, scale_factor=self.scale_factor)
-        if np.shape(self.offset) not in ((), (3,)) or not np.isfinite(self.offset).all():
+        offset = numbers(self.offset)
+        if offset is None or offset.shape not in ((), (3,)) or not np.isfinite(offset).all():
             raise ParameterError(f"Space.offset must be a finite number or three of them, got {self.offset!r}")
         if self.periodic_boundaries is None:
             return
-        if len(self.periodic_boundaries) != 3:
+        if not isinstance(self.periodic_boundaries, (tuple, list)) or len(self.periodic_boundaries) != 3:
             raise ParameterError(
                 "Space.periodic_boundaries must have 3 items, one for each of x, y, z,"
                 f" got {self.periodic_boundaries!r}"
             )
         for axis, bounds in zip("xyz", self.periodic_boundaries):
-            if bounds is not None and not (len(bounds) == 2 and 0 < bounds[1] - bounds[0] < math.inf):
+            ends = None if bounds is None else numbers(bounds)
+            if bounds is not None and (ends is None or ends.shape != (2,) or not 0 < ends[1] - ends[0] < math.inf):
                 raise ParameterError(
                     f"Space.periodic_boundaries of {axis} must be None or (min, max) with min < max, got {bounds!r}"
                 )
@@ -257,7 +263,8 @@ class RandomStructure(Structure):
     def __post_init__(self) -> None:
         if not isinstance(self.boundary, (Cuboid, Sphere)):
             raise ParameterError(f"RandomStructure.boundary must be a Cuboid or a Sphere, got {self.boundary!r}")
-        if np.shape(self.origin) != (3,) or not np.isfinite(self.origin).all():
+        origin = numbers(self.origin)
+        if origin is None or origin.shape != (3,) or not np.isfinite(origin).all():
             raise ParameterError(f"RandomStructure.origin must be three finite numbers, got {self.origin!r}")
 
     def generate_positions(self, n: int, seed: int = 0, label: str = "") -> np.ndarray:

@@ -15,7 +15,7 @@ A weight or a delay may be
 * a column of the connector's list, which stands in place of the projection's value;
 * for a delay, None: one step.
 
-Where the target asks for a sign, given weights must have it; of drawn ones only the mean must (see `neurosim.network`).
+Where the target asks for a sign, given weights must have it; drawn ones are looked at as distributions, when described.
 Delays become whole steps: rounded to the nearest, halves up.  A delay that is drawn between dt / 2 and dt
 becomes one step; one that is given and is less than dt is an error.
 """
@@ -207,7 +207,12 @@ def _of_distance(projection: Any, context: Context, name: str, value: Any) -> _R
         )
 
     def rule(block: Block, first: int) -> Values:
-        out = np.asarray(of(context.space.distances(pre[block.pre], post[block.post])), dtype=np.float64)
+        found = of(context.space.distances(pre[block.pre], post[block.post]))
+        out = np.asarray(found)
+        if out.dtype.kind not in "iufb":
+            raise ParameterError(
+                f"{projection.label}: {name}, a function of distance, must return numbers, got {found!r:.200}"
+            )
         if out.shape not in ((), block.pre.shape):
             raise ParameterError(
                 f"{projection.label}: {name}, a function of distance, must return as many values as it is given,"

@@ -148,3 +148,20 @@ def test_all_is_sorted_and_complete():
     public = {name for name, value in vars(neurosim).items()
               if not name.startswith("_") and not inspect.ismodule(value) and name != "Path"}
     assert public == set(neurosim.__all__)
+
+
+def test_the_speed_table_is_filled_from_rows():
+    from neurosim.benchmarks.speed import readme
+
+    def row(peer, cpu):
+        return {"machine": "a machine, 2 cores", "run": "1", "started": "2026-01-01T00:00:00", "model": "M1", "size": 4000,
+                "threads": 1, "peer": peer, "duration_ms": 500.0, "seed": 1, "repeat": 0, "version": "1.0", "note": "",
+                "cache": "warm", "import_s": 0.5, "compile_s": 0.0, "build_s": 0.1, "sim_cpu_s": cpu, "sim_wall_s": cpu,
+                "peak_mb": 100.0, "rate_hz": 5.0, "syn_events": 1e6, "load": 0.1, "spikes": 1000}
+
+    table = readme.render([row("neurosim", 0.02), row("nest", 0.3)])
+    assert "| CUBA | 4,000 | 0.04 | 0.6 (15) |" in table.splitlines()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    once = readme.fill(text, table)
+    assert table in once
+    assert readme.fill(once, table) == once

@@ -7,6 +7,7 @@ import pickle
 import re
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -291,6 +292,19 @@ PROJECTIONS = [
     ("file missing", lambda n: FromFileConnector("/no/where.txt"),
      FileFormatError, ["'/no/where.txt'", "cannot be read"]),
     ("file not a path", lambda n: FromFileConnector(5), ParameterError, ["FromFileConnector.file", "path", "got 5"]),
+    ("conductance drawn negative", lambda n: joined(n, weight=Normal(0.1, 1), post="cond"), ParameterError,
+     ["cells -> cond", "positive (uS)", "got -inf", "low="]),
+    ("array ragged", lambda n: ArrayConnector([[1], [1, 2]]), ParameterError, ["ArrayConnector.array", "same number"]),
+    ("list columns a number", lambda n: FromListConnector([(0, 1, 2.0)], 5), ParameterError, ["column_names", "5"]),
+    ("weight by a function of text", lambda n: (n["cells"].__setattr__("positions", np.zeros((10, 3))),
+                                                joined(n, weight=lambda d: "x"), built(n)),
+     ParameterError, ["cells -> cells: weight", "numbers", "'x'"]),
+    ("axes", lambda n: ns.Space(axes=["x"]), ParameterError, ["Space.axes", "['x']"]),
+    ("scale factor", lambda n: ns.Space(scale_factor="1"), ParameterError, ["Space.scale_factor", "finite", "'1'"]),
+    ("offset", lambda n: ns.Space(offset="abc"), ParameterError, ["Space.offset", "'abc'"]),
+    ("boundaries", lambda n: ns.Space(periodic_boundaries=(1, 2, 3)), ParameterError, ["boundaries of x", "got 1"]),
+    ("line", lambda n: ns.Line(dx="a"), ParameterError, ["Line.dx", "finite", "'a'"]),
+    ("grid", lambda n: ns.Grid2D(aspect_ratio=-1.0), ParameterError, ["Grid2D.aspect_ratio", "> 0", "-1.0"]),
     ("space", lambda n: Network(space="xy"), ParameterError, ["Network.space", "Space", "'xy'"]),
 ]
 
@@ -323,6 +337,8 @@ INPUTS = [
     ("dead times of another length", lambda n: n.population(
         3, SpikeSourcePoissonRefractory(rate=np.ones(3), tau_refrac=np.ones(2)), "p"), ParameterError,
      ["tau_refrac", "(2,)"]),
+    ("gamma rate out of reach", lambda n: (n.population(1, SpikeSourceInhGamma([1e-9], [1e-9]), "p"), n.describe()),
+     ParameterError, ["p: SpikeSourceInhGamma", "<= 1e+07 Hz", "got 1e+18"]),
     ("tbins not ascending", lambda n: SpikeSourceInhGamma([1, 1], [1, 1], [5, 5]),
      ParameterError, ["tbins", "ascend", "ms"]),
     ("tbins of another length", lambda n: SpikeSourceInhGamma([1, 1], [1, 1], [0]),
@@ -443,6 +459,15 @@ SIMULATIONS = [
     ("threads text", lambda n: built(n, threads="all"), ParameterError, ["Simulation.threads", "1 and 256", "'all'"]),
     ("update unknown", lambda n: built(n, update="lazy"), ParameterError, ["Simulation.update", "'clock'", "'lazy'"]),
     ("stream a number", lambda n: built(n, stream=5), ParameterError, ["Simulation.stream", "path", "got 5"]),
+    ("refractory for ever", lambda n: (n["cells"].set(tau_refrac=1e300), built(n)), ParameterError,
+     ["cells: IF_curr_exp.tau_refrac", "<= 1e+06 ms", "steps", "got 1e+300"]),
+    ("capacitance of nothing", lambda n: (n["cells"].set(cm=1e-320), built(n)), ParameterError,
+     ["cells: IF_curr_exp", "too extreme", "0.1 ms"]),
+    ("neuron without states", lambda n: ns.neuron({"a": 1.0}, {}), ParameterError, ["at least one state"]),
+    ("neuron of text", lambda n: ns.neuron({"a": "x"}, {"v": 0.0}), ParameterError, ["a", "finite number", "'x'"]),
+    ("neuron of a list", lambda n: ns.neuron(["a"], {"v": 0.0}), ParameterError, ["dicts", "['a']"]),
+    ("neuron of one receptor", lambda n: ns.neuron({}, {"v": 0.0}, "ampa"), ParameterError, ["receptors", "'ampa'"]),
+    ("neuron of another unit", lambda n: ns.neuron({}, {"v": 0.0}, weight_unit="pA"), ParameterError, ["'nA'", "'pA'"]),
     ("memory", lambda n: (n.population(10**6, IF_curr_exp(), "p"), joined(n, pre="p", post="p"), built(n)),
      NetworkError,
      ["brain", "GiB", "1e+12 synapses", "memory are free"]),
@@ -621,7 +646,7 @@ def test_weights_and_delays_may_be_lists():
     n = network()
     projection = n.project(n["cells"], n["cells"], ONE, [0.1 * k for k in range(10)], [1.0] * 10)
     from neurosim import wiring
-    pre, post, weight, delay = wiring.arrays(projection, n.seed, 0.1)
+    _, _, weight, delay = wiring.arrays(projection, n.seed, 0.1)
     assert weight.tolist() == [0.1 * k for k in range(10)]
     assert np.allclose(delay, 1.0)
 
@@ -630,6 +655,16 @@ def test_two_inputs_of_one_label_are_two_trains():
     n = network()
     first, second = (n.poisson_input(n["cells"], 100.0, 0.1) for _ in range(2))
     assert first.label != second.label
+
+
+def test_time_constants_far_below_a_step_are_no_trouble():
+    for tau in (1e-3, 1e-300):
+        n = network()
+        n["cells"].set(tau_syn_E=tau).record("v")
+        n["cells"].initialize(isyn_exc=1.0)
+        joined(n, weight=5.0, pre="source")
+        result = Simulation(n, dt=1.0, threads=1).run(200.0)
+        assert np.isfinite(result.traces("cells", "v").values).all()
 
 
 def test_models_of_no_unit_ask_for_no_sign():
@@ -924,15 +959,15 @@ def test_hostile_lists_of_synapses_are_refused(tmp_path, monkeypatch):
     zipped("names.npz", source=good, target=good)
     with zipfile.ZipFile("damaged.npz", "w") as archive:
         archive.writestr("pre.npy", good)
-    data = open("damaged.npz", "rb").read()
-    open("damaged.npz", "wb").write(data[:60] + b"\xff" + data[61:])
-    open("short.npz", "wb").write(data[:50])
-    open("empty.npz", "wb").close()
-    open("words.txt", "w").write("0 1\none two\n")
-    open("ragged.txt", "w").write("0 1\n0 1 2\n")
-    open("code.txt", "w").write("# columns = __import__('os').mkdir('exploded')\n0 1\n")
-    open("deep.txt", "w").write("# columns = " + "[" * 5000 + "\n0 1\n")
-    open("columns.txt", "w").write("# columns = ['i', 'j', 'weight']\n0 1\n")
+    data = Path("damaged.npz").read_bytes()
+    Path("damaged.npz").write_bytes(data[:60] + b"\xff" + data[61:])
+    Path("short.npz").write_bytes(data[:50])
+    Path("empty.npz").write_bytes(b"")
+    Path("words.txt").write_text("0 1\none two\n")
+    Path("ragged.txt").write_text("0 1\n0 1 2\n")
+    Path("code.txt").write_text("# columns = __import__('os').mkdir('exploded')\n0 1\n")
+    Path("deep.txt").write_text("# columns = " + "[" * 5000 + "\n0 1\n")
+    Path("columns.txt").write_text("# columns = ['i', 'j', 'weight']\n0 1\n")
     files = sorted(os.listdir())
     assert len(files) >= 15
     for path in files:

@@ -128,9 +128,9 @@ def row(
     neurons = models.model(model_key).neurons(size)
     return {
         "model": model_key, "size": size, "neurons": neurons, "duration_ms": duration, "peer": peer, "version": version,
-        "update": update, "precision": "double", "threads": threads, "seed": seed, "cache": cache, "import_s": import_s, "compile_s": compile_s,
-        "build_s": build_s, "sim_wall_s": wall_s, "sim_cpu_s": cpu_s, "peak_mb": peak, "spikes": int(spikes),
-        "rate_hz": spikes / neurons / duration * 1000.0,
+        "update": update, "precision": "double", "threads": threads, "seed": seed, "cache": cache, "import_s": import_s,
+        "compile_s": compile_s, "build_s": build_s, "sim_wall_s": wall_s, "sim_cpu_s": cpu_s, "peak_mb": peak,
+        "spikes": int(spikes), "rate_hz": spikes / neurons / duration * 1000.0,
         "syn_events": models.synaptic_events(model_key, size, spikes), "note": note,
     }  # fmt: skip
 

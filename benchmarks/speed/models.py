@@ -163,16 +163,16 @@ class RandomNetwork:
         return (self.indegree_E + self.indegree_I) * int(size)
 
 
-def _per_mV(cell: CurrentCell) -> float:
-    """nA that stand for 1 mV in the equations of Vogels & Abbott, where g is written in mV."""
-    return cell.cm / cell.tau_m
+def _nA(mV: float, cell: CurrentCell) -> float:
+    """The current that the equations of Vogels & Abbott write as a voltage."""
+    return mV * cell.cm / cell.tau_m
 
 
 def _current_based() -> RandomNetwork:
     cell = CurrentCell(v_rest=-49.0, v_thresh=-50.0, v_reset=-60.0)
     return RandomNetwork(
         key="M1", title="CUBA", cell=cell, indegree_E=64, indegree_I=16, delay=DT, v_init=(-60.0, -50.0),
-        weight_E=1.62 * _per_mV(cell), weight_I=-9.0 * _per_mV(cell), sizes=(4000, 20000, 100000),
+        weight_E=_nA(1.62, cell), weight_I=_nA(-9.0, cell), sizes=(4000, 20000, 100000),
     )  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def _sparse() -> RandomNetwork:
     cell = CurrentCell(v_rest=-60.0, v_thresh=-50.0, v_reset=-60.0)
     return replace(
         _current_based(), key="M6", title="sparse activity", cell=cell, indegree_E=80, indegree_I=20, delay=1.5,
-        pacemaker_fraction=0.01, pacemaker_current=12.0 * _per_mV(cell), sizes=(100000, 1000000),
+        pacemaker_fraction=0.01, pacemaker_current=_nA(12.0, cell), sizes=(100000, 1000000),
     )  # fmt: skip
 
 

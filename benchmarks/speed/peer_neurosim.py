@@ -5,10 +5,10 @@ The spikes of all neurons are recorded and come back as arrays, as they do for e
 
 from dataclasses import fields, replace
 
+import neurosim.kernels.engine  # what a Simulation would load: Numba is an import, not a part of building
 import numpy as np
 
 import neurosim
-import neurosim.kernels.engine  # what a Simulation would load: Numba is an import, not a part of building
 from neurosim import Network, Simulation
 from neurosim.models import MODELS, brunel, coba, cuba, sparse
 
@@ -38,10 +38,10 @@ def network(model_key: str, size: float, seed: int) -> Network:
         raise measure.NotAvailableError("neurosim has no STDP yet")
     name, neurons = SHIPPED[key]
     built = MODELS[name].build(scale=size / neurons, seed=seed, dt=models.DT)
-    usual = replace(models.model(key), key=model_key)
+    usual = replace(models.model(key), key=net.key)
     changed = {f.name for f in fields(net) if getattr(net, f.name) != getattr(usual, f.name)}
-    if changed - CHANGEABLE:
-        raise measure.NotAvailableError(f"neurosim is measured without changes of {', '.join(sorted(changed - CHANGEABLE))}")
+    if fixed := sorted(changed - CHANGEABLE):
+        raise measure.NotAvailableError(f"neurosim is measured without changes of {', '.join(fixed)}")
     if changed:
         current = np.zeros(built["exc"].size)
         current[: net.pacemakers(size)] = net.pacemaker_current

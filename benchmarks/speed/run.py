@@ -3,10 +3,11 @@
     python -m neurosim.benchmarks.speed.run --models M1,M3 --repeats 3
 
 Each measurement is a process of its own, with one simulator in it. Repetitions go round the peers (A B A B), so that
-a change of the machine's load meets them all; the first round of a model starts Brian2 with an
-empty cache, that of the first model neurosim, whose kernels are the same for all. What takes minutes comes last and is measured once (:data:`BIG`, :data:`REPEATS`).
-Rows are appended to a file of JSON lines as they come. A run that was stopped goes on where it was: a row that is in
-the file, by :data:`KEY`, is not measured again, unless ``--again`` is given; then the newer row counts.
+a change of the machine's load meets them all; the first round of a model starts Brian2 with an empty cache, that of the
+first model neurosim, whose kernels are the same for all. What takes minutes comes last and is measured once or twice
+(:data:`BIG`, :data:`REPEATS`). Rows are appended to a file of JSON lines as they come. A run that was stopped goes on
+where it was: a row that is in the file, by :data:`KEY`, is not measured again, unless ``--again`` is given; then the
+newer row counts.
 """
 
 import argparse
@@ -189,8 +190,9 @@ def append_row(path: Path, row: dict) -> None:
 
 def _environment(job: Job, cache: Path) -> dict:
     """Environment of the measured process: its folder for compiled code, and no threads but those asked for."""
-    folder = cache / job.peer
-    if job.repeat == 0 and PEERS[job.peer].compiles:
+    peer = PEERS[job.peer]
+    folder = cache / (peer.module if peer.compiles == "once" else job.peer)
+    if job.repeat == 0 and peer.compiles:
         shutil.rmtree(folder, ignore_errors=True)
     return os.environ | {
         measure.CACHE_VARIABLE: str(folder),

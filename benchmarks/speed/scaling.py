@@ -98,7 +98,7 @@ def figure(rows: list[dict], path: Path):
         counts.setdefault((row["model"], row["size"]), set()).add(row["threads"])
     shared = [row for row in plain if len(counts[row["model"], row["size"]]) > 1]
     _lines(threads, shared, lambda row: f"{_title(row)}, {row['neurons']:,}", "threads", "sim_wall_s")
-    threads.set(title="threads", xlabel="threads", ylabel="real-time factor (wall s per biological s)", ylim=(0.0, None),
+    threads.set(title="threads", xlabel="threads", ylabel="wall s per biological s", ylim=(0.0, None),
                 xticks=sorted({row["threads"] for row in shared}))  # fmt: skip
     canvas.suptitle(", ".join(sorted({row["machine"] for row in rows})), fontsize="small")
     canvas.savefig(path, dpi=150)

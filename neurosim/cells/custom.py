@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import keyword
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import ParameterError
-from ..parameters import Parameter
+from ..parameters import Parameter, numbers
 from .base import Cell, State, StepModel, stack
 
 __all__ = ["neuron"]
@@ -63,6 +63,15 @@ def neuron(parameters: Mapping[str, float | Parameter], states: Mapping[str, flo
     >>> Leaky(tau=5.0).tau
     5.0
     """
+    if not isinstance(parameters, Mapping) or not isinstance(states, Mapping) or not states:
+        raise ParameterError(
+            f"a neuron model needs dicts of parameters and of at least one state, got {parameters!r}, {states!r}"
+        )
+    if weight_unit not in ("", "nA", "uS", "mV"):
+        raise ParameterError(f"a neuron model's weight_unit must be 'nA', 'uS', 'mV' or '', got {weight_unit!r}")
+    for name, value in {**parameters, **states}.items():
+        if not isinstance(value, (Parameter, State)) and not _is_number(value):
+            raise ParameterError(f"a neuron model's {name} must have a finite number as default, got {value!r}")
     _check_names("parameter", parameters)
     _check_names("state", states)
     _check_names("receptor", receptors)
@@ -88,7 +97,14 @@ def neuron(parameters: Mapping[str, float | Parameter], states: Mapping[str, flo
     return decorate
 
 
+def _is_number(value: Any) -> bool:
+    array = numbers(value)
+    return array is not None and array.ndim == 0 and bool(np.isfinite(array))
+
+
 def _check_names(what: str, names: Any) -> None:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ParameterError(f"a neuron model's {what}s must be a list of names, got {names!r}")
     for name in names:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
             raise ParameterError(f"a {what}'s name must be an identifier without a leading underscore, got {name!r}")

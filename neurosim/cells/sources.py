@@ -135,7 +135,7 @@ class SpikeSourceArray(Source):
                 raise ParameterError(
                     f"{self.name}.spike_times must be >= 0 and <= {_LATEST:g} ms, got {bad[0]:g} in row {k}"
                 )
-        object.__setattr__(self, "spike_times", tuple(np.sort(times) for times in rows))
+        object.__setattr__(self, "spike_times", tuple(np.sort(times) for times in rows if times is not None))
         object.__setattr__(self, "_shared", not nested)
 
     def rows(self, n: int, label: str) -> list[np.ndarray]:
