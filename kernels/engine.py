@@ -208,6 +208,14 @@ def shift_current(net, kind, y, i, change, x, f, k):
 
 
 @jit
+def shift_currents(net, kind, y, ids, changes, x, f, k):
+    """Change the currents into neurons ``ids`` at once (a closed loop)."""
+    for j in range(ids.size):
+        if changes[j] != 0.0:
+            shift_current(net, kind, y, ids[j], changes[j], x, f, k)
+
+
+@jit
 def coefficients(kind, receptor, f, k, width):
     """What a unit of weight adds to a modal neuron's rows at frame step ``k``."""
     if kind == modal.DELTA:

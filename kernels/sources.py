@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from . import jit
 from .random import exponential_at, gamma_at
 
@@ -105,3 +103,32 @@ def refresh(lo, hi, following, least):
         for i in range(lo + block * BLOCK, min(lo + (block + 1) * BLOCK, hi)):
             low = min(low, following[i])
         least[block] = low
+
+
+@jit
+def change_rate(key, cells, y, now, fresh, before, rate, dead, start, stop, following, draws):
+    """Draw the next times of sources whose rate has just changed; they keep the dead time they are in.
+
+    Parameters
+    ----------
+    cells : ndarray, int64
+        Neurons among all; their group begins at neuron ``y``.
+    now : float
+        ms; ``fresh`` says that it is the start of the simulation.
+    before : ndarray, float64
+        Their rates before, spikes per ms.
+    """
+    for q in range(cells.size):
+        c = cells[q]
+        i = c - y
+        free = max(now, start[c])
+        if dead[c] > 0.0 and following[c] != math.inf:  # the end of the dead time it is or was in
+            free = max(free, following[c] - exponential_at(key, i, draws[c]) * (1.0 / before[q] - dead[c]))
+        elif dead[c] > 0.0 and not fresh:
+            free += dead[c]  # it was silent; whether it has just sent a spike is not known
+        draws[c] += 1
+        following[c] = math.inf
+        if rate[c] > 0.0:
+            at = free + exponential_at(key, i, draws[c]) * (1.0 / rate[c] - dead[c])
+            if at <= stop[c]:
+                following[c] = at

@@ -44,9 +44,31 @@ from .connectors import (
 )
 from .currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 from .engine import Simulation
-from .errors import FileFormatError, NetworkError, NeurosimError, ParameterError, SimulationError
-from .network import Network, PoissonInput, Population, PopulationView, Projection, Record
-from .parameters import Distribution, Exponential, Gamma, Integers, LogNormal, Normal, Parameter, Uniform
+from .errors import (
+    FileFormatError,
+    NetworkError,
+    NeurosimError,
+    ParameterError,
+    SimulationError,
+)
+from .network import (
+    Network,
+    PoissonInput,
+    Population,
+    PopulationView,
+    Projection,
+    Record,
+)
+from .parameters import (
+    Distribution,
+    Exponential,
+    Gamma,
+    Integers,
+    LogNormal,
+    Normal,
+    Parameter,
+    Uniform,
+)
 from .result import Result, Spikes, Trace
 from .space import Grid2D, Grid3D, Line, RandomStructure, Space
 

@@ -2,79 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma
 from .currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
-from .errors import NetworkError, ParameterError
+from .errors import NetworkError
 from .groups import SOURCE, STEP, Group
 from .network import Network, PoissonInput
 from .parameters import stream_key
+from .recording import Recording
 from .synapses import ROW_WEIGHT, Store
 
-__all__ = ["Recording", "assemble", "recordings", "source_arrays"]
+__all__ = ["assemble", "source_arrays"]
 
 _MOST_IN_ONE_ROUND = 40.0  # mean of one table of Poisson numbers
-
-
-@dataclasses.dataclass(eq=False)
-class Recording:
-    """One variable of one population: merged from all that was asked for.
-
-    ``ids`` are indices within the population, ascending; ``every`` is in steps.
-    """
-
-    population: Any
-    variable: str
-    ids: np.ndarray
-    every: int
-    group: Group
-    first: int
-
-    @property
-    def all_cells(self) -> bool:
-        """Whether every cell of the population is recorded."""
-        return self.ids.size == self.population.size
-
-
-def recordings(network: Network, place: dict[str, tuple[Group, int]], dt: float) -> list[Recording]:
-    """What the network asks to be recorded, one entry for each population and variable.
-
-    Raises
-    ------
-    NetworkError
-        If one variable is asked for at two intervals.
-    ParameterError
-        If an interval is not a multiple of dt.
-    """
-    merged: dict[tuple[str, str], Recording] = {}
-    for record in network.records:
-        population = record.target.population
-        every = 1
-        if record.interval is not None and record.variable != "spikes":
-            every = round(record.interval / dt)
-            if every < 1 or abs(every * dt - record.interval) > 1e-6 * dt:
-                raise ParameterError(
-                    f"recording of {record.variable} of {record.target.label}: interval must be a multiple of dt ="
-                    f" {dt:g} ms, got {record.interval:g} ms"
-                )
-        key = (population.label, record.variable)
-        group, first = place[population.label]
-        if key not in merged:
-            merged[key] = Recording(population, record.variable, np.sort(record.target.indices), every, group, first)
-            continue
-        if merged[key].every != every:
-            raise NetworkError(
-                f"{record.variable} of {population.label} is recorded at two intervals, {merged[key].every * dt:g}"
-                f" and {every * dt:g} ms"
-            )
-        merged[key].ids = np.union1d(merged[key].ids, record.target.indices)
-    return list(merged.values())
 
 
 def source_arrays(groups: list[Group]) -> dict[str, np.ndarray]:
@@ -373,9 +317,3 @@ def assemble(network: Network, groups: list[Group], place: dict[str, tuple[Group
         traces=np.zeros(1), stats=np.zeros((n_parts, k.S_SIZE), np.int64), meeting=np.zeros(1, np.int64),
         full=np.zeros(3, np.int64),
     )
-
-
-def flat_labels(labels: Iterable[str]) -> str:
-    """Labels in one line for messages, shortened."""
-    names = list(labels)
-    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import math
 import os
 import platform
-import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from . import checkpoint, live
 from . import store as files
-from .assemble import Recording, assemble, recordings, source_arrays
-from .cells.sources import check_dead_time
-from .description import check_dt, check_rate
+from .assemble import assemble
+from .console import announce_compilation, building, interruptible, run_bar
+from .description import check_dt
 from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
-from .groups import SOURCE, STEP, Group, make_groups
-from .network import Cells, Network, Population, PopulationView
-from .parameters import Distribution, Parameter, stream_key
-from .result import Result, Spikes, Trace, concatenate, populations_of
+from .groups import SOURCE, Group, make_groups
+from .network import Cells, Network
+from .parameters import stream_key
+from .recording import Recorder
+from .result import Result, concatenate
 from .result_io import ResultWriter
-from .synapses import Store, build
+from .synapses import build
 
 __all__ = ["Simulation"]
 
@@ -38,7 +36,7 @@ _TRACE_BYTES = 64 * 2**20
 _MUTABLE = ("mode", "rebuild", "x", "h", "h0", "rho", "base", "current", "due", "active", "n_active", "spikes",
             "offsets", "pointer", "counts", "following", "draws", "least", "rate", "array_next", "traces", "stats", "meeting", "full",
             "records", "array_step", "array_id", "parts", "inputs", "lookup", "cdf", "zero")
-_SAVED = ("x", "h", "h0", "rho", "base", "current", "following", "draws", "rate", "array_next", "mode")
+
 
 
 class Simulation:
@@ -72,7 +70,7 @@ class Simulation:
                  update: str = "auto", stream: str | os.PathLike | None = None, progress: bool = False) -> None:
         _check_arguments(network, dt, seed, threads, update, stream)
         self.network, self.dt, self.seed, self.update = network, float(dt), int(seed), update
-        _announce_compilation()
+        announce_compilation()
         description = network.describe(dt)
         description.check_memory()
         self._description, self._fingerprint = str(description), network.fingerprint()
@@ -82,13 +80,14 @@ class Simulation:
         self._groups, self._place = make_groups(network, self.dt, self.seed)
         for group in self._groups:
             group.cut(self.threads, description.is_dense(group.members))
-        self._recorded = recordings(network, self._place, self.dt)
-        with _building(progress, description.synapses) as tick:
+        self._recorder = Recorder(network, self._groups, self._place, self.dt, self.seed)
+        with building(progress, description.synapses) as tick:
             self._store = build(network, self._groups, self._place, self.dt, tick)
         self.build_seconds = time.perf_counter() - self._wall0
-        self._prepare(assemble(network, self._groups, self._place, self._store, self._recorded, self.dt, self.seed))
-        self._initial = {name: getattr(self._net, name).copy() for name in _SAVED}
+        self._prepare(assemble(network, self._groups, self._place, self._store, self._recorder.recorded, self.dt, self.seed))
+        self._initial = {name: getattr(self._net, name).copy() for name in checkpoint.SAVED}
         self._writer: ResultWriter | None = None
+        self._held: dict[int, float] = {}
         self._step = 0
         if stream is not None:
             self._open_stream(stream)
@@ -152,7 +151,7 @@ class Simulation:
         self._send_at_zero(-base)
         self._step = 0
         self._keep(base)
-        self._chunks = [self._initial_samples()]
+        self._chunks = [self._recorder.at_zero(self._net, base, self.get)]
         self._write(self._chunks[0])
 
     def _send_at_zero(self, column: int) -> None:
@@ -216,7 +215,7 @@ class Simulation:
         goal = self._step + steps
         first = len(self._chunks) if self._step > 0 else 0
         wall, cpu = time.perf_counter(), time.process_time()
-        with _interruptible() as stop, _bar(progress, duration) as bar:
+        with interruptible() as stop, run_bar(progress, duration) as bar:
             while self._step < goal and not stop.is_set():
                 before = self._step
                 chunk = self._advance(goal)
@@ -244,7 +243,7 @@ class Simulation:
             self._chunks.append(chunk)
             self._write(chunk)
             for label in labels:
-                out[label].append(self._spikes_of(label, start)[1])
+                out[label].append(self._recorder.spikes_of(self._net, self._base, label, start, self._step)[1])
         return {label: ids[0] if len(ids) == 1 else np.concatenate(ids) for label, ids in out.items()}
 
     def _advance(self, goal: int) -> Result:
@@ -255,10 +254,10 @@ class Simulation:
         else:
             limit = 64
         start = self._step
-        stop = min(goal, start + limit, start + self._trace_limit())
+        stop = min(goal, start + limit, start + self._recorder.longest_call(_CHUNK_STEPS))
         self._choose_updates(stop - start)
         base = self._layout(stop - start)
-        self._trace_room(start, stop)
+        self._net, places = self._recorder.make_room(self._net, start, stop)
         net = self._net
         net.meeting[0] = 0
         net.full[:] = 0
@@ -282,7 +281,7 @@ class Simulation:
         self._keep(base)
         if net.full[2]:
             raise SimulationError("a source sent more spikes in one step than there is room for; lower its rate or dt")
-        return self._harvest(start)
+        return self._recorder.harvest(net, places, base, start, self._step)
 
     def _threads_now(self) -> int:
         """All threads, or one where that was measured to be faster; the other is tried again now and then."""
@@ -372,99 +371,6 @@ class Simulation:
 
     # -- recording ------------------------------------------------------------------------------
 
-    def _traced(self) -> list[Recording]:
-        return [one for one in self._recorded if one.variable != "spikes"]
-
-    def _trace_limit(self) -> int:
-        """Steps whose samples fit into the buffer."""
-        per_step = sum(8.0 * one.ids.size / one.every for one in self._traced())
-        return max(1, int(_TRACE_BYTES / per_step)) if per_step else _CHUNK_STEPS
-
-    def _trace_room(self, start: int, stop: int) -> None:
-        k, net = self._k, self._net
-        at, places = 0, []
-        for one in self._traced():
-            places.append(at)
-            at += len(_sampled(start, stop, one.every)) * one.ids.size
-        if net.traces.size < at:
-            self._net = net = net._replace(traces=np.empty(at))
-        for row in net.records:
-            row[k.R_OUT] = places[row[k.R_NUMBER]]
-        self._places = places
-
-    def _harvest(self, start: int) -> Result:
-        """Spikes and samples of the steps after ``start``."""
-        spikes, traces = {}, {}
-        t0, t1 = start * self.dt, self.t
-        for one in self._recorded:
-            label = one.population.label
-            if one.variable == "spikes":
-                steps, ids = self._spikes_of(label, start)
-                if not one.all_cells:
-                    keep = np.isin(ids, one.ids)
-                    steps, ids = steps[keep], ids[keep]
-                spikes[label] = Spikes(steps * self.dt, ids, one.population.size, t0, t1,
-                                       None if one.all_cells else one.ids, label)
-        for one, at in zip(self._traced(), self._places, strict=True):
-            steps = _sampled(start, self._step, one.every)
-            values = self._net.traces[at:at + steps.size * one.ids.size].reshape(steps.size, one.ids.size).copy()
-            traces[one.population.label, one.variable] = Trace(
-                steps * self.dt, one.ids, values, one.population.cell.states[one.variable].unit)
-        return self._result(t0, t1, spikes, traces)
-
-    def _spikes_of(self, label: str, start: int) -> tuple[np.ndarray, np.ndarray]:
-        """(steps, ids within the population) of its spikes after step ``start``, in order of time, then id."""
-        k, net = self._k, self._net
-        group, offset = self._place[label]
-        size = self.network[label].size
-        first = net.groups[self._groups.index(group), k.G_PART0]
-        column = start + 1 - self._base
-        all_steps, all_ids = [], []
-        for p in range(first, first + group.n_parts):
-            row = net.parts[p]
-            if row[k.P_HI] <= offset or row[k.P_LO] >= offset + size:
-                continue
-            ends = net.pointer[p, column:self._step - self._base + 2]
-            ids = net.spikes[net.offsets[p] + ends[0]:net.offsets[p] + ends[-1]]
-            steps = np.repeat(np.arange(start + 1, self._step + 1), np.diff(ends))
-            if row[k.P_LO] < offset or row[k.P_HI] > offset + size:
-                own = (ids >= offset) & (ids < offset + size)
-                ids, steps = ids[own], steps[own]
-            all_steps.append(steps)
-            all_ids.append(ids - offset)
-        if len(all_steps) == 1:
-            return all_steps[0], all_ids[0].astype(np.int32)
-        steps, ids = np.concatenate(all_steps), np.concatenate(all_ids)
-        order = np.argsort(steps, kind="stable")
-        return steps[order], ids[order].astype(np.int32)
-
-    def _initial_samples(self) -> Result:
-        """States at time 0, and spikes that sources send at time 0."""
-        spikes, traces = {}, {}
-        for one in self._recorded:
-            label = one.population.label
-            if one.variable != "spikes":
-                values = self.get(one.population, one.variable)[one.ids][None, :]
-                traces[label, one.variable] = Trace(np.zeros(1), one.ids, values,
-                                                    one.population.cell.states[one.variable].unit)
-                continue
-            first = self._net.groups[self._groups.index(one.group), self._k.G_PART0]
-            ids = np.concatenate(self._lists[first:first + one.group.n_parts]) - one.first
-            ids = ids[np.isin(ids, one.ids)].astype(np.int32)
-            spikes[label] = Spikes(np.zeros(ids.size), ids, one.population.size, 0.0, 0.0,
-                                   None if one.all_cells else one.ids, label)
-        return self._result(0.0, 0.0, spikes, traces)
-
-    def _result(self, t0: float, t1: float, spikes: Mapping, traces: Mapping) -> Result:
-        return Result(label=self.network.label, dt=self.dt, t_start=t0, t_stop=t1, seed=self.seed,
-                      populations=self._infos, spikes=spikes, traces=traces)
-
-    @property
-    def _infos(self) -> dict:
-        if not hasattr(self, "_infos_"):
-            self._infos_ = populations_of(self.network)
-        return self._infos_
-
     def _joined(self, first: int) -> Result:
         """The chunks from ``first`` on as one."""
         joined = concatenate(self._chunks[first:])
@@ -479,19 +385,7 @@ class Simulation:
 
     def clear(self) -> None:
         """Forget what was recorded so far; the simulation goes on."""
-        self._chunks = [self._result(self.t, self.t, *self._nothing())]
-
-    def _nothing(self) -> tuple[dict, dict]:
-        spikes, traces = {}, {}
-        for one in self._recorded:
-            label, ids = one.population.label, one.ids
-            if one.variable == "spikes":
-                spikes[label] = Spikes(np.empty(0), np.empty(0, np.int32), one.population.size, self.t, self.t,
-                                       None if one.all_cells else ids, label)
-            else:
-                traces[label, one.variable] = Trace(np.empty(0), ids, np.empty((0, ids.size)),
-                                                    one.population.cell.states[one.variable].unit)
-        return spikes, traces
+        self._chunks = [self._recorder.nothing(self.t)]
 
     def provenance(self) -> dict[str, Any]:
         """Where results come from: versions, seeds, threads, the network in words."""
@@ -509,9 +403,9 @@ class Simulation:
 
     def _open_stream(self, path: str | os.PathLike) -> None:
         self._writer = ResultWriter(path, label=self.network.label, dt=self.dt, t_start=self.t, seed=self.seed,
-                                    populations=self._infos)
-        for one in self._recorded:
-            self._writer.recording(one.population.label, one.variable, None if one.all_cells else one.ids)
+                                    populations=self._recorder.populations)
+        for one in self._recorder.recorded:
+            self._writer.recording(one.label, one.variable, one.chosen)
 
     def _write(self, chunk: Result) -> None:
         if self._writer is None:
@@ -542,25 +436,7 @@ class Simulation:
 
     def get(self, target: Cells, variable: str) -> np.ndarray:
         """A state variable of cells now; float64, shape (size,)."""
-        k, net = self._k, self._net
-        group, first, g = self._where(target)
-        if variable not in list(target.cell.states):
-            known = ", ".join(target.cell.states) or "none"
-            raise ParameterError(f"{target.label}: {target.cell.name} has no state variable {variable!r}; it has {known}")
-        ids = first + target.indices
-        row = group.record_row(variable)
-        x = net.x[net.groups[g, k.G_X]:net.groups[g, k.G_X] + group.x.size].reshape(group.x.shape)
-        if row >= 0:
-            return x[row, ids].copy()
-        modal = group.modal
-        assert modal is not None
-        width, flat = modal.period + 1, x.ravel()
-        frame = self._step % modal.period
-        if row == k.ROW_V:
-            m = np.array([k.modal.value(group.kind, flat, group.n, i, modal.tables, frame, width) for i in ids])
-            v = net.base[group.y + ids] + net.scale[group.y + ids] * m
-            return np.where(np.isinf(net.h[group.y + ids]), net.reset[group.y + ids], v)
-        return np.array([k.current_of(group.kind, flat, group.n, i, modal.tables, frame, width, -row - 2) for i in ids])
+        return live.get(self, target, variable)
 
     def set(self, target: Cells, **values: Any) -> None:
         """Change cells while the simulation runs.
@@ -584,101 +460,11 @@ class Simulation:
             )
         for name, value in values.items():
             if name == "rate":
-                self._set_rate(target, value)
+                live.set_rate(self, target, value)
             elif name == "current":
-                self._set_current(target, value)
+                live.set_current(self, target, value)
             else:
-                self._set_v(target, value)
-
-    def _values(self, target: Cells, name: str, unit: str, value: Any, low: float = -math.inf) -> np.ndarray:
-        checked = Parameter(0.0, unit, "set in a running simulation", low=low).check(target.label, name, value)
-        if isinstance(checked, Distribution):
-            raise ParameterError(f"{target.label}.{name} must be a number or {target.size} values, got {checked}")
-        array = np.broadcast_to(np.asarray(checked, dtype=float), (target.size,)) if np.ndim(checked) == 0 else np.asarray(checked)
-        if array.shape != (target.size,):
-            raise ParameterError(f"{target.label}.{name} must be a number or {target.size} values, got shape {array.shape}")
-        return array
-
-    def _where(self, target: Cells) -> tuple[Group, int, int]:
-        if not isinstance(target, (Population, PopulationView)) or target.network is not self.network:
-            raise NetworkError(f"{target!r} does not belong to the simulated network")
-        if target.population.label not in self._place:
-            raise NetworkError(f"{target.population.label} was added after the simulation had been made")
-        group, first = self._place[target.population.label]
-        return group, first, self._groups.index(group)
-
-    def _set_rate(self, target: Cells, value: Any) -> None:
-        group, first, g = self._where(target)
-        if group.kind != SOURCE or not hasattr(target.cell, "rate"):
-            raise ParameterError(f"{target.label}: {target.cell.name} has no rate to set")
-        k, net = self._k, self._net
-        rates = self._values(target, "rate", "Hz", value, 0.0) / 1000.0
-        ids = group.y + first + target.indices
-        check_dead_time(f"{target.label}: {target.cell.name}", 1000.0 * rates, net.dead[ids])
-        check_rate(f"{target.label}.rate", 1000.0 * float(rates.max()), self.dt)
-        changed, before = ids[net.rate[ids] != rates], net.rate.copy()
-        net.rate[ids] = rates
-        most = self._multiplicity
-        self._multiplicity = np.where(most > 1, np.maximum(most, self._most_per_step()), 1)
-        from .kernels import sources
-        row = net.groups[g]
-        key = np.uint64(int(row[k.G_KEY]) % 2**64)
-        for y in changed:
-            i, dead, free = y - group.y, net.dead[y], max(self.t, net.start[y])
-            if dead > 0.0 and math.isfinite(net.following[y]):  # the end of the dead time it is or was in
-                free = max(free, net.following[y] - sources.exponential_at(key, i, net.draws[y]) * (1.0 / before[y] - dead))
-            elif dead > 0.0 and self._step > 0:
-                free += dead  # it was silent; whether it has just sent a spike is not known
-            net.draws[y] += 1
-            net.following[y] = math.inf
-            if net.rate[y] > 0.0:
-                at = free + sources.exponential_at(key, i, net.draws[y]) * (1.0 / net.rate[y] - dead)
-                net.following[y] = at if at <= net.stop[y] else math.inf
-        for p in range(row[k.G_PART0], row[k.G_PART0] + group.n_parts):
-            part = net.parts[p]
-            sources.refresh(part[k.P_LO], part[k.P_HI], net.following[group.y:group.y + group.n], net.least[part[k.P_LEAST]:])
-
-    def _set_current(self, target: Cells, value: Any) -> None:
-        group, first, g = self._where(target)
-        if group.kind == SOURCE:
-            raise ParameterError(f"{target.label}: {target.cell.name} cannot receive a current")
-        k, net = self._k, self._net
-        amounts = self._values(target, "current", "nA", value)
-        held = self.__dict__.setdefault("_held", {})
-        period = group.modal.period if group.modal is not None else 1
-        f = net.tables[net.groups[g, k.G_F]:]
-        x = net.x[net.groups[g, k.G_X]:]
-        for i, amount in zip(first + target.indices, amounts, strict=True):
-            y = group.y + int(i)
-            change = float(amount) - held.get(y, 0.0)
-            if change:
-                k.shift_current(net, group.kind, group.y, int(i), change, x, f, self._step % period)
-                held[y] = float(amount)
-        self._wake(group, g)
-
-    def _set_v(self, target: Cells, value: Any) -> None:
-        group, first, g = self._where(target)
-        if "v" not in target.cell.states:
-            raise ParameterError(f"{target.label}: {target.cell.name} has no state variable 'v'")
-        k, net = self._k, self._net
-        v = self._values(target, "v", "mV", value)
-        ids = first + target.indices
-        if group.modal is None:
-            assert group.step is not None
-            at, states = net.groups[g, k.G_X] + ids, group.step.states
-            free = net.x[at + states.index("_r") * group.n] <= 0.0 if "_r" in states else np.ones(ids.size, bool)
-            net.x[(at + states.index("v") * group.n)[free]] = v[free]
-            return
-        now = self.get(target, "v")
-        free = ~np.isinf(net.h[group.y + ids])
-        f0 = group.modal.tables[self._step % group.modal.period]
-        net.x[net.groups[g, k.G_X] + ids[free]] += ((v - now) / net.scale[group.y + ids])[free] / f0
-        self._wake(group, g)
-
-    def _wake(self, group: Group, g: int) -> None:
-        """The active lists must be made anew."""
-        first = self._net.groups[g, self._k.G_PART0]
-        self._net.rebuild[first:first + group.n_parts] = self._net.mode[g] if group.modal is not None else 0
+                live.set_v(self, target, value)
 
     # -- whole states -----------------------------------------------------------------------------
 
@@ -688,7 +474,7 @@ class Simulation:
             raise SimulationError("a simulation that streams cannot be reset: close it and make a new one")
         for name, value in self._initial.items():
             getattr(self._net, name)[...] = value
-        self.__dict__.pop("_held", None)
+        self._held = {}
         self._net.due[:] = -1
         self._net.n_active[:] = 0
         self._net.mode[:] = 0
@@ -702,7 +488,7 @@ class Simulation:
         twin._lists = [part.copy() for part in self._lists]
         twin._counts = self._counts.copy()
         twin._chunks = list(self._chunks)
-        twin._held = dict(self.__dict__.get("_held", {}))
+        twin._held, twin._pace = dict(self._held), dict(self._pace)
         twin._writer = None
         return twin
 
@@ -718,29 +504,7 @@ class Simulation:
         FileFormatError
             If the file cannot be written.
         """
-        counts, lists = self._global_history()
-        held = self.__dict__.get("_held", {})
-        header = {"content": "state", "fingerprint": self.fingerprint(), "step": self._step, "seed": self.seed,
-                  "dt": self.dt, "update": self.update, "history": self._history}
-        arrays = {name: getattr(self._net, name) for name in _SAVED if name not in ("array_next", "mode")}
-        frames = [("state", {}, {**arrays, "mode": self._net.mode}),
-                  ("history", {}, {"counts": counts, "spikes": lists}),
-                  ("held", {}, {"cells": np.array(list(held), np.int64), "amounts": np.array(list(held.values()), float)})]
-        files.write_all(path, header, frames)
-
-    def _global_history(self) -> tuple[np.ndarray, np.ndarray]:
-        """Recent spikes by group, whatever the parts: counts (groups, history), ids flat by group and step."""
-        k, net = self._k, self._net
-        counts = np.zeros((len(self._groups), self._history), np.int64)
-        flat = []
-        for g, group in enumerate(self._groups):
-            first = net.groups[g, k.G_PART0]
-            parts = range(first, first + group.n_parts)
-            counts[g] = self._counts[list(parts)].sum(axis=0)
-            starts = {p: np.concatenate([[0], np.cumsum(self._counts[p])]) for p in parts}
-            for s in range(self._history):
-                flat += [self._lists[p][starts[p][s]:starts[p][s + 1]] for p in parts]
-        return counts, np.concatenate([*flat, np.empty(0, np.int32)]).astype(np.int32)
+        checkpoint.write(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike, network: Network, threads: int | None = None,
@@ -758,72 +522,19 @@ class Simulation:
             For a file that is damaged, cut short, or not a saved state, or one of another network.
         """
         _check_arguments(network, 1.0, 1, threads, "auto" if update is None else update, stream)
-        header, frames = files.read_all(path, strict=True)
-        if header.get("content") != "state":
-            raise FileFormatError(f"{path} is not a saved simulation state (content: {header.get('content')!r})")
-        with _reading_state(path):
+        header, frames = checkpoint.read(path)
+        with checkpoint.reading(path):
             dt, seed, kept = float(header["dt"]), int(header["seed"]), str(header["update"])
             _check_arguments(network, dt, seed, None, kept)
         made = cls(network, dt=dt, seed=seed, threads=threads, update=update or kept)
         if header.get("fingerprint") != made.fingerprint():
             raise FileFormatError(f"{path} was saved from another network than the one given")
-        with _reading_state(path):
-            made._restore(header, {frame.kind: frame.arrays for frame in frames})
+        with checkpoint.reading(path):
+            checkpoint.restore(made, header, {frame.kind: frame.arrays for frame in frames})
         if stream is not None:
             made._open_stream(stream)
             made._write(made._chunks[0])
         return made
-
-    def _restore(self, header: Mapping[str, Any], state: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-        k = self._k
-        self._step = int(header["step"])
-        if not 0 <= self._step < 2**62:
-            raise FileFormatError(f"saved state: step {self._step} is not a time")
-        for name in _SAVED:
-            if name == "array_next":
-                continue
-            saved, own = state["state"][name], getattr(self._net, name)
-            if saved.shape != own.shape or saved.dtype != own.dtype:
-                raise FileFormatError(f"saved state: {name} has shape {saved.shape}, this network needs {own.shape}")
-            own[...] = saved
-        counts, flat = state["history"]["counts"], state["history"]["spikes"]
-        if counts.shape != (len(self._groups), self._history) or flat.size != counts.sum() or (counts < 0).any():
-            raise FileFormatError("saved state: the history of spikes does not fit this network")
-        self._split_history(counts, flat)
-        self._multiplicity = np.where(self._multiplicity > 1, self._most_per_step(), 1)  # rates may have been set
-        self._held = {int(c): float(a) for c, a in zip(state["held"]["cells"], state["held"]["amounts"], strict=True)}
-        from .kernels import sources
-        for p, part in enumerate(self._net.parts):
-            group = self._groups[part[k.P_GROUP]]
-            if group.kind == SOURCE:
-                sources.refresh(part[k.P_LO], part[k.P_HI], self._net.following[group.y:group.y + group.n],
-                                self._net.least[part[k.P_LEAST]:])
-                a, n = part[k.P_ARR0], part[k.P_ARRS]
-                self._net.array_next[p] = a + np.searchsorted(self._net.array_step[a:a + n], self._step, side="right")
-        self._net.rebuild[:] = 1
-        self._net.rebuild[[self._groups[g].modal is None for g in self._net.parts[:, k.P_GROUP]]] = 0
-        if self._step > 0:
-            self.clear()
-        else:  # what belongs to time 0 was not yet part of a run
-            self._chunks = [self._initial_samples()]
-
-    def _split_history(self, counts: np.ndarray, flat: np.ndarray) -> None:
-        k, net = self._k, self._net
-        at = 0
-        for g, group in enumerate(self._groups):
-            first = net.groups[g, k.G_PART0]
-            lists: list[list[np.ndarray]] = [[] for _ in range(group.n_parts)]
-            for s in range(self._history):
-                ids = flat[at:at + counts[g, s]]
-                at += int(counts[g, s])
-                if ids.size and (ids.min() < 0 or ids.max() >= group.n):
-                    raise FileFormatError("saved state: a spike of a neuron that does not exist")
-                for p in range(group.n_parts):
-                    own = ids[ids // group.part_size == p]
-                    self._counts[first + p, s] = own.size
-                    lists[p].append(own)
-            for p in range(group.n_parts):
-                self._lists[first + p] = np.concatenate([*lists[p], np.empty(0, np.int32)]).astype(np.int32)
 
 
 # ------------------------------------------------------------------------------------------ helpers
@@ -858,15 +569,6 @@ def _check_arguments(network: Any, dt: Any, seed: Any, threads: Any, update: Any
         files.make_room(os.path.realpath(stream))
 
 
-def _announce_compilation() -> None:
-    """Say so, once, when the kernels are not in the cache yet: the first simulation then seems to hang."""
-    from . import kernels
-    if not kernels.compiled_before():
-        logging.getLogger("neurosim").warning(
-            "neurosim: compiling its kernels, once on this machine and for this version; about half a minute"
-        )
-
-
 def _whole_steps(duration: Any, dt: float) -> int:
     if isinstance(duration, bool) or not isinstance(duration, (int, float, np.number)) or not math.isfinite(duration) or duration <= 0:
         raise ParameterError(f"duration must be > 0 ms, got {duration!r}")
@@ -897,66 +599,3 @@ def _owners(neurons: np.ndarray, synapses: np.ndarray, threads: int) -> np.ndarr
     return owner
 
 
-def _sampled(start: int, stop: int, every: int) -> np.ndarray:
-    """The multiples of ``every`` in start + 1 .. stop."""
-    return np.arange(-(-(start + 1) // every) * every, stop + 1, every)
-
-
-@contextlib.contextmanager
-def _reading_state(path: str | os.PathLike) -> Iterator[None]:
-    """Within: what goes wrong is the file's fault."""
-    try:
-        yield
-    except FileFormatError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise FileFormatError(f"{path} is not a saved simulation state: {type(error).__name__}: {error}") from error
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Within: the first Ctrl-C sets the event, the second interrupts."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def _bar(show: bool, duration: float) -> Iterator[Any]:
-    """A progress bar of simulated time; yields a function that is told of each chunk."""
-    if not show:
-        yield lambda *chunk: None
-        return
-    from tqdm import tqdm
-    spikes, began = 0, time.perf_counter()
-    with tqdm(total=duration, unit="ms", bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}{postfix}]") as bar:
-        def tell(steps: int, dt: float, events: int, chunk: Result) -> None:
-            nonlocal spikes
-            spikes += sum(chunk.spikes(label).count for label, kept in chunk.recorded.items() if "spikes" in kept)
-            bar.update(steps * dt)
-            factor = bar.n / 1000.0 / max(time.perf_counter() - began, 1e-9)
-            bar.set_postfix_str(f"{factor:.2g} x real time, {spikes} spikes")
-        yield tell
-
-
-@contextlib.contextmanager
-def _building(show: bool, synapses: float) -> Iterator[Any]:
-    """A progress bar of synapses made; each is met twice."""
-    if not show or synapses < 2e6:
-        yield lambda n: None
-        return
-    from tqdm import tqdm
-    with tqdm(total=2 * int(synapses), unit=" synapses", unit_scale=0.5, desc="building", leave=False) as bar:
-        yield bar.update

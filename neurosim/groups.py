@@ -12,7 +12,12 @@ import numpy as np
 
 from .cells.base import Cell, StepModel, refractory_steps
 from .cells.lif import IF_curr_alpha, IF_curr_delta, IF_curr_exp
-from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma, SpikeSourcePoisson, SpikeSourcePoissonRefractory
+from .cells.sources import (
+    SpikeSourceArray,
+    SpikeSourceInhGamma,
+    SpikeSourcePoisson,
+    SpikeSourcePoissonRefractory,
+)
 from .errors import ParameterError, SimulationError
 from .network import Network, Population
 from .parameters import stream_key
@@ -25,7 +30,7 @@ _ROWS = {DELTA: 1, EXP: 3, ALPHA: 5}
 _SOURCES = {SpikeSourcePoisson: 0, SpikeSourceArray: 1, SpikeSourceInhGamma: 2, SpikeSourcePoissonRefractory: 3}
 _SPAN = 30.0  # a frame lasts until its fastest mode has decayed by exp(-30)
 # Time constants closer than this (relative) are stepped: the modes would cancel, by 1 / x or, alpha, 1 / x**2.
-_NEAR = {DELTA: 0.0, EXP: 3e-3, ALPHA: 5e-2}
+_NEAR = {DELTA: 0.0, EXP: 3e-3, ALPHA: 2e-1}
 
 
 @dataclasses.dataclass

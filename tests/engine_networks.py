@@ -1,10 +1,29 @@
 """Small networks that between them use everything the engine has, for tests that compare runs of one network."""
 
 import numpy as np
-from neurosim import (ACSource, DCSource, EIF_cond_exp_isfa_ista, FixedNumberPreConnector, FixedProbabilityConnector,
-                      GIF_cond_exp, IF_cond_alpha, IF_cond_exp, IF_curr_alpha, IF_curr_delta, IF_curr_exp, Izhikevich,
-                      Network, NoisyCurrentSource, SpikeSourceArray, SpikeSourceInhGamma, SpikeSourcePoisson,
-                      SpikeSourcePoissonRefractory, StepCurrentSource, Uniform)
+
+from neurosim import (
+    ACSource,
+    DCSource,
+    EIF_cond_exp_isfa_ista,
+    FixedNumberPreConnector,
+    FixedProbabilityConnector,
+    GIF_cond_exp,
+    IF_cond_alpha,
+    IF_cond_exp,
+    IF_curr_alpha,
+    IF_curr_delta,
+    IF_curr_exp,
+    Izhikevich,
+    Network,
+    NoisyCurrentSource,
+    SpikeSourceArray,
+    SpikeSourceInhGamma,
+    SpikeSourcePoisson,
+    SpikeSourcePoissonRefractory,
+    StepCurrentSource,
+    Uniform,
+)
 
 UNIT = {"nA": 0.4, "mV": 2.0, "uS": 0.01}  # a weight that matters, of each kind
 N = 200  # enough for three parts of 64 neurons
@@ -76,7 +95,8 @@ LINEAR = {
 OTHERS = {
     "cond exp": lambda: [IF_cond_exp(cm=0.25, v_thresh=-55.0, tau_refrac=2.0)],
     "cond alpha": lambda: [IF_cond_alpha(cm=0.5, v_thresh=-52.0, tau_syn_E=1.0, tau_refrac=2.0)],
-    "adaptive, linear, stochastic, jumping": lambda: [EIF_cond_exp_isfa_ista(), _lif(IF_curr_exp, tau_refrac=2.0), GIF_cond_exp(), Izhikevich()],
+    "adaptive, linear, stochastic, jumping": lambda: [
+        EIF_cond_exp_isfa_ista(tau_refrac=3.0), _lif(IF_curr_exp, tau_refrac=2.0), GIF_cond_exp(), Izhikevich()],
 }
 ALL = {**LINEAR, **OTHERS}
 

@@ -7,13 +7,18 @@ the random words; no table, no frame, no group, no part, no skipped neuron.  Slo
 import math
 
 import numpy as np
+from neurosim.kernels import random
+from scipy.linalg import expm
+
 from neurosim import wiring
 from neurosim.cells.lif import IF_curr_alpha, IF_curr_delta
-from neurosim.cells.sources import SpikeSourceArray, SpikeSourceInhGamma, SpikeSourcePoissonRefractory
+from neurosim.cells.sources import (
+    SpikeSourceArray,
+    SpikeSourceInhGamma,
+    SpikeSourcePoissonRefractory,
+)
 from neurosim.currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
-from neurosim.kernels import random
 from neurosim.parameters import stream_key
-from scipy.linalg import expm
 
 V, I_E, I_I, D_E, D_I, J, ONE = range(7)  # the state of a neuron; J is the injected current, ONE is 1
 RECEPTORS = ("excitatory", "inhibitory")

@@ -8,7 +8,14 @@ import reference_cells as ref
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from neurosim.cells.lif import IF_curr_alpha, IF_curr_delta, IF_curr_exp, IF_jump, alpha_propagator, current_propagator
+from neurosim.cells.lif import (
+    IF_curr_alpha,
+    IF_curr_delta,
+    IF_curr_exp,
+    IF_jump,
+    alpha_propagator,
+    current_propagator,
+)
 
 TAU = st.floats(0.2, 60.0)
 # Nothing, the last digit, a little, and much apart.

@@ -11,7 +11,16 @@ from neurosim.kernels import connect, random
 from neurosim import connectors as c
 from neurosim.errors import FileFormatError, NetworkError, ParameterError
 from neurosim.parameters import Integers, Normal
-from neurosim.space import Cuboid, Grid2D, Grid3D, Line, RandomStructure, Space, Sphere, distance_function
+from neurosim.space import (
+    Cuboid,
+    Grid2D,
+    Grid3D,
+    Line,
+    RandomStructure,
+    Space,
+    Sphere,
+    distance_function,
+)
 
 KEY = 0x0123456789ABCDEF
 

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from neurosim import DCSource, IF_curr_delta, Network, OneToOneConnector, ParameterError, Simulation, SpikeSourceArray
+from neurosim import (
+    DCSource,
+    IF_curr_delta,
+    Network,
+    OneToOneConnector,
+    ParameterError,
+    Simulation,
+    SpikeSourceArray,
+)
 from neurosim.cells.custom import neuron
 from neurosim.parameters import Parameter
 

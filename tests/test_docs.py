@@ -15,7 +15,9 @@ import neurosim
 from neurosim import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md")) + [
+    ROOT / "benchmarks" / "README.md"
+]
 MARK = "<!-- test-command -->\n"
 
 
@@ -154,10 +156,11 @@ def test_the_speed_table_is_filled_from_rows():
     from neurosim.benchmarks.speed import readme
 
     def row(peer, cpu):
-        return {"machine": "a machine, 2 cores", "run": "1", "started": "2026-01-01T00:00:00", "model": "M1", "size": 4000,
-                "threads": 1, "peer": peer, "duration_ms": 500.0, "seed": 1, "repeat": 0, "version": "1.0", "note": "",
-                "cache": "warm", "import_s": 0.5, "compile_s": 0.0, "build_s": 0.1, "sim_cpu_s": cpu, "sim_wall_s": cpu,
-                "peak_mb": 100.0, "rate_hz": 5.0, "syn_events": 1e6, "load": 0.1, "spikes": 1000}
+        return {"machine": "a machine, 2 cores", "run": "1", "started": "2026-01-01T00:00:00", "model": "M1",
+                "size": 4000, "threads": 1, "peer": peer, "duration_ms": 500.0, "seed": 1, "repeat": 0,
+                "version": "1.0", "note": "", "cache": "warm", "import_s": 0.5, "compile_s": 0.0, "build_s": 0.1,
+                "sim_cpu_s": cpu, "sim_wall_s": cpu, "peak_mb": 100.0, "rate_hz": 5.0, "syn_events": 1e6,
+                "load": 0.1, "spikes": 1000}
 
     table = readme.render([row("neurosim", 0.02), row("nest", 0.3)])
     assert "| CUBA | 4,000 | 0.04 | 0.6 (15) |" in table.splitlines()

@@ -2,8 +2,19 @@
 
 import numpy as np
 import pytest
-from neurosim import (ACSource, DCSource, IF_curr_alpha, IF_curr_delta, IF_curr_exp, Network, NoisyCurrentSource,
-                      ParameterError, Simulation, StepCurrentSource)
+
+from neurosim import (
+    ACSource,
+    DCSource,
+    IF_curr_alpha,
+    IF_curr_delta,
+    IF_curr_exp,
+    Network,
+    NoisyCurrentSource,
+    ParameterError,
+    Simulation,
+    StepCurrentSource,
+)
 
 TAU, CM, REST, DT = 10.0, 0.5, -65.0, 0.1
 R = TAU / CM

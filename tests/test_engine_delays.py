@@ -2,8 +2,21 @@
 
 import numpy as np
 import pytest
-from neurosim import (EIF_cond_exp_isfa_ista, FromListConnector, IF_cond_alpha, IF_cond_exp, IF_curr_alpha, IF_curr_delta,
-                      IF_curr_exp, IF_jump, Network, Simulation, SpikeSourceArray, SpikeSourcePoisson)
+
+from neurosim import (
+    EIF_cond_exp_isfa_ista,
+    FromListConnector,
+    IF_cond_alpha,
+    IF_cond_exp,
+    IF_curr_alpha,
+    IF_curr_delta,
+    IF_curr_exp,
+    IF_jump,
+    Network,
+    Simulation,
+    SpikeSourceArray,
+    SpikeSourcePoisson,
+)
 
 MANY = 200
 N = 64

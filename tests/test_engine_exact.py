@@ -4,13 +4,22 @@ import math
 
 import numpy as np
 import pytest
-from neurosim import (DCSource, IF_curr_alpha, IF_curr_delta, IF_curr_exp, Network, OneToOneConnector, Simulation,
-                      SpikeSourceArray)
+
+from neurosim import (
+    DCSource,
+    IF_curr_alpha,
+    IF_curr_delta,
+    IF_curr_exp,
+    Network,
+    OneToOneConnector,
+    Simulation,
+    SpikeSourceArray,
+)
 
 REST, TAU_M, CM = -65.0, 10.0, 0.5
 TIMES = [0.0, 1.7, 1.8, 20.0, 137.3, 137.3, 400.0, 777.7, 1500.1]
-# Equal, and on both sides of where the engine changes from modes to stepping (3e-3 for exp, 5e-2 for alpha).
-NEAR = [0.0, 1e-9, -1e-9, 1e-4, -1e-4, 2.9e-3, -2.9e-3, 3.1e-3, -3.1e-3, 0.049, -0.049, 0.051, -0.051, 0.2]
+# Equal, and on both sides of where the engine changes from modes to stepping (3e-3 for exp, 0.2 for alpha).
+NEAR = [0.0, 1e-9, -1e-9, 1e-4, -1e-4, 2.9e-3, -2.9e-3, 3.1e-3, -3.1e-3, 0.19, -0.19, 0.21, -0.21, 0.4]
 SYNAPSES = [TAU_M * (1.0 + near) for near in NEAR] + [0.2, 2.0, 40.0]
 WEIGHT, DELAY = 1.5, 0.3
 

@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from neurosim import FromListConnector, IF_curr_alpha, IF_curr_exp, Network, Simulation, SpikeSourceArray
+
+from neurosim import (
+    FromListConnector,
+    IF_curr_alpha,
+    IF_curr_exp,
+    Network,
+    Simulation,
+    SpikeSourceArray,
+)
 
 nest = pytest.importorskip("nest")
 

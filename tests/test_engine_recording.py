@@ -12,7 +12,16 @@ from pathlib import Path
 import engine_networks as nets
 import numpy as np
 import pytest
-from neurosim import IF_curr_exp, Network, NetworkError, ParameterError, Result, Simulation, SpikeSourceArray
+
+from neurosim import (
+    IF_curr_exp,
+    Network,
+    NetworkError,
+    ParameterError,
+    Result,
+    Simulation,
+    SpikeSourceArray,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 

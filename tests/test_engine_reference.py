@@ -6,9 +6,24 @@ import pytest
 import reference_engine as ref
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from neurosim import (ACSource, AllToAllConnector, FixedProbabilityConnector, FromListConnector, IF_curr_alpha,
-                      IF_curr_delta, IF_curr_exp, Network, NoisyCurrentSource, Simulation, SpikeSourceArray,
-                      SpikeSourcePoisson, SpikeSourcePoissonRefractory, Uniform, wiring)
+
+from neurosim import (
+    ACSource,
+    AllToAllConnector,
+    FixedProbabilityConnector,
+    FromListConnector,
+    IF_curr_alpha,
+    IF_curr_delta,
+    IF_curr_exp,
+    Network,
+    NoisyCurrentSource,
+    Simulation,
+    SpikeSourceArray,
+    SpikeSourcePoisson,
+    SpikeSourcePoissonRefractory,
+    Uniform,
+    wiring,
+)
 
 MODELS = {"exp": IF_curr_exp, "alpha": IF_curr_alpha, "delta": IF_curr_delta}
 
@@ -47,7 +62,7 @@ def networks(draw):
                network.population(2, SpikeSourcePoisson(rate=300.0), "poisson"),
                network.population(2, SpikeSourcePoissonRefractory(rate=100.0, tau_refrac=3.0, start=5.0), "refractory")]
     for post in populations:
-        unit = {"nA": 1.0, "mV": 3.0}[post.cell.weight_unit]
+        unit = {"exp": 1.0, "alpha": 0.4, "delta": 3.0}[post.cell.name.rpartition("_")[2]]
         for pre in [*populations, *sources]:
             network.project(pre, post, FixedProbabilityConnector(0.6), Uniform(0.1 * unit, unit), Uniform(dt, 6.0))
             network.project(pre, post, FixedProbabilityConnector(0.4), -0.37 * unit, dt, "inhibitory")

@@ -2,10 +2,21 @@
 
 import numpy as np
 import pytest
-from neurosim import (FixedProbabilityConnector, IF_cond_exp, IF_curr_delta, IF_curr_exp, Network, ParameterError, Simulation,
-                      SpikeSourceInhGamma, SpikeSourcePoisson, SpikeSourcePoissonRefractory)
 from neurosim.kernels import random
 from scipy import stats
+
+from neurosim import (
+    FixedProbabilityConnector,
+    IF_cond_exp,
+    IF_curr_delta,
+    IF_curr_exp,
+    Network,
+    ParameterError,
+    Simulation,
+    SpikeSourceInhGamma,
+    SpikeSourcePoisson,
+    SpikeSourcePoissonRefractory,
+)
 
 ONES = 2**32 - 1
 

@@ -26,7 +26,7 @@ THIRD_PARTY = {
     "numpy": ("neurosim",),
     "numba": ("neurosim.kernels", "neurosim.cells.custom", "neurosim.engine"),
     "llvmlite": ("neurosim.kernels",),
-    "tqdm": ("neurosim.engine",),
+    "tqdm": ("neurosim.console",),
     "matplotlib": ("neurosim.plot",),
     "neo": ("neurosim.neo_export",),
     "quantities": ("neurosim.neo_export",),

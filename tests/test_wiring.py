@@ -11,7 +11,14 @@ from neurosim import connectors as c
 from neurosim import wiring
 from neurosim.errors import NetworkError, ParameterError
 from neurosim.network import Projection
-from neurosim.parameters import Exponential, Integers, LogNormal, Normal, Uniform, stream_key
+from neurosim.parameters import (
+    Exponential,
+    Integers,
+    LogNormal,
+    Normal,
+    Uniform,
+    stream_key,
+)
 from neurosim.space import Line, Space
 
 

@@ -36,6 +36,8 @@ BIG = {("M6", 1000000), ("M1", 100000), ("M5", 1)}
 
 # By model, size and family of peer ("brian2" for both kinds). Fewer rounds than asked for, where one takes long:
 REPEATS = {
+    ("M2", 4000, "nest"): 2,
+    ("M5", 0.1, "nest"): 2,
     ("M2", 20000, "nest"): 1,
     ("M3", 12500, "nest"): 2,
     ("M6", 100000, "nest"): 1,

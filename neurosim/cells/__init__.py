@@ -7,7 +7,12 @@ from .gif import GIF_cond_exp
 from .hh import HH_cond_exp
 from .izhikevich import Izhikevich
 from .lif import IF_curr_alpha, IF_curr_delta, IF_curr_exp, IF_jump
-from .sources import SpikeSourceArray, SpikeSourceInhGamma, SpikeSourcePoisson, SpikeSourcePoissonRefractory
+from .sources import (
+    SpikeSourceArray,
+    SpikeSourceInhGamma,
+    SpikeSourcePoisson,
+    SpikeSourcePoissonRefractory,
+)
 
 __all__ = [
     "Cell", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "GIF_cond_exp", "HH_cond_exp", "IF_cond_alpha",

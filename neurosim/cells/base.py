@@ -9,7 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ParameterError
-from ..parameters import Distribution, Parameter, evaluate, parameters_of, refuse_unknown, stream_key
+from ..parameters import (
+    Distribution,
+    Parameter,
+    evaluate,
+    parameters_of,
+    refuse_unknown,
+    stream_key,
+)
 
 __all__ = ["Cell", "Model", "State", "StepModel"]
 

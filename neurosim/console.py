@@ -1,0 +1,73 @@
+"""What a run shows while it goes on, and how it is stopped from the keyboard."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from .result import Result
+
+__all__ = ["announce_compilation", "building", "interruptible", "run_bar"]
+
+
+def announce_compilation() -> None:
+    """Say so, once, when the kernels are not in the cache yet: the first simulation then seems to hang."""
+    from . import kernels
+    if not kernels.compiled_before():
+        logging.getLogger("neurosim").warning(
+            "neurosim: compiling its kernels, once on this machine and for this version; about half a minute"
+        )
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Within: the first Ctrl-C sets the event, the second interrupts."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def run_bar(show: bool, duration: float) -> Iterator[Any]:
+    """A progress bar of simulated time; yields a function that is told of each chunk."""
+    if not show:
+        yield lambda *chunk: None
+        return
+    from tqdm import tqdm
+    spikes, began = 0, time.perf_counter()
+    with tqdm(total=duration, unit="ms", bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}{postfix}]") as bar:
+        def tell(steps: int, dt: float, events: int, chunk: Result) -> None:
+            nonlocal spikes
+            spikes += sum(chunk.spikes(label).count for label, kept in chunk.recorded.items() if "spikes" in kept)
+            bar.update(steps * dt)
+            factor = bar.n / 1000.0 / max(time.perf_counter() - began, 1e-9)
+            bar.set_postfix_str(f"{factor:.2g} x real time, {spikes} spikes")
+        yield tell
+
+
+@contextlib.contextmanager
+def building(show: bool, synapses: float) -> Iterator[Any]:
+    """A progress bar of synapses made; each is met twice."""
+    if not show or synapses < 2e6:
+        yield lambda n: None
+        return
+    from tqdm import tqdm
+    with tqdm(total=2 * int(synapses), unit=" synapses", unit_scale=0.5, desc="building", leave=False) as bar:
+        yield bar.update
