@@ -69,6 +69,6 @@ def compiled_callback(signature):
 
     def decorate(function):
         with _OwnCache():
-            return numba.cfunc(signature, cache=True, nopython=True, error_model="numpy")(function)
+            return numba.cfunc(signature, cache=True, error_model="numpy")(function)
 
     return decorate

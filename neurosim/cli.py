@@ -160,7 +160,7 @@ def _run(arguments: argparse.Namespace) -> None:
     _check_picture(arguments.plot)
     _check_result_file(arguments.save)
     task = _task(arguments)
-    from . import Simulation  # type: ignore[attr-defined]
+    from . import Simulation
     given = {name: getattr(arguments, name) for name in ("threads", "update", "stream")}
     options = {name: value for name, value in given.items() if value is not None}
     progress = not arguments.quiet

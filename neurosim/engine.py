@@ -265,12 +265,15 @@ class Simulation:
         began = time.perf_counter()
         args = (start, stop, base, self._slice, self._multiplicity, self.dt)
         threads = self._threads_now()
+
+        def work_of(thread: int) -> int:
+            return self._k.advance(net, self._owner[threads], thread, threads, *args)
+
         if threads == 1:
-            reached = self._k.advance(net, self._owner[1], 0, 1, *args)
+            reached = work_of(0)
         else:
             with _SUBMITTING:  # one call's threads stand in the queue together, so that none waits for a later call's
-                work = [_pool(threads).submit(self._k.advance, net, self._owner[threads], thread, threads, *args)
-                        for thread in range(threads)]
+                work = [_pool(threads).submit(work_of, thread) for thread in range(threads)]
             reached = max(job.result() for job in work)
         took = time.perf_counter() - began
         if reached > start:

@@ -101,7 +101,7 @@ class Recorder:
         self._sizes = {p.label: p.size for p in network.populations}
         self.recorded = recordings(network, place, dt)
         self.populations = populations_of(network)
-        self._facts = {"label": network.label, "dt": dt, "seed": seed, "populations": self.populations}
+        self._facts: dict[str, Any] = {"label": network.label, "dt": dt, "seed": seed, "populations": self.populations}
 
     @property
     def traced(self) -> list[Recording]:

@@ -163,4 +163,4 @@ def _compile(kind: Any) -> Any:
                 states[j, i] = s_flat[j]
         return found
 
-    return numba.cfunc(SIGNATURE, nopython=True, error_model="numpy")(step)
+    return numba.cfunc(SIGNATURE, error_model="numpy")(step)
