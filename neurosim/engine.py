@@ -282,9 +282,11 @@ class Simulation:
                 self._pace[threads] = self._speed
         self._step = int(reached)
         self._keep(base)
+        chunk = self._recorder.harvest(net, places, base, start, self._step)
         if net.full[2]:
+            self._chunks.append(chunk)
             raise SimulationError("a source sent more spikes in one step than there is room for; lower its rate or dt")
-        return self._recorder.harvest(net, places, base, start, self._step)
+        return chunk
 
     def _threads_now(self) -> int:
         """All threads, or one where that was measured to be faster; the other is tried again now and then."""

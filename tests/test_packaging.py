@@ -57,6 +57,7 @@ def data_files() -> list[Path]:
         for folder in TOP_FOLDERS
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and path.suffix not in NOT_SHIPPED and not path.name.startswith(".")
+        and path.parent.name != "results"  # measurements belong to the repository, not to the package
     ]
 
 
