@@ -24,8 +24,8 @@ import numpy as np
 
 from .errors import FileFormatError, NetworkError, ParameterError
 from .parameters import Distribution, stream_key
-from .result_io import array_of_npz
 from .space import Space, distance_function
+from .store import array_of_npz
 
 __all__ = [
     "AllToAllConnector", "ArrayConnector", "Block", "Connector", "Context", "DistanceDependentProbabilityConnector",

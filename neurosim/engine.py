@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoint, live
+from . import checkpoint, live, wiring
 from . import store as files
 from .assemble import assemble
 from .console import announce_compilation, building, interruptible, run_bar
 from .description import check_dt
 from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
 from .groups import SOURCE, Group, make_groups
-from .network import Cells, Network
+from .network import Cells, Network, Projection
 from .parameters import stream_key
 from .recording import Recorder
-from .result import Result, concatenate
+from .result import Result, Weights, concatenate
 from .result_io import ResultWriter
 from .synapses import build
 
@@ -442,6 +442,25 @@ class Simulation:
     def get(self, target: Cells, variable: str) -> np.ndarray:
         """A state variable of cells now; float64, shape (size,)."""
         return live.get(self, target, variable)
+
+    def weights(self, projection: Projection | str) -> Weights:
+        """The synapses of a projection, by target: weights with their senders and receivers, counted within their populations.
+
+        Parameters
+        ----------
+        projection : Projection or its label
+
+        Raises
+        ------
+        NetworkError
+            If the network has no such projection.
+        """
+        for one in self.network.projections:
+            if projection is one or projection == one.label:
+                pre, post, weight, _delay = wiring.arrays(one, self.network.seed, self.dt)
+                return Weights(weight, one.post.cell.weight_unit, one.pre.indices[pre], one.post.indices[post])
+        known = ", ".join(one.label for one in self.network.projections) or "none"
+        raise NetworkError(f"{self.network.label} has no projection {projection!r}; it has {known}")
 
     def set(self, target: Cells, **values: Any) -> None:
         """Change cells while the simulation runs.

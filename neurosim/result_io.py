@@ -19,7 +19,6 @@ kind           metadata                                           arrays
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import zipfile
 import zlib
@@ -35,7 +34,7 @@ from .analysis import TOLERANCE
 from .errors import FileFormatError, ParameterError
 from .result import PopulationInfo, Result, Spikes, Trace, Weights
 
-__all__ = ["ResultWriter", "array_of_npz", "load", "save"]
+__all__ = ["ResultWriter", "load", "save"]
 
 
 class ResultWriter:
@@ -305,39 +304,15 @@ def _is_result_npz(path: str) -> bool:
 def _load_npz(path: str | os.PathLike) -> Result:
     try:
         with zipfile.ZipFile(path) as archive:
-            meta = store.decode_json(array_of_npz(archive, "meta").tobytes())
+            meta = store.decode_json(store.array_of_npz(archive, "meta").tobytes())
             if meta.get("content") != "result":
                 raise FileFormatError(f"{path} does not hold a result")
             collected = _Collected(meta)
             for entry in meta["frames"]:
-                arrays = {name: array_of_npz(archive, where) for name, where in entry["arrays"].items()}
+                arrays = {name: store.array_of_npz(archive, where) for name, where in entry["arrays"].items()}
                 collected.add(entry["kind"], entry["meta"], arrays)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise FileFormatError(f"{path} is damaged: {error}") from error
     collected.reached = float(meta["t_stop"])
     collected.provenance = meta["provenance"]
     return collected.result(bool(meta["complete"]))
-
-
-def array_of_npz(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """An array of an .npz file: numbers only, and never more memory than the file can fill.
-
-    ``numpy.load`` would trust the sizes that a header announces.
-    """
-    info = archive.getinfo(f"{name}.npy")
-    if info.file_size > 1100 * info.compress_size + 1024:  # deflate reaches 1032
-        raise ValueError(f"{name} announces {info.file_size} bytes in {info.compress_size}")
-    with archive.open(info) as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"{name} has version {version} of the .npy format")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        if dtype.kind not in "biuf" or dtype.itemsize > 8 or fortran:
-            raise ValueError(f"{name} has the dtype {dtype}" if not fortran else f"{name} is stored by columns")
-        size = math.prod(shape) * dtype.itemsize
-        if info.file_size - file.tell() != size or math.prod(max(n, 1) for n in shape) > 1 << 57:
-            raise ValueError(f"{name} announces {size} bytes and has {info.file_size - file.tell()}")
-        data = file.read(size)
-        if len(data) != size or file.read(1):
-            raise ValueError(f"{name} is cut short")
-        return np.frombuffer(bytearray(data), dtype).reshape(shape)

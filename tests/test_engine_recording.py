@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from neurosim import (
+    FixedProbabilityConnector,
     IF_curr_exp,
     Network,
     NetworkError,
@@ -21,6 +22,8 @@ from neurosim import (
     Result,
     Simulation,
     SpikeSourceArray,
+    Uniform,
+    wiring,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -211,3 +214,22 @@ def test_wrong_steps(n):
     network.population(1, IF_curr_exp())
     with pytest.raises(ParameterError, match="step"):
         Simulation(network).step(n)
+
+
+def test_weights_of_a_projection_are_those_that_act():
+    network = Network(seed=3)
+    pre = network.population(30, IF_curr_exp(), "pre")
+    post = network.population(40, IF_curr_exp(), "post")
+    made = network.project(pre[5:25], post[::-2], FixedProbabilityConnector(0.3), Uniform(0.1, 0.2), 1.0)
+    weights = Simulation(network).weights(made)
+    assert weights == Simulation(network, seed=9, threads=2).weights(made.label)
+    assert weights.unit == "nA"
+    assert weights.values.size > 60
+    assert set(weights.pre) <= set(range(5, 25))
+    assert set(weights.post) <= set(range(1, 40, 2))
+    dense = wiring.dense(made, 3, 0.1)[0]
+    total = np.zeros((30, 40))
+    np.add.at(total, (weights.pre, weights.post), weights.values)
+    np.testing.assert_array_equal(total[5:25, ::-2], dense)
+    with pytest.raises(NetworkError, match="no projection 'other'; it has pre"):
+        Simulation(network).weights("other")

@@ -98,9 +98,13 @@ def _microcircuit(scale: float) -> None:
         populations[k].V_m = nest.random.normal(m.v_init[k], m.v_init_sd[k])
         noise = nest.Create("poisson_generator", params={"rate": m.poisson_rate * m.poisson_inputs[k]})
         nest.Connect(noise, populations[k], syn_spec={"weight": m.poisson_weight * PA, "delay": 1.5})
+    # A kernel keeps at most 2**27 synapses of one model for each thread: one copy for each source population.
+    for j in range(len(m.sizes)):
+        nest.CopyModel("static_synapse", f"static_from_{j}")
     for i, j in zip(*np.nonzero(m.synapses), strict=True):
         low, high = (0.0, np.inf) if m.weight[i, j] > 0 else (-np.inf, 0.0)
         spec = {
+            "synapse_model": f"static_from_{j}",
             "weight": _normal(m.weight[i, j] * PA, m.weight_sd[i, j] * PA, low, high),
             "delay": _normal(m.delay[i, j], m.delay_sd[i, j], models.DT, np.inf),
         }
