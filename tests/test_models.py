@@ -526,3 +526,14 @@ def test_microcircuit_is_active_with_constant_drive():
     assert (rates / published.FULL_RATES > 0.5).all() and (rates / published.FULL_RATES < 1.1).all()
     silent = simulate("microcircuit", 0.1, 800.0, drive="dc")
     assert silent.spikes("L4E").between(600.0, 800.0).rate() < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_full_microcircuit_fires_as_published_in_six_gigabytes():
+    """All 77,169 neurons and 0.3 billion synapses for 10 s, each population within 10 % of the reference implementation's rate."""
+    resource = pytest.importorskip("resource")
+    result = simulate("microcircuit", 1.0, 10_500.0)
+    rates = np.array([result.spikes(label).between(500.0, 10_500.0).rate() for label in microcircuit.POPULATIONS])
+    assert rates == pytest.approx(published.FULL_RATES, rel=0.1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < 6e9
