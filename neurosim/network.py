@@ -266,6 +266,7 @@ class Network:
         self.seed, self.label, self.space = _seed(seed, "Network.seed"), _text(label, "Network.label"), space
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
+        self._taken: set[str] = set()  # labels of projections
         self.inputs: list[PoissonInput] = []
         self.injections: list[Injection] = []
         self.records: list[Record] = []
@@ -341,7 +342,7 @@ class Network:
         self._own(pre)
         self._own(post)
         label = _text(f"{pre.label} -> {post.label}" if label is None else label, "a projection's label")
-        label = _unused(label, {p.label for p in self.projections})
+        label = _unused(label, self._taken)
         self._receptor(post, receptor, f"projection {label}")
         if isinstance(connector, type) or not isinstance(connector, Connector):
             raise NetworkError(
@@ -355,6 +356,7 @@ class Network:
         made = Projection(pre, post, connector, weight, delay, receptor, label, self.space, sign)
         wiring.validate(made)
         self.projections.append(made)
+        self._taken.add(label)
         return made
 
     def poisson_input(self, target: Cells, rate: Any, weight: float, receptor: str = "excitatory",

@@ -52,9 +52,12 @@ def populations_of(network: Network) -> dict[str, PopulationInfo]:
     """What a result should know of the populations of a network, by label."""
     infos: dict[str, PopulationInfo] = {}
     offset = 0
+    sends: dict[str, set[str]] = {}
+    for projection in network.projections:
+        sends.setdefault(projection.pre.population.label, set()).add(projection.receptor)
     for population in network.populations:
-        receptors = {p.receptor for p in network.projections if p.pre.population is population}
-        role = receptors.pop() if len(receptors) == 1 else ""
+        receptors = sends.get(population.label, set())
+        role = next(iter(receptors)) if len(receptors) == 1 else ""
         infos[population.label] = PopulationInfo(population.size, population.cell.name, population.positions, offset,
                                                  role if role in ("excitatory", "inhibitory") else "")
         offset += population.size
