@@ -6,6 +6,7 @@ import argparse
 import ast
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import platform
 import runpy
@@ -159,6 +160,8 @@ def _describe(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     _check_picture(arguments.plot)
     _check_result_file(arguments.save)
+    if arguments.save and arguments.stream and os.path.realpath(arguments.save) == os.path.realpath(arguments.stream):
+        raise ParameterError(f"--save and --stream must name two files, got {arguments.save!r} twice")
     task = _task(arguments)
     from . import Simulation
     given = {name: getattr(arguments, name) for name in ("threads", "update", "stream")}
@@ -218,8 +221,13 @@ def _from_script(arguments: argparse.Namespace) -> _Task:
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     try:
         names = runpy.run_path(path, run_name="__neurosim__")
-        if callable(names.get("build")):
-            network = names["build"](scale=_or(arguments.scale, 1.0), seed=arguments.seed, **_options(arguments.set))
+        if "network" not in names and callable(names.get("build")):
+            options = {"scale": _or(arguments.scale, 1.0), "seed": arguments.seed, **_options(arguments.set)}
+            try:
+                inspect.signature(names["build"]).bind(**options)
+            except TypeError as error:
+                raise ParameterError(f"build of {path} cannot take these options: {error}") from None
+            network = names["build"](**options)
         elif "network" not in names:
             raise ParameterError(f"{path} must define `network` or build(scale=1.0, seed=1); it defines neither")
         elif arguments.scale is not None or arguments.set:

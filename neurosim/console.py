@@ -56,7 +56,7 @@ def run_bar(show: bool, duration: float) -> Iterator[Any]:
         def tell(steps: int, dt: float, events: int, chunk: Result) -> None:
             nonlocal spikes
             spikes += sum(chunk.spikes(label).count for label, kept in chunk.recorded.items() if "spikes" in kept)
-            bar.update(steps * dt)
+            bar.update(min(steps * dt, bar.total - bar.n))
             factor = bar.n / 1000.0 / max(time.perf_counter() - began, 1e-9)
             bar.set_postfix_str(f"{factor:.2g} x real time, {spikes} spikes")
         yield tell

@@ -32,6 +32,7 @@ _CHUNK_STEPS = 4096
 _SLICE_STEPS = 64
 _SLICE_SPIKES = 4_000_000  # room for the most spikes of a part in one slice
 _CHUNK_SECONDS = 0.2
+_MOST_CHUNKS = 256  # results of single steps that are kept apart
 _TRACE_BYTES = 64 * 2**20
 _MUTABLE = ("mode", "rebuild", "x", "h", "h0", "rho", "base", "current", "due", "active", "n_active", "spikes",
             "offsets", "pointer", "counts", "following", "draws", "least", "rate", "array_next", "traces", "stats", "meeting", "full",
@@ -56,7 +57,7 @@ class Simulation:
         by measured activity.  The spikes do not depend on it.
     stream : path, optional
         File that receives what is recorded while the run goes on (`neurosim.Result.load` opens it, also after
-        a run that was killed).
+        a run that was killed).  Memory holds it too until `clear`.
     progress : bool
         Show the building of large networks.
 
@@ -74,6 +75,7 @@ class Simulation:
         description = network.describe(dt)
         description.check_memory()
         self._description, self._fingerprint = str(description), network.fingerprint()
+        self._described = self._size_of_network()
         self.threads = _threads(threads, description)
         self._may_rest = threads is None  # whether fewer threads may be used than there are
         began = time.perf_counter()
@@ -220,6 +222,7 @@ class Simulation:
             If a source sends more spikes than there is room for; what was recorded before is kept.
         """
         steps = _whole_steps(duration, self.dt)
+        self._check_unchanged()
         goal = self._step + steps
         first = len(self._chunks) if self._step > 0 else 0
         wall, cpu = time.perf_counter(), time.process_time()
@@ -242,17 +245,28 @@ class Simulation:
         """
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
             raise ParameterError(f"Simulation.step needs a whole number of steps >= 1, got {n!r}")
+        self._check_unchanged()
         goal = self._step + int(n)
-        labels = list(self._place)
-        out: dict[str, list[np.ndarray]] = {label: [] for label in labels}
+        out: dict[str, list[np.ndarray]] = {label: [] for label in self._place}
         while self._step < goal:
             start = self._step
             chunk = self._advance(goal)
             self._chunks.append(chunk)
             self._write(chunk)
-            for label in labels:
-                out[label].append(self._recorder.spikes_of(self._net, self._base, label, start, self._step)[1])
+            for label, ids in out.items():
+                ids.append(self._recorder.ids_of(self._net, self._base, chunk, label, start, self._step))
+        if len(self._chunks) > _MOST_CHUNKS:
+            self._chunks[-_MOST_CHUNKS:] = [concatenate(self._chunks[-_MOST_CHUNKS:])]
         return {label: ids[0] if len(ids) == 1 else np.concatenate(ids) for label, ids in out.items()}
+
+    def _check_unchanged(self) -> None:
+        """What is added to a network later is not simulated: say so instead of leaving it out."""
+        if self._size_of_network() != self._described:
+            raise SimulationError(f"{self.network.label} was added to after the simulation had been made: make a new Simulation")
+
+    def _size_of_network(self) -> tuple[int, ...]:
+        n = self.network
+        return tuple(len(one) for one in (n.populations, n.projections, n.inputs, n.injections, n.records))
 
     def _advance(self, goal: int) -> Result:
         """One call of the compiled loop; returns what it recorded."""

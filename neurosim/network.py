@@ -138,6 +138,18 @@ class PopulationView:
         """Positions of the cells of the view."""
         return None if self.population.positions is None else self.population.positions[self.indices]
 
+    def set(self, **parameters: Any) -> PopulationView:
+        """Change parameters of these cells only; the others keep theirs."""
+        population = self.population
+        for name, value in parameters.items():
+            before = getattr(population.cell.replaced(**{name: value}) and population.cell, name)
+            if isinstance(before, Distribution) or isinstance(value, Distribution):
+                raise ParameterError(f"{self.label}.{name}: a view takes numbers, and its population must not have a distribution")
+            full = np.array(np.broadcast_to(np.asarray(before, dtype=float), (population.size,)))
+            full[self.indices] = value
+            population.set(**{name: full})
+        return self
+
     def initialize(self, **values: Any) -> PopulationView:
         """Set initial values of these cells only; the others keep theirs."""
         population = self.population
@@ -266,7 +278,7 @@ class Network:
         self.seed, self.label, self.space = _seed(seed, "Network.seed"), _text(label, "Network.label"), space
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
-        self._taken: set[str] = set()  # labels of projections
+        self._taken: dict[str, dict[str, int]] = {"projection": {}, "input": {}}  # labels, and how often each was asked for
         self.inputs: list[PoissonInput] = []
         self.injections: list[Injection] = []
         self.records: list[Record] = []
@@ -342,7 +354,7 @@ class Network:
         self._own(pre)
         self._own(post)
         label = _text(f"{pre.label} -> {post.label}" if label is None else label, "a projection's label")
-        label = _unused(label, self._taken)
+        label = _unused(label, self._taken["projection"])
         self._receptor(post, receptor, f"projection {label}")
         if isinstance(connector, type) or not isinstance(connector, Connector):
             raise NetworkError(
@@ -356,7 +368,6 @@ class Network:
         made = Projection(pre, post, connector, weight, delay, receptor, label, self.space, sign)
         wiring.validate(made)
         self.projections.append(made)
-        self._taken.add(label)
         return made
 
     def poisson_input(self, target: Cells, rate: Any, weight: float, receptor: str = "excitatory",
@@ -381,7 +392,7 @@ class Network:
         """
         self._own(target)
         label = _text(f"Poisson -> {target.label}" if label is None else label, "a Poisson input's label")
-        label = _unused(label, {one.label for one in self.inputs})
+        label = _unused(label, self._taken["input"])
         name = f"Poisson input {label}"
         self._receptor(target, receptor, name)
         weight = _number(weight, f"{name}: weight", target.cell.weight_unit)
@@ -481,11 +492,14 @@ class Network:
             raise NetworkError(f"{what}: {target.label} ({target.cell.name}) has no receptor {receptor!r}; it has {known}")
 
 
-def _unused(label: str, taken: set[str]) -> str:
+def _unused(label: str, taken: dict[str, int]) -> str:
     """The label, numbered if it is taken: random streams go by labels."""
-    k, free = 2, label
+    free, k = label, taken.get(label, 1)
     while free in taken:
-        k, free = k + 1, f"{label} ({k})"
+        k += 1
+        free = f"{label} ({k})"
+    taken[label] = k
+    taken[free] = 1
     return free
 
 

@@ -100,6 +100,7 @@ class Recorder:
             first += group.n_parts
         self._sizes = {p.label: p.size for p in network.populations}
         self.recorded = recordings(network, place, dt)
+        self._whole = {one.label for one in self.recorded if one.variable == "spikes" and one.chosen is None}
         self.populations = populations_of(network)
         self._facts: dict[str, Any] = {"label": network.label, "dt": dt, "seed": seed, "populations": self.populations}
 
@@ -173,6 +174,12 @@ class Recorder:
         steps, ids = np.concatenate(all_steps), np.concatenate(all_ids)
         order = np.argsort(steps, kind="stable")
         return steps[order], ids[order].astype(np.int32)
+
+    def ids_of(self, net: Any, base: int, chunk: Result, label: str, start: int, stop: int) -> np.ndarray:
+        """The cells of a population that spiked in a chunk, recorded or not."""
+        if label in self._whole:
+            return chunk.spikes(label).ids
+        return self.spikes_of(net, base, label, start, stop)[1]
 
     def _spikes(self, net: Any, base: int, start: int, stop: int) -> dict[str, Spikes]:
         out = {}

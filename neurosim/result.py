@@ -402,7 +402,8 @@ class Result:
     def weights(self, projection: str) -> Weights:
         """The final weights of a projection."""
         if projection not in self._weights:
-            raise ParameterError(f"the weights of {projection!r} were not kept; kept: {_few(self._weights)}")
+            raise ParameterError(f"the weights of {projection!r} were not kept; kept: {_few(self._weights)}"
+                                 " (Simulation.weights gives those of any projection)")
         return self._weights[projection]
 
     def append(self, other: Result) -> Result:

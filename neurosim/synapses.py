@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Store", "SynapseBlock", "build", "weight_kind"]
 
 ROW_WEIGHT, WEIGHTS32, WEIGHTS64 = 0, 1, 2
+_WORTH_THREADS = 20_000  # synapses in a projection, on average
 
 
 @dataclasses.dataclass
@@ -163,6 +164,10 @@ def _portions(projections: list[Projection], network: Network, dt: float, weight
               ) -> Iterator[tuple[Projection, wiring.Synapses]]:
     """The synapses of all projections in turn; two threads make what comes next while one portion is used."""
     makers = [wiring.synapses(one, network.seed, dt, weighted=weighted) for one in projections]
+    if sum(wiring.expected_synapses(one) for one in projections) < _WORTH_THREADS * len(projections):
+        for projection, maker in zip(projections, makers, strict=True):
+            yield from ((projection, portion) for portion in maker)
+        return
     coming: dict[int, Future] = {}
     with ThreadPoolExecutor(2) as pool:
         for i, projection in enumerate(projections):

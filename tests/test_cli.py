@@ -244,3 +244,22 @@ def test_python_m_neurosim():
                           check=False)
     assert done.returncode == 0
     assert done.stdout == f"neurosim {neurosim.__version__}\n"
+
+
+def test_a_script_that_imports_another_build_still_gives_its_network(tmp_path, capsys):
+    (tmp_path / "other.py").write_text(
+        "from neurosim import IF_curr_exp, Network\n\n"
+        "def build(scale=1.0, seed=1):\n    net = Network(seed=seed)\n    net.population(int(100 * scale), IF_curr_exp(), 'p')\n"
+        "    return net\n"
+    )
+    (tmp_path / "mine.py").write_text("from other import build\nnetwork = build(scale=3)\n")
+    assert cli.main(["describe", str(tmp_path / "mine.py")]) == 0
+    assert "300 cells" in capsys.readouterr().out
+    assert cli.main(["describe", str(tmp_path / "other.py"), "--set", "g=5"]) == 2
+    assert "cannot take these options" in capsys.readouterr().err
+
+
+def test_save_and_stream_are_two_files(tmp_path, capsys):
+    path = str(tmp_path / "x.nsim")
+    assert cli.main(["run", "cuba", "--time", "1", "--save", path, "--stream", path]) == 2
+    assert "must name two files" in capsys.readouterr().err

@@ -81,3 +81,28 @@ def test_refuses(make, words):
     with pytest.raises(ParameterError) as caught:
         make()
     assert words in str(caught.value)
+
+
+def _falls_through(s, p, x):
+    s.v += 1.0
+    if s.v > 10.0:
+        s.v = 0.0
+        return True
+
+
+def _misspelt(s, p, x):
+    s.v += p.tao
+    return False
+
+
+@pytest.mark.parametrize(("update", "words"), [
+    (_falls_through, "must return True or False"),
+    (_misspelt, "its parameters (p) tau;"),
+])
+def test_refuses_a_function_that_cannot_be_right(update, words):
+    net = Network()
+    net.population(2, neuron({"tau": 10.0}, {"v": 0.0})(update)(), "mine")
+    with pytest.raises(ParameterError) as caught:
+        Simulation(net)
+    assert update.__name__ in str(caught.value)
+    assert words in str(caught.value)

@@ -21,6 +21,7 @@ from neurosim import (
     ParameterError,
     Result,
     Simulation,
+    SimulationError,
     SpikeSourceArray,
     Uniform,
     wiring,
@@ -233,3 +234,30 @@ def test_weights_of_a_projection_are_those_that_act():
     np.testing.assert_array_equal(total[5:25, ::-2], dense)
     with pytest.raises(NetworkError, match="no projection 'other'; it has pre"):
         Simulation(network).weights("other")
+
+
+def test_many_single_steps_keep_few_results():
+    simulation = Simulation(nets.build("mixed"), seed=5)
+    for _ in range(600):
+        simulation.step()
+    assert len(simulation._chunks) < 300
+    assert simulation.result == Simulation(nets.build("mixed"), seed=5).run(600 * simulation.dt)
+
+
+def test_what_is_added_later_is_not_left_out_in_silence():
+    network = nets.build("mixed")
+    simulation = Simulation(network)
+    simulation.run(1.0)
+    network["cells0"].record("v")
+    with pytest.raises(SimulationError, match="make a new Simulation"):
+        simulation.run(1.0)
+
+
+def test_parameters_of_a_view():
+    network = Network()
+    cells = network.population(4, IF_curr_exp(tau_m=10.0), "cells")
+    cells[1:3].set(tau_m=20.0, i_offset=[0.1, 0.2])
+    np.testing.assert_array_equal(cells.cell.tau_m, [10.0, 20.0, 20.0, 10.0])
+    np.testing.assert_array_equal(cells.cell.i_offset, [0.0, 0.1, 0.2, 0.0])
+    with pytest.raises(ParameterError, match="tau_m must be > 0 ms"):
+        cells[0].set(tau_m=-1.0)

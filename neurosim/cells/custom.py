@@ -136,6 +136,7 @@ def _compile(kind: Any) -> Any:
     state_type = np.dtype([(name, np.float64) for name in kind.states])
     parameter_type = np.dtype([(name, np.float64) for name in kind.parameters()] or [("_none", np.float64)])
     input_type = np.dtype([(name, np.float64) for name in (*kind.receptors, "current", "t", "dt")])
+    _check_function(kind, update, state_type, parameter_type, input_type)
 
     def step(lo, hi, n, n_par, S, P, J, out, t, dt, key):
         s_flat, p_flat, x_flat = np.empty(n_states), np.empty(max(n_parameters, 1)), np.empty(n_inputs + 3)
@@ -164,3 +165,24 @@ def _compile(kind: Any) -> Any:
         return found
 
     return numba.cfunc(SIGNATURE, error_model="numpy")(step)
+
+
+def _check_function(kind: Any, update: Any, *records: np.dtype) -> None:
+    """Compile the user's function alone: it must use what the model has, and return a truth value on every path."""
+    import numba
+    from numba.core.errors import NumbaError
+
+    signature = tuple(numba.from_dtype(record) for record in records)
+    try:
+        update.compile(signature)
+    except (NumbaError, KeyError) as error:
+        raise ParameterError(
+            f"{kind.__name__} cannot be compiled: {str(error).strip().splitlines()[0]}. Its states (s) are"
+            f" {', '.join(kind.states)}; its parameters (p) {', '.join(kind.parameters()) or 'none'}; its inputs (x)"
+            f" {', '.join((*kind.receptors, 'current', 't', 'dt'))}"
+        ) from error
+    returned = update.overloads[signature].signature.return_type
+    if not isinstance(returned, numba.types.Boolean):
+        raise ParameterError(
+            f"{kind.__name__} must return True or False, whether it spikes, on every path; Numba finds {returned}"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from .base import Cell, State, StepModel, refractory_steps, stack
 __all__ = ["HH_cond_exp"]
 
 _LONGEST_PART = 0.025  # ms
+_COARSE = 0.2  # ms
 _DEAD_TIME = 2.0  # ms after a spike in which no other is reported, as in NEST
 _ABOVE_OFFSET = 30.0  # mV above v_offset that v must have reached
 
@@ -64,6 +66,10 @@ class HH_cond_exp(Cell):
 
     def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
         """The arrays for ``kernels.hh.step``."""
+        if dt > _COARSE:
+            warnings.warn(
+                f"HH_cond_exp looks for spikes at whole steps: at dt = {dt:g} ms it misses some; take dt <= {_COARSE:g} ms",
+                stacklevel=2)
         ones = np.ones_like(p["cm"])
         parts = np.ceil(dt / _LONGEST_PART - 1e-9)
         rows = [p["gbar_Na"], p["gbar_K"], p["g_leak"], 1.0 / p["cm"], p["v_offset"], p["e_rev_Na"], p["e_rev_K"],
