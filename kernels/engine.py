@@ -45,7 +45,7 @@ J_KIND, J_INDEX, J_SIZE, J_PAR, J_NPAR, J_KEY, J_COLS = range(7)
 DC, STEPS, AC, NOISE = 0, 1, 2, 3
 # columns of ``records``
 R_ROW, R_EVERY, R_INDEX, R_SIZE, R_OUT, R_STRIDE, R_COLUMN, R_NUMBER, R_COLS = range(9)
-ROW_V, ROW_I_E, ROW_I_I, ROW_TIME = -1, -2, -3, -4
+ROW_V = -1  # of a modal group; its synaptic currents are -2 - receptor
 # columns of ``stats``
 S_EVENTS, S_ACTIVE, S_STEPS, S_SIZE = range(4)
 

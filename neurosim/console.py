@@ -53,10 +53,10 @@ def run_bar(show: bool, duration: float) -> Iterator[Any]:
     from tqdm import tqdm
     spikes, began = 0, time.perf_counter()
     with tqdm(total=duration, unit="ms", bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} ms [{elapsed}<{remaining}{postfix}]") as bar:
-        def tell(steps: int, dt: float, events: int, chunk: Result) -> None:
+        def tell(chunk: Result) -> None:
             nonlocal spikes
             spikes += sum(chunk.spikes(label).count for label, kept in chunk.recorded.items() if "spikes" in kept)
-            bar.update(min(steps * dt, bar.total - bar.n))
+            bar.update(min(chunk.duration, bar.total - bar.n))
             factor = bar.n / 1000.0 / max(time.perf_counter() - began, 1e-9)
             bar.set_postfix_str(f"{factor:.2g} x real time, {spikes} spikes")
         yield tell

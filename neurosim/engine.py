@@ -33,11 +33,9 @@ _SLICE_STEPS = 64
 _SLICE_SPIKES = 4_000_000  # room for the most spikes of a part in one slice
 _CHUNK_SECONDS = 0.2
 _MOST_CHUNKS = 256  # results of single steps that are kept apart
-_TRACE_BYTES = 64 * 2**20
 _MUTABLE = ("mode", "rebuild", "x", "h", "h0", "rho", "base", "current", "due", "active", "n_active", "spikes",
             "offsets", "pointer", "counts", "following", "draws", "least", "rate", "array_next", "traces", "stats", "meeting", "full",
             "records", "array_step", "array_id", "parts", "inputs", "lookup", "cdf", "zero")
-
 
 
 class Simulation:
@@ -156,7 +154,7 @@ class Simulation:
         self._step = -1
         self._counts[:] = 0
         self._lists = [np.empty(0, np.int32) for _ in self._lists]
-        self._draw_sources(range(self._net.parts.shape[0]), 0.0)
+        self._draw_sources()
         base = self._layout(1)
         self._send_at_zero(-base)
         self._step = 0
@@ -176,18 +174,18 @@ class Simulation:
             net.pointer[p, column + 1] += found
             net.array_next[p] = first + found
 
-    def _draw_sources(self, parts: Any, after: float) -> None:
+    def _draw_sources(self) -> None:
+        """The first times of all sources."""
         from .kernels import sources
         net, k = self._net, self._k
-        for p in parts:
-            row = net.parts[p]
+        for row in net.parts:
             group = net.groups[row[k.P_GROUP]]
             if group[k.G_KIND] != SOURCE or group[k.G_SOURCE] == sources.ARRAY:
                 continue
             y, n = group[k.G_Y], group[k.G_N]
             own = slice(y, y + n)
             bins = net.bins[group[k.G_BINS]:group[k.G_BINS] + 3 * group[k.G_NBINS]].reshape(3, -1)
-            sources.prepare(group[k.G_SOURCE], np.uint64(int(group[k.G_KEY]) % 2**64), row[k.P_LO], row[k.P_HI], after,
+            sources.prepare(group[k.G_SOURCE], np.uint64(int(group[k.G_KEY]) % 2**64), row[k.P_LO], row[k.P_HI], 0.0,
                             net.following[own], net.draws[own], net.least[row[k.P_LEAST]:], net.rate[own],
                             net.dead[own], net.start[own], net.stop[own], bins)
 
@@ -228,11 +226,10 @@ class Simulation:
         wall, cpu = time.perf_counter(), time.process_time()
         with interruptible() as stop, run_bar(progress, duration) as bar:
             while self._step < goal and not stop.is_set():
-                before = self._step
                 chunk = self._advance(goal)
                 self._chunks.append(chunk)
                 self._write(chunk)
-                bar(self._step - before, self.dt, sum(self._net.stats[:, self._k.S_EVENTS]), chunk)
+                bar(chunk)
         result = self._joined(first)
         result.complete = self._step == goal
         result.provenance.update(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu)

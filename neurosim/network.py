@@ -140,15 +140,28 @@ class PopulationView:
 
     def set(self, **parameters: Any) -> PopulationView:
         """Change parameters of these cells only; the others keep theirs."""
-        population = self.population
+        population, declared, changed = self.population, self.cell.parameters(), {}
         for name, value in parameters.items():
-            before = getattr(population.cell.replaced(**{name: value}) and population.cell, name)
+            if name not in declared:
+                raise ParameterError(
+                    f"{self.label}: {self.cell.name} has no parameter {name!r} of single cells; it has {', '.join(declared)}"
+                )
+            value, before = declared[name].check(self.label, name, value), getattr(self.cell, name)
             if isinstance(before, Distribution) or isinstance(value, Distribution):
-                raise ParameterError(f"{self.label}.{name}: a view takes numbers, and its population must not have a distribution")
-            full = np.array(np.broadcast_to(np.asarray(before, dtype=float), (population.size,)))
-            full[self.indices] = value
-            population.set(**{name: full})
+                raise ParameterError(
+                    f"{self.label}.{name}: a view takes numbers, and its population must not have a distribution, got {value}"
+                )
+            if isinstance(value, np.ndarray) and value.shape != (self.size,):
+                raise ParameterError(f"{self.label}.{name} must be a number or {self.size} values, got shape {value.shape}")
+            changed[name] = self._among_all(before, value)
+        population.set(**changed)
         return self
+
+    def _among_all(self, before: Any, value: Any) -> np.ndarray:
+        """Values of the whole population: these cells have new ones, the others those from before."""
+        full = np.array(np.broadcast_to(np.asarray(before, dtype=float), (self.population.size,)))
+        full[self.indices] = value
+        return full
 
     def initialize(self, **values: Any) -> PopulationView:
         """Set initial values of these cells only; the others keep theirs."""
@@ -168,9 +181,7 @@ class PopulationView:
                     raise ParameterError(
                         f"{population.label}: initialise {name} of the whole population first; its default is a distribution"
                     )
-            full = np.array(np.broadcast_to(np.asarray(before, dtype=float), (population.size,)))
-            full[self.indices] = value
-            population._initialize(name, full)
+            population._initialize(name, self._among_all(before, value))
         return self
 
     def record(self, variables: str | Iterable[str], interval: float | None = None) -> PopulationView:

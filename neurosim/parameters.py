@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Union
 
 import numpy as np
@@ -347,7 +347,6 @@ class Integers(Distribution):
 
 
 Value = Union[float, np.ndarray, Distribution]
-DistanceFunction = Callable[[np.ndarray], np.ndarray]
 
 
 def evaluate(value: Value, n: int, key: int, name: str) -> np.ndarray:

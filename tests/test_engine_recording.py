@@ -261,3 +261,9 @@ def test_parameters_of_a_view():
     np.testing.assert_array_equal(cells.cell.i_offset, [0.0, 0.1, 0.2, 0.0])
     with pytest.raises(ParameterError, match="tau_m must be > 0 ms"):
         cells[0].set(tau_m=-1.0)
+    with pytest.raises(ParameterError, match=r"must be a number or 2 values, got shape \(3,\)"):
+        cells[1:3].set(v_thresh=[-50.0, -51.0, -52.0])
+    with pytest.raises(ParameterError, match="no parameter 'tau'"):
+        cells[0].set(tau=1.0)
+    cells[1:3].set(v_reset=[-40.0, -41.0], v_thresh=[-30.0, -31.0])  # together they fit
+    np.testing.assert_array_equal(cells.cell.v_thresh, [-50.0, -30.0, -31.0, -50.0])
