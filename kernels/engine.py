@@ -4,14 +4,14 @@ Populations with one model and one set of time constants form a *group*; a group
 *parts*, contiguous ranges of its neurons.  A thread owns parts, does everything that changes a
 part's neurons, and meets the other threads once per minimum delay.  Within a step of a part:
 
-1. injected currents take their value for the interval (t-1, t];
+1. injected currents, and those that astrocytes cause, take their value for the interval (t-1, t];
 2. conductance and adaptive models are advanced from t-1 to t (their input of step t acts from t on);
 3. spikes sent at t - d arrive, for every delay d: by d, then sender, so that each neuron sums its
-   input in one order whatever the parts and the threads;
+   input in one order whatever the parts and the threads; rows of synapses that change are brought up to date first;
 4. Poisson input of step t;
 5. neurons whose refractory time ends at t are released; modal neurons, voltage-jump models and
-   sources are tested, and spikes of step t are written to the part's list;
-6. states are sampled.
+   sources are tested, and spikes of step t are written to the part's list, and remembered for plasticity;
+6. states are sampled; what acts on others all the time (of astrocytes) is put where later steps find it.
 
 All tables are flat arrays; ``Net`` names them.
 """
@@ -21,22 +21,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import delivery, jit, modal, poisson, sources, sync
+from . import delivery, jit, modal, plasticity, poisson, sources, sync
 from .memory import borrow, prefetch
 from .random import normal_at
 from .step import call
 
 # columns of ``groups``
 (G_KIND, G_N, G_X, G_Y, G_PARTS, G_PART0, G_PERIOD, G_F, G_STEP, G_NPAR, G_P, G_FIRST, G_REFR0, G_REFRS,
- G_SOURCE, G_BINS, G_NBINS, G_KEY, G_SIZE) = range(19)
+ G_SOURCE, G_BINS, G_NBINS, G_KEY, G_PUT, G_PUTROW, G_DEPTH, G_SIZE) = range(22)
 # kinds of groups; 0..2 are the modal kinds
 STEP, SOURCE = 3, 4
 # columns of ``parts``
 (P_GROUP, P_LO, P_HI, P_ROOM, P_BLOCK0, P_BLOCKS, P_INPUT0, P_INPUTS, P_INJ0, P_INJS, P_REC0, P_RECS, P_LEAST,
- P_ARR0, P_ARRS, P_SIZE) = range(16)
+ P_ARR0, P_ARRS, P_SITE0, P_SITES, P_MOD0, P_MODS, P_GRADED0, P_GRADEDS, P_SIZE) = range(22)
 # columns of ``blocks`` (one row for each block of synapses and part of its target)
-(B_SOURCE, B_RECEPTOR, B_WEIGHTS, B_WIDE, B_DELAYS, B_DELAY0, B_PTR, B_TARGETS, B_W, B_WAKES, B_SIZE) = range(11)
-ROW_WEIGHT, WEIGHTS32, WEIGHTS64 = 0, 1, 2
+(B_SOURCE, B_RECEPTOR, B_WEIGHTS, B_WIDE, B_DELAYS, B_DELAY0, B_PTR, B_TARGETS, B_W, B_WAKES, B_RULE, B_ROWS,
+ B_SIZE) = range(13)
+ROW_WEIGHT, WEIGHTS32, WEIGHTS64, CHANGING = range(4)
+# columns of ``modulators`` (who releases dopamine for a rule in a part)
+M_RULE, M_SOURCE, M_MEMBERS, M_DELAY, M_AMOUNT, M_COLS = range(6)
 # columns of ``inputs`` (Poisson input, cut by parts)
 (I_LO, I_SIZE, I_INDEX, I_RECEPTOR, I_TABLE, I_CDF, I_NCDF, I_ZERO, I_ROUNDS, I_START, I_STOP, I_COUNTS, I_KEY, I_FIRST,
  I_WEIGHT, I_ITEMS, I_COLS) = range(17)
@@ -106,8 +109,26 @@ class Net(NamedTuple):
     array_next: np.ndarray  # int64 (parts,)
     traces: np.ndarray      # float64: sampled states
     stats: np.ndarray       # int64 (parts, S_SIZE)
+    puts: np.ndarray        # float64: what graded sources put out, a ring of steps (depth, n) for each group
+    stirred: np.ndarray     # int64 (greatest depth, parts): whether that differs from the step before
     meeting: np.ndarray     # int64 (1,): where threads meet
-    full: np.ndarray        # int64 (3,): a part has no room for another slice (two flags in turn), a source overflowed
+    full: np.ndarray        # int64 (4,): a part has no room for another slice (two flags in turn), a source overflowed,
+    #                         spikes of targets could not be remembered
+    changing: np.ndarray    # float64: weights that change
+    eligibility: np.ndarray  # float64: of synapses with dopamine
+    rules: np.ndarray       # int64 (part blocks that change, R_SIZE)
+    rule_par: np.ndarray    # float64
+    row_state: np.ndarray   # float64: (rows, ROW_SIZE) for each block that changes and part
+    lags: np.ndarray        # int64: steps in the dendrite, twice, for each delay of such blocks
+    sites: np.ndarray       # int64 (sites, S_SIZE)
+    history: np.ndarray     # float64: rings of steps, traces and second values of target spikes
+    heads: np.ndarray       # int64: how many spikes each ring has seen
+    swept: np.ndarray       # float64 (sites x parts): steps up to which all rows have seen target spikes
+    voltages: np.ndarray    # float64: filtered potentials
+    decays: np.ndarray      # float64: tables of exp(-k dt / tau)
+    pools: np.ndarray       # float64: dopamine
+    modulators: np.ndarray  # int64 (.., M_COLS)
+    members: np.ndarray     # uint8: which cells of a group release dopamine
 
 
 @jit
@@ -124,7 +145,12 @@ def borrowed(net):
                borrow(net.zero), borrow(net.counts), borrow(net.index), borrow(net.inj_par), borrow(net.following),
                borrow(net.draws), borrow(net.least), borrow(net.rate), borrow(net.dead), borrow(net.start),
                borrow(net.stop), borrow(net.bins), borrow(net.array_step), borrow(net.array_id),
-               borrow(net.array_next), borrow(net.traces), borrow(net.stats), borrow(net.meeting), borrow(net.full))
+               borrow(net.array_next), borrow(net.traces), borrow(net.stats), borrow(net.puts), borrow(net.stirred),
+               borrow(net.meeting), borrow(net.full),
+               borrow(net.changing), borrow(net.eligibility), borrow(net.rules), borrow(net.rule_par),
+               borrow(net.row_state), borrow(net.lags), borrow(net.sites), borrow(net.history), borrow(net.heads),
+               borrow(net.swept), borrow(net.voltages), borrow(net.decays), borrow(net.pools), borrow(net.modulators),
+               borrow(net.members))
 
 
 @jit
@@ -216,6 +242,75 @@ def shift_currents(net, kind, y, ids, changes, x, f, k):
 
 
 @jit
+def graded(net, g, p, t, x, f, k):
+    """Currents by what graded sources (astrocytes) put out: the value of step t-1-d acts over (t-1, t].
+
+    Returns whether any current changed.  Targets get weight times the change since the step before; a part in which
+    nothing changes costs one comparison.
+    """
+    changed = False
+    kind = net.groups[g, G_KIND]
+    y = net.groups[g, G_Y]
+    lo, hi = net.parts[p, P_LO], net.parts[p, P_HI]
+    current = net.current[y + lo:y + hi]
+    for b in range(net.parts[p, P_GRADED0], net.parts[p, P_GRADED0] + net.parts[p, P_GRADEDS]):
+        row = net.blocks[b]
+        source = row[B_SOURCE]
+        n, depth = net.groups[source, G_N], net.groups[source, G_DEPTH]
+        ring = net.puts[net.groups[source, G_PUT]:]
+        n_delays = row[B_DELAYS]
+        row_ptr = net.row_ptr[row[B_PTR]:]
+        one = row[B_WEIGHTS] == ROW_WEIGHT
+        for d in range(n_delays):
+            s = t - 1 - net.delays[row[B_DELAY0] + d]
+            if s < 0:
+                continue
+            now, before = s % depth * n, (s - 1) % depth * n
+            for q in range(net.groups[source, G_PART0], net.groups[source, G_PART0] + net.groups[source, G_PARTS]):
+                if net.stirred[s % depth, q] == 0:
+                    continue
+                changed = True
+                for j in range(net.parts[q, P_LO], net.parts[q, P_HI]):
+                    change = ring[now + j] - ring[before + j]
+                    first, last = np.int64(row_ptr[j * n_delays + d]), np.int64(row_ptr[j * n_delays + d + 1])
+                    if change == 0.0 or first == last:
+                        continue
+                    if one:
+                        change *= net.row_weight[row[B_W] + j]
+                    if kind == STEP and one:
+                        if row[B_WIDE] == 1:
+                            delivery.add1(current, net.targets32[row[B_TARGETS] + first:row[B_TARGETS] + last], change)
+                        else:
+                            delivery.add1(current, net.targets16[row[B_TARGETS] + first:row[B_TARGETS] + last], change)
+                        continue
+                    for e in range(first, last):
+                        w = 1.0
+                        if row[B_WEIGHTS] == WEIGHTS32:
+                            w = np.float64(net.weights32[row[B_W] + e])
+                        elif not one:
+                            w = net.weights64[row[B_W] + e]
+                        at = row[B_TARGETS] + e
+                        i = lo + (np.int64(net.targets32[at]) if row[B_WIDE] == 1 else np.int64(net.targets16[at]))
+                        shift_current(net, kind, y, i, w * change, x, f, k)
+    return changed
+
+
+@jit
+def put_out(net, g, p, t, x):
+    """Keep what a part puts out at step ``t``, and whether that is new."""
+    n, depth = net.groups[g, G_N], net.groups[g, G_DEPTH]
+    now = net.groups[g, G_PUT] + t % depth * n
+    before = net.groups[g, G_PUT] + (t - 1) % depth * n
+    state = net.groups[g, G_PUTROW] * n
+    stirred = np.int64(0)
+    for i in range(net.parts[p, P_LO], net.parts[p, P_HI]):
+        net.puts[now + i] = x[state + i]
+        if net.puts[now + i] != net.puts[before + i]:
+            stirred = 1
+    net.stirred[t % depth, p] = stirred
+
+
+@jit
 def coefficients(kind, receptor, f, k, width):
     """What a unit of weight adds to a modal neuron's rows at frame step ``k``."""
     if kind == modal.DELTA:
@@ -260,6 +355,34 @@ def _prefetch_row(kind, x, n, lo, tg, h):
 
 
 @jit
+def _add_one(kind, receptor, x, n, lo, hi, row, z, ca, cb, cc):
+    """Add weight ``z`` to all targets of a row."""
+    if kind == modal.EXP:
+        b = (1 + receptor) * n
+        delivery.add2(x[lo:hi], x[b + lo:b + hi], row, z * ca, z * cb)
+    elif kind == modal.ALPHA:
+        c = (1 + 2 * receptor) * n
+        delivery.add3(x[lo:hi], x[c + lo:c + hi], x[c + n + lo:c + n + hi], row, z * ca, z * cb, z * cc)
+    else:  # voltage jumps (row 0) and stepping models (row ``receptor``)
+        r = receptor * n if kind == STEP else 0
+        delivery.add1(x[r + lo:r + hi], row, z * ca)
+
+
+@jit
+def _add_row(kind, receptor, x, n, lo, hi, row, v, ca, cb, cc):
+    """Add a row's weights ``v`` to its targets."""
+    if kind == modal.EXP:
+        b = (1 + receptor) * n
+        delivery.add2v(x[lo:hi], x[b + lo:b + hi], row, v, ca, cb)
+    elif kind == modal.ALPHA:
+        c = (1 + 2 * receptor) * n
+        delivery.add3v(x[lo:hi], x[c + lo:c + hi], x[c + n + lo:c + n + hi], row, v, ca, cb, cc)
+    else:
+        r = receptor * n if kind == STEP else 0
+        delivery.add1v(x[r + lo:r + hi], row, v, ca)
+
+
+@jit
 def _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, offsets, row_ptr, tg, w, one_weight,
            ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, count):
     """What one block of synapses brings to one part at step ``t``; returns (events, length of the active list).
@@ -285,34 +408,209 @@ def _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, 
                 if wakes and tg.itemsize == 4:
                     _prefetch_row(kind, x, n, lo, row, h)
                 if one_weight:
-                    z = np.float64(w[sender])
-                    if kind == modal.EXP:
-                        b = (1 + receptor) * n
-                        delivery.add2(x[lo:hi], x[b + lo:b + hi], row, z * ca, z * cb)
-                    elif kind == modal.ALPHA:
-                        c = (1 + 2 * receptor) * n
-                        delivery.add3(x[lo:hi], x[c + lo:c + hi], x[c + n + lo:c + n + hi], row, z * ca, z * cb, z * cc)
-                    else:  # voltage jumps (row 0) and stepping models (row ``receptor``)
-                        r = receptor * n if kind == STEP else 0
-                        delivery.add1(x[r + lo:r + hi], row, z * ca)
+                    _add_one(kind, receptor, x, n, lo, hi, row, np.float64(w[sender]), ca, cb, cc)
                 else:
-                    v = w[first:last]
-                    if kind == modal.EXP:
-                        b = (1 + receptor) * n
-                        delivery.add2v(x[lo:hi], x[b + lo:b + hi], row, v, ca, cb)
-                    elif kind == modal.ALPHA:
-                        c = (1 + 2 * receptor) * n
-                        delivery.add3v(x[lo:hi], x[c + lo:c + hi], x[c + n + lo:c + n + hi], row, v, ca, cb, cc)
-                    else:
-                        r = receptor * n if kind == STEP else 0
-                        delivery.add1v(x[r + lo:r + hi], row, v, ca)
+                    _add_row(kind, receptor, x, n, lo, hi, row, w[first:last], ca, cb, cc)
                 if wakes:
                     count = _wake_row(kind, x, n, lo, row, f, k, width, reach_e, reach_i, h, due, active, count)
     return events, count
 
 
 @jit
-def deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i):
+def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, offsets, row_ptr, tg, w, c, one_weight,
+                    ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, count, rule, par, rows, short_rows, lags,
+                    site, history, heads, voltages, tables, pool, dt):
+    """As :func:`_block` for synapses that change: rows are brought up to date before they are added."""
+    events = np.int64(0)
+    n_delays = delays.size
+    learns = rule[plasticity.R_FAMILY] != plasticity.NONE
+    sent_first = learns and rule[plasticity.R_ORDER] == plasticity.BRIAN2
+    short = rule[plasticity.R_SHORT]
+    sign = np.float64(rule[plasticity.R_SIGN])
+    ring, cells, depth = site[plasticity.S_RING], site[plasticity.S_N], site[plasticity.S_DEPTH]
+    many = ring * cells
+    times, ys, zs = history[:many], history[many:2 * many], history[2 * many:]
+    none = w[:0]
+    for d in range(n_delays):
+        s = t - delays[d] - base_step
+        if s < 0:
+            continue
+        for q in range(pointer.shape[0]):
+            for e in range(offsets[q] + pointer[q, s], offsets[q] + pointer[q, s + 1]):
+                sender = np.int64(spikes[e])
+                at = sender * n_delays + d
+                first, last = np.int64(row_ptr[at]), np.int64(row_ptr[at + 1])
+                if last == first:
+                    continue
+                events += last - first
+                row = tg[first:last]
+                z = sign
+                if short > 0:
+                    z *= plasticity.transmitted(short, short_rows[at * plasticity.SHORT_ROW_SIZE:], par[plasticity.PAR_SIZE:], t, dt)
+                if one_weight:
+                    _add_one(kind, receptor, x, n, lo, hi, row, z * w[sender], ca, cb, cc)
+                else:
+                    v = w[first:last]
+                    own = c[first:last] if c.size > 0 else none
+                    state = rows[at * plasticity.ROW_SIZE:(at + 1) * plasticity.ROW_SIZE]
+                    if learns:
+                        plasticity.change_row(rule, par, state, row, lo, v, own, none, times, ys, zs, voltages, depth, cells,
+                                              heads, ring, tables, pool, t, lags[d],
+                                              plasticity.SETTLE if sent_first else plasticity.ARRIVAL, dt)
+                    _add_row(kind, receptor, x, n, lo, hi, row, v, z * ca, z * cb, z * cc)
+                    if sent_first:
+                        plasticity.change_row(rule, par, state, row, lo, v, own, none, times, ys, zs, voltages, depth, cells,
+                                              heads, ring, tables, pool, t, lags[d], plasticity.ARRIVAL, dt)
+                if wakes:
+                    count = _wake_row(kind, x, n, lo, row, f, k, width, reach_e, reach_i, h, due, active, count)
+    return events, count
+
+
+@jit
+def _of_rule(net, b, p):
+    """The arrays of a part block that changes."""
+    rule = net.rules[net.blocks[b, B_RULE]]
+    par = net.rule_par[rule[plasticity.R_PAR]:]
+    rows = net.row_state[rule[plasticity.R_ROWS]:]
+    short_rows = net.row_state[rule[plasticity.R_SHORT_ROWS]:]
+    lags = net.lags[rule[plasticity.R_LAGS]:]
+    site = net.sites[rule[plasticity.R_SITE]]
+    history = net.history[site[plasticity.S_HISTORY]:]
+    heads = net.heads[site[plasticity.S_HEADS]:]
+    voltages = net.voltages[site[plasticity.S_VOLTAGE]:]
+    pool = net.pools[rule[plasticity.R_POOL]:]
+    c = net.eligibility[rule[plasticity.R_C]:] if rule[plasticity.R_FAMILY] == plasticity.DOPAMINE else net.eligibility[:0]
+    return rule, par, rows, short_rows, lags, site, history, heads, voltages, pool, c
+
+
+@jit
+def settle_block(net, b, p, t, dt, out, why):
+    """Bring all rows of a part block that changes up to date at step ``t``; ``why``: SETTLE or CUT.
+
+    With ``out`` (the block's synapses, else empty) only the weights of this moment are written there.
+    """
+    rule, par, rows, short_rows, lags, site, history, heads, voltages, pool, c = _of_rule(net, b, p)
+    n_delays = net.blocks[b, B_DELAYS]
+    row_ptr = net.row_ptr[net.blocks[b, B_PTR]:]
+    t0, w0 = net.blocks[b, B_TARGETS], net.blocks[b, B_W]
+    lo = net.parts[p, P_LO]
+    ring, cells, depth = site[plasticity.S_RING], site[plasticity.S_N], site[plasticity.S_DEPTH]
+    many = ring * cells
+    times, ys, zs = history[:many], history[many:2 * many], history[2 * many:]
+    w = net.changing[w0:]
+    none = net.changing[:0]
+    for at in range(net.blocks[b, B_ROWS] * n_delays):
+        first, last = np.int64(row_ptr[at]), np.int64(row_ptr[at + 1])
+        if last == first:
+            continue
+        state = rows[at * plasticity.ROW_SIZE:(at + 1) * plasticity.ROW_SIZE]
+        own = c[first:last] if c.size > 0 else none
+        piece = out[first:last] if out.size > 0 else none
+        lag = lags[at % n_delays]
+        if net.blocks[b, B_WIDE] == 1:
+            plasticity.change_row(rule, par, state, net.targets32[t0 + first:t0 + last], lo, w[first:last], own, piece, times, ys,
+                                  zs, voltages, depth, cells, heads, ring, net.decays, pool, t, lag, why, dt)
+        else:
+            plasticity.change_row(rule, par, state, net.targets16[t0 + first:t0 + last], lo, w[first:last], own, piece, times, ys,
+                                  zs, voltages, depth, cells, heads, ring, net.decays, pool, t, lag, why, dt)
+
+
+@jit
+def settle_part(net, p, s, t, dt):
+    """Bring all rows that look at site ``s`` up to date, so that older target spikes may be forgotten."""
+    none = net.changing[:0]
+    for b in range(net.parts[p, P_BLOCK0], net.parts[p, P_BLOCK0] + net.parts[p, P_BLOCKS]):
+        r = net.blocks[b, B_RULE]
+        if r >= 0 and net.rules[r, plasticity.R_SITE] == s and net.rules[r, plasticity.R_FAMILY] != plasticity.NONE:
+            settle_block(net, b, p, t, dt, none, plasticity.SETTLE)
+            if net.rules[r, plasticity.R_FAMILY] == plasticity.DOPAMINE:
+                plasticity.forget(net.pools[net.rules[r, plasticity.R_POOL]:], np.float64(t - 1 - net.sites[s, plasticity.S_LAG]))
+    at = net.sites[s, plasticity.S_SWEPT] + p - net.groups[net.parts[p, P_GROUP], G_PART0]
+    net.swept[at] = np.float64(t - 1 - net.sites[s, plasticity.S_LAG])
+
+
+@jit
+def settle(net, t, dt):
+    """Bring all synapses up to date (between runs)."""
+    for p in range(net.parts.shape[0]):
+        for s in range(net.parts[p, P_SITE0], net.parts[p, P_SITE0] + net.parts[p, P_SITES]):
+            settle_part(net, p, s, t, dt)
+
+
+@jit
+def remember(net, g, p, t, dt, found, base_step, kind, x, n, lo, hi, f, k, width):
+    """Let plasticity know the spikes (and potentials) of step ``t``."""
+    begin = net.offsets[p] + net.pointer[p, t - base_step]
+    ids = net.spikes[begin:begin + found]
+    y = net.groups[g, G_Y]
+    for s in range(net.parts[p, P_SITE0], net.parts[p, P_SITE0] + net.parts[p, P_SITES]):
+        site = net.sites[s]
+        ring, many = site[plasticity.S_RING], site[plasticity.S_RING] * n
+        history = net.history[site[plasticity.S_HISTORY]:]
+        times, ys, zs = history[:many], history[many:2 * many], history[2 * many:]
+        heads = net.heads[site[plasticity.S_HEADS]:site[plasticity.S_HEADS] + n]
+        par = net.rule_par[site[plasticity.S_PAR]:]
+        at = site[plasticity.S_SWEPT] + p - net.groups[g, G_PART0]
+        if site[plasticity.S_KIND] == plasticity.CLOPATH:
+            voltages = net.voltages[site[plasticity.S_VOLTAGE]:]
+            depth = site[plasticity.S_DEPTH]
+            for e in range(found):
+                voltages[(depth + 1) * n + ids[e]] = np.float64(t)
+            v = np.empty(hi - lo)
+            for i in range(lo, hi):
+                if kind == STEP:
+                    v[i - lo] = x[site[plasticity.S_MINUS] * n + i]
+                else:
+                    v[i - lo] = net.reset[y + i]
+                    if net.h[y + i] != math.inf:
+                        v[i - lo] = net.base[y + i] + net.scale[y + i] * modal.value(kind, x, n, i, f, k, width)
+            if not plasticity.observe(lo, hi, t, v, par, times, zs, heads, ring, net.swept[at], voltages, depth, n, dt, False):
+                settle_part(net, p, s, t, dt)
+                if not plasticity.observe(lo, hi, t, v, par, times, zs, heads, ring, net.swept[at], voltages, depth, n, dt, False):
+                    net.full[3] = 1
+            plasticity.observe(lo, hi, t, v, par, times, zs, heads, ring, net.swept[at], voltages, depth, n, dt, True)
+        elif found > 0:
+            minus = net.decays[site[plasticity.S_MINUS]:site[plasticity.S_MINUS] + site[plasticity.S_MINUS_SIZE]]
+            if plasticity.crowded(ids, found, times, heads, ring, net.swept[at]):
+                settle_part(net, p, s, t, dt)
+                if plasticity.crowded(ids, found, times, heads, ring, net.swept[at]):
+                    net.full[3] = 1
+            plasticity.remember(site[plasticity.S_KIND], site[plasticity.S_PAIRING], ids, found, t, times, ys, zs, heads, ring,
+                                minus, par[0], par[1])
+
+
+@jit
+def modulate(net, p, t, dt, base_step):
+    """Dopamine released by spikes that arrive at step ``t``."""
+    for m in range(net.parts[p, P_MOD0], net.parts[p, P_MOD0] + net.parts[p, P_MODS]):
+        row = net.modulators[m]
+        s = t - row[M_DELAY] - base_step
+        if s < 0:
+            continue
+        count = np.int64(0)
+        q0 = net.groups[row[M_SOURCE], G_PART0]
+        for q in range(q0, q0 + net.groups[row[M_SOURCE], G_PARTS]):
+            for e in range(net.offsets[q] + net.pointer[q, s], net.offsets[q] + net.pointer[q, s + 1]):
+                count += np.int64(net.members[row[M_MEMBERS] + np.int64(net.spikes[e])])
+        if count > 0:
+            rule = net.rules[row[M_RULE]]
+            release_dopamine(net, p, rule, t, count * net.rule_par[row[M_AMOUNT]], dt)
+
+
+@jit
+def release_dopamine(net, p, rule, t, amount, dt):
+    """Raise the dopamine of a rule in a part by ``amount`` at step ``t``."""
+    pool = net.pools[rule[plasticity.R_POOL]:]
+    tau_d = net.rule_par[rule[plasticity.R_PAR] + plasticity.TAU_D]
+    room = rule[plasticity.R_POOL_ROOM]
+    if not plasticity.drop(pool, room, t, amount, tau_d, dt):
+        settle_part(net, p, rule[plasticity.R_SITE], t - 1, dt)
+        if not plasticity.drop(pool, room, t, amount, tau_d, dt):
+            net.full[3] = 1
+
+
+@jit
+def deliver(net, g, p, t, dt, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i):
     """Everything that arrives at step ``t``; returns the number of synaptic events."""
     total = np.int64(0)
     y = net.groups[g, G_Y]
@@ -335,7 +633,20 @@ def deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, rea
         t0, w0 = net.blocks[b, B_TARGETS], net.blocks[b, B_W]
         kind_w = net.blocks[b, B_WEIGHTS]
         one = kind_w == ROW_WEIGHT
-        if net.blocks[b, B_WIDE] == 1:
+        if net.blocks[b, B_RULE] >= 0:
+            rule, par, rows, short_rows, lags, site, history, heads, voltages, pool, c = _of_rule(net, b, p)
+            w64 = net.row_weight[w0:] if one else net.changing[w0:]
+            if net.blocks[b, B_WIDE] == 1:
+                events, count = _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
+                                                row_ptr, net.targets32[t0:], w64, c, one, ca, cb, cc, wakes, f, k, width, reach_e,
+                                                reach_i, h, due, active, count, rule, par, rows, short_rows, lags, site, history,
+                                                heads, voltages, net.decays, pool, dt)
+            else:
+                events, count = _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
+                                                row_ptr, net.targets16[t0:], w64, c, one, ca, cb, cc, wakes, f, k, width, reach_e,
+                                                reach_i, h, due, active, count, rule, par, rows, short_rows, lags, site, history,
+                                                heads, voltages, net.decays, pool, dt)
+        elif net.blocks[b, B_WIDE] == 1:
             if kind_w == WEIGHTS32:
                 events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
                                        row_ptr, net.targets32[t0:], net.weights32[w0:], False, ca, cb, cc, wakes, f, k,
@@ -645,9 +956,9 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
     for t in range(t0 + 1, t1 + 1):
         k = np.int64(0)
         changed = False
-        if part[P_INJS] > 0:
+        if part[P_INJS] > 0 or part[P_GRADEDS] > 0:
             before = (t - 1) % period if is_modal else np.int64(0)
-            changed = inject(net, g, p, t, dt, x, f, before)
+            changed = inject(net, g, p, t, dt, x, f, before) | graded(net, g, p, t, x, f, before)
         if is_modal:
             k = t % period
             if k == 0:
@@ -660,8 +971,10 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
         if kind == STEP and group[G_FIRST] == 0:
             found = call(address, lo, hi, n, group[G_NPAR], p_x, p_par, p_cur,
                          p_spk + np.uint64(4 * (net.offsets[p] + used)), t, dt, np.uint64(group[G_KEY]))
+        if part[P_MODS] > 0:
+            modulate(net, p, t, dt, base_step)
         if part[P_BLOCKS] > 0:
-            events += deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i)
+            events += deliver(net, g, p, t, dt, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i)
         if part[P_INPUTS] > 0:
             poisson_input(net, g, p, t, fresh and t == t0 + 1, kind, x, n, f, k, width, event, reach_e, reach_i)
         if is_modal:
@@ -677,6 +990,10 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
                 net.full[2] = 1
                 found = np.int64(0)
         net.pointer[p, t - base_step + 1] = used + found
+        if part[P_SITES] > 0:
+            remember(net, g, p, t, dt, found, base_step, kind, x, n, lo, hi, f, k, width)
+        if group[G_PUT] >= 0:
+            put_out(net, g, p, t, x)
         if part[P_RECS] > 0:
             sample(net, g, p, t, first_step, kind, x, n, f, k, width, dt)
     net.stats[p, S_EVENTS] += events

@@ -10,14 +10,17 @@ if (_root / "setup.cfg").is_file():
 __version__ = "0.1.0"
 
 from .cells import (
+    Astrocyte,
     EIF_cond_alpha_isfa_ista,
     EIF_cond_exp_isfa_ista,
     GIF_cond_exp,
     HH_cond_exp,
     IF_cond_alpha,
     IF_cond_exp,
+    IF_cond_exp_homeostatic,
     IF_curr_alpha,
     IF_curr_delta,
+    IF_curr_delta_astro,
     IF_curr_exp,
     IF_jump,
     Izhikevich,
@@ -69,18 +72,36 @@ from .parameters import (
     Parameter,
     Uniform,
 )
+from .plasticity import (
+    AdditivePotentiationMultiplicativeDepression,
+    AdditiveWeightDependence,
+    ClopathRule,
+    Dopamine,
+    GutigWeightDependence,
+    MultiplicativeWeightDependence,
+    OjaRule,
+    SpikePairRule,
+    SpikeTripletRule,
+    STDPMechanism,
+    TsodyksMarkramSynapse,
+    Vogels2011Rule,
+)
 from .result import Result, Spikes, Trace
 from .space import Grid2D, Grid3D, Line, RandomStructure, Space
 
 __all__ = [
-    "ACSource", "AllToAllConnector", "ArrayConnector", "DCSource", "DistanceDependentProbabilityConnector",
-    "Distribution", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "Exponential", "FileFormatError",
-    "FixedNumberPostConnector", "FixedNumberPreConnector", "FixedProbabilityConnector", "FixedTotalNumberConnector",
-    "FromFileConnector", "FromListConnector", "GIF_cond_exp", "Gamma", "Grid2D", "Grid3D", "HH_cond_exp",
-    "IF_cond_alpha", "IF_cond_exp", "IF_curr_alpha", "IF_curr_delta", "IF_curr_exp", "IF_jump",
-    "IndexBasedProbabilityConnector", "Integers", "Izhikevich", "Line", "LogNormal", "Network", "NetworkError",
-    "NeurosimError", "NoisyCurrentSource", "Normal", "OneToOneConnector", "Parameter", "ParameterError",
-    "PoissonInput", "Population", "PopulationView", "Projection", "RandomStructure", "Record", "Result", "Simulation",
-    "SimulationError", "SmallWorldConnector", "Space", "SpikeSourceArray", "SpikeSourceInhGamma", "SpikeSourcePoisson",
-    "SpikeSourcePoissonRefractory", "Spikes", "State", "StepCurrentSource", "Trace", "Uniform", "neuron",
+    "ACSource", "AdditivePotentiationMultiplicativeDepression", "AdditiveWeightDependence", "AllToAllConnector",
+    "ArrayConnector", "Astrocyte", "ClopathRule", "DCSource", "DistanceDependentProbabilityConnector",
+    "Distribution", "Dopamine", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "Exponential",
+    "FileFormatError", "FixedNumberPostConnector", "FixedNumberPreConnector", "FixedProbabilityConnector",
+    "FixedTotalNumberConnector", "FromFileConnector", "FromListConnector", "GIF_cond_exp", "Gamma", "Grid2D",
+    "Grid3D", "GutigWeightDependence", "HH_cond_exp", "IF_cond_alpha", "IF_cond_exp", "IF_cond_exp_homeostatic",
+    "IF_curr_alpha", "IF_curr_delta", "IF_curr_delta_astro", "IF_curr_exp", "IF_jump",
+    "IndexBasedProbabilityConnector", "Integers", "Izhikevich", "Line", "LogNormal",
+    "MultiplicativeWeightDependence", "Network", "NetworkError", "NeurosimError", "NoisyCurrentSource", "Normal",
+    "OjaRule", "OneToOneConnector", "Parameter", "ParameterError", "PoissonInput", "Population", "PopulationView",
+    "Projection", "RandomStructure", "Record", "Result", "STDPMechanism", "Simulation", "SimulationError",
+    "SmallWorldConnector", "Space", "SpikePairRule", "SpikeSourceArray", "SpikeSourceInhGamma", "SpikeSourcePoisson",
+    "SpikeSourcePoissonRefractory", "SpikeTripletRule", "Spikes", "State", "StepCurrentSource", "Trace",
+    "TsodyksMarkramSynapse", "Uniform", "Vogels2011Rule", "neuron",
 ]

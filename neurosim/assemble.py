@@ -11,6 +11,7 @@ from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma
 from .currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 from .errors import NetworkError
 from .groups import SOURCE, STEP, Group
+from .learning import Tables
 from .network import Network, PoissonInput
 from .parameters import stream_key
 from .recording import Recording
@@ -95,12 +96,15 @@ class _Assembler:
         self.records: list[list[int]] = []
         self.counts = 0
         self.least = 0
+        self.put_depths = put_depths(groups, store)
+        self.puts = _Flat(np.float64)
+        self.learning = Tables(network, groups, store, dt, _Flat)
 
     # -- rows of tables -------------------------------------------------------------------------
 
     def group_rows(self) -> np.ndarray:
         k, rows, x, part = self.k, [], 0, 0
-        for group in self.groups:
+        for g, group in enumerate(self.groups):
             row = [0] * k.G_SIZE
             row[k.G_KIND], row[k.G_N], row[k.G_X], row[k.G_Y] = group.kind, group.n, x, group.y
             row[k.G_PARTS], row[k.G_PART0], row[k.G_PERIOD] = group.n_parts, part, 1
@@ -112,6 +116,12 @@ class _Assembler:
             if group.step is not None:
                 row[k.G_STEP], row[k.G_NPAR] = group.address, group.step.parameters.shape[1]
                 row[k.G_P], row[k.G_FIRST] = self.par.add(group.step.parameters), int(group.step.deliver_first)
+            row[k.G_PUT], row[k.G_DEPTH] = -1, self.put_depths.get(g, 1)
+            if g in self.put_depths:
+                row[k.G_PUTROW] = group.record_row(group.members[0].cell.graded)
+                ring = np.zeros((self.put_depths[g], group.n))
+                ring[0] = group.x[row[k.G_PUTROW]]
+                row[k.G_PUT] = self.puts.add(ring)
             if group.kind == SOURCE:
                 cell = group.members[0].cell
                 table = np.zeros((3, 1))
@@ -131,9 +141,13 @@ class _Assembler:
                 lo, hi = p * group.part_size, min((p + 1) * group.part_size, group.n)
                 row = [0] * k.P_SIZE
                 row[k.P_GROUP], row[k.P_LO], row[k.P_HI] = g, lo, hi
-                row[k.P_BLOCK0] = len(self.blocks)
+                row[k.P_BLOCK0], row[k.P_MOD0] = len(self.blocks), len(self.learning.modulators)
                 self.add_blocks(group, p, pointers)
                 row[k.P_BLOCKS] = len(self.blocks) - row[k.P_BLOCK0]
+                row[k.P_GRADED0] = len(self.blocks)
+                self.add_blocks(group, p, pointers, graded=True)
+                row[k.P_GRADEDS] = len(self.blocks) - row[k.P_GRADED0]
+                row[k.P_MODS] = len(self.learning.modulators) - row[k.P_MOD0]
                 row[k.P_INPUT0] = len(self.inputs)
                 for one in self.network.inputs:
                     self.add_input(one, group, lo, hi)
@@ -147,6 +161,7 @@ class _Assembler:
                 row[k.P_LEAST] = self.least
                 self.least += -(-(hi - lo) // 256)
                 row[k.P_ARR0], row[k.P_ARRS] = self.add_array(group, lo, hi)
+                row[k.P_SITE0], row[k.P_SITES] = self.learning.sites_of(group)
                 rows.append(row)
         return np.array(rows, dtype=np.int64).reshape(-1, k.P_SIZE)
 
@@ -156,20 +171,24 @@ class _Assembler:
             weights = self.row_weight.add(np.nan_to_num(block.row_weight))
             delays = self.delays.add(block.delays)
             out[b] = [weights, delays, *(self.row_ptr.add(pointer) for pointer in block.pointer)]
-            block.pointer = []  # the flat array holds them from now on
         return out
 
-    def add_blocks(self, group: Group, p: int, pointers: dict[int, list[int]]) -> None:
+    def add_blocks(self, group: Group, p: int, pointers: dict[int, list[int]], graded: bool = False) -> None:
         k = self.k
         for b, block in enumerate(self.store.blocks):
-            if block.target is not group or block.bases[p + 1] == block.bases[p]:
+            if block.target is not group or block.graded != graded or block.bases[p + 1] == block.bases[p]:
                 continue
             row = [0] * k.B_SIZE
-            row[k.B_SOURCE], row[k.B_RECEPTOR] = self.groups.index(block.source), group.input_row(block.receptor)
+            row[k.B_SOURCE] = self.groups.index(block.source)
+            row[k.B_RECEPTOR] = 0 if graded else group.input_row(block.receptor)
             row[k.B_WEIGHTS], row[k.B_WIDE], row[k.B_WAKES] = block.kind, int(block.wide), int(block.wakes)
             row[k.B_DELAYS], row[k.B_DELAY0] = block.delays.size, pointers[b][1]
             row[k.B_PTR], row[k.B_TARGETS] = pointers[b][2 + p], block.at + int(block.bases[p])
             row[k.B_W] = pointers[b][0] if block.kind == ROW_WEIGHT else block.weights_at + int(block.bases[p])
+            row[k.B_ROWS], row[k.B_RULE] = block.source.n, self.learning.add_rule(block, p)
+            if row[k.B_RULE] >= 0:
+                self.learning.add_modulators(block, row[k.B_RULE], self.place, k)
+            self.learning.block_of.append(block)
             self.blocks.append(row)
 
     def add_input(self, one: PoissonInput, group: Group, lo: int, hi: int) -> None:
@@ -278,6 +297,16 @@ class _Assembler:
         return self.array_step.add(steps[order]), steps.size
 
 
+def put_depths(groups: list[Group], store: Store) -> dict[int, int]:
+    """How many steps of their output the groups that others read all the time must keep; the same for any threads."""
+    depths: dict[int, int] = {}
+    for block in store.blocks:
+        if block.graded:  # a slice (at most 64 steps) lies between reading and writing, and a change needs two steps
+            g = groups.index(block.source)
+            depths[g] = max(depths.get(g, 0), int(block.delays[-1]) + 66)
+    return depths
+
+
 def _table(rows: list[list[int]], columns: int) -> np.ndarray:
     return np.array(rows, dtype=np.int64).reshape(-1, columns)
 
@@ -288,15 +317,23 @@ def _over_neurons(groups: list[Group], name: str, default: float) -> np.ndarray:
 
 
 def assemble(network: Network, groups: list[Group], place: dict[str, tuple[Group, int]], store: Store,
-             recorded: list[Recording], dt: float, seed: int) -> Any:
-    """The ``Net`` of the compiled loop, at step 0; spike lists and traces are sized by the simulation."""
+             recorded: list[Recording], dt: float, seed: int) -> tuple[Any, Tables]:
+    """The ``Net`` of the compiled loop, at step 0, and the tables of plasticity.
+
+    Spike lists and traces are sized by the simulation.
+    """
     a = _Assembler(network, groups, place, store, recorded, dt, seed)
     k = a.k
     group_rows, parts = a.group_rows(), a.part_rows()
     total = sum(g.n for g in groups)
     n_parts = parts.shape[0]
     h0 = _over_neurons(groups, "h0", math.inf)
-    return k.Net(
+    row_ptr, at = a.row_ptr.done(), 0
+    for block in store.blocks:  # the flat array holds the pointers from now on
+        for p, pointer in enumerate(block.pointer):
+            block.pointer[p] = row_ptr[at:at + pointer.size]
+            at += pointer.size
+    net = k.Net(
         groups=group_rows, parts=parts, blocks=_table(a.blocks, k.B_SIZE), inputs=_table(a.inputs, k.I_COLS),
         injections=_table(a.injections, k.J_COLS), records=_table(a.records, k.R_COLS),
         mode=np.zeros(len(groups), np.int64), rebuild=np.zeros(n_parts, np.int64),
@@ -308,12 +345,14 @@ def assemble(network: Network, groups: list[Group], place: dict[str, tuple[Group
         current=np.zeros(total), due=np.full(total, -1, np.int64), active=np.zeros(total, np.int32),
         n_active=np.zeros(n_parts, np.int64), spikes=np.zeros(1, np.int32),
         offsets=np.zeros(n_parts, np.int64), pointer=np.zeros((n_parts, 2), np.int64),
-        row_ptr=a.row_ptr.done(), targets16=store.targets16, targets32=store.targets32, row_weight=a.row_weight.done(),
+        row_ptr=row_ptr, targets16=store.targets16, targets32=store.targets32, row_weight=a.row_weight.done(),
         weights32=store.weights32, weights64=store.weights64, delays=a.delays.done(), lookup=a.lookup.done(),
         cdf=a.cdf.done(), zero=a.zero.done(), counts=np.zeros(a.counts + 1, np.uint16), index=a.index.done(),
         inj_par=a.inj_par.done(), following=np.full(total, math.inf), draws=np.zeros(total, np.int64),
         least=np.full(a.least + 1, math.inf), **source_arrays(groups), bins=a.bins.done(),
         array_step=a.array_step.done(), array_id=a.array_id.done(), array_next=parts[:, k.P_ARR0].copy(),
-        traces=np.zeros(1), stats=np.zeros((n_parts, k.S_SIZE), np.int64), meeting=np.zeros(1, np.int64),
-        full=np.zeros(3, np.int64),
+        traces=np.zeros(1), stats=np.zeros((n_parts, k.S_SIZE), np.int64), puts=a.puts.done(),
+        stirred=np.ones((max(a.put_depths.values(), default=1), n_parts), np.int64), meeting=np.zeros(1, np.int64),
+        full=np.zeros(4, np.int64), **a.learning.arrays(k),
     )
+    return net, a.learning

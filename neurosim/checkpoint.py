@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import store
+from . import learning, store
 from .errors import FileFormatError
 from .groups import SOURCE
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SAVED", "read", "reading", "restore", "write"]
 
-SAVED = ("x", "h", "h0", "rho", "base", "current", "following", "draws", "rate", "mode")
+SAVED = ("x", "h", "h0", "rho", "base", "current", "following", "draws", "rate", "mode", "puts")
 
 
 def write(sim: Simulation, path: str | os.PathLike) -> None:
@@ -31,6 +31,7 @@ def write(sim: Simulation, path: str | os.PathLike) -> None:
         ("state", {}, {name: getattr(sim._net, name) for name in SAVED}),
         ("history", {}, {"counts": counts, "spikes": spikes}),
         ("held", {}, held),
+        ("plasticity", {}, learning.saved(sim)),
     ])
 
 
@@ -85,6 +86,7 @@ def restore(sim: Simulation, header: Mapping[str, Any], state: Mapping[str, Mapp
     _split_history(sim, counts, flat)
     sim._multiplicity = np.where(sim._multiplicity > 1, sim._most_per_step(), 1)  # rates may have been set
     sim._held = {int(c): float(a) for c, a in zip(state["held"]["cells"], state["held"]["amounts"], strict=True)}
+    learning.restore(sim, state["plasticity"])
     from .kernels import sources
     for p, part in enumerate(sim._net.parts):
         group = sim._groups[part[k.P_GROUP]]
@@ -93,12 +95,13 @@ def restore(sim: Simulation, header: Mapping[str, Any], state: Mapping[str, Mapp
                             sim._net.least[part[k.P_LEAST]:])
             a, n = part[k.P_ARR0], part[k.P_ARRS]
             sim._net.array_next[p] = a + np.searchsorted(sim._net.array_step[a:a + n], sim._step, side="right")
+    sim._net.stirred[:] = 1
     sim._net.rebuild[:] = 1
     sim._net.rebuild[[sim._groups[g].modal is None for g in sim._net.parts[:, k.P_GROUP]]] = 0
     if sim._step > 0:
         sim.clear()
     else:  # what belongs to time 0 was not yet part of a run
-        sim._chunks = [sim._recorder.at_zero(sim._net, sim._base, sim.get)]
+        sim._chunks = [sim._recorder.at_zero(sim._net, sim._base, sim.get, sim._taken())]
 
 
 def _split_history(sim: Simulation, counts: np.ndarray, flat: np.ndarray) -> None:

@@ -42,7 +42,8 @@ class Context(NamedTuple):
     """What a connector is told of the two sides.
 
     ``same``: source i and target i are one cell.  For views that overlap otherwise, ``own`` (int32, shape
-    (n_post,)) is the index among the sources of the cell that each target is, or -1.
+    (n_post,)) is the index among the sources of the cell that each target is, or -1.  ``key`` names the connector's own
+    draws; ``seed`` is the network's, for a connector that goes through another projection.
     """
 
     n_pre: int
@@ -54,6 +55,7 @@ class Context(NamedTuple):
     space: Space = Space()
     own: np.ndarray | None = None
     label: str = "projection"
+    seed: int = 0
 
 
 class Block(NamedTuple):

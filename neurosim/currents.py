@@ -8,28 +8,15 @@ from typing import Any
 import numpy as np
 
 from .errors import ParameterError
-from .parameters import parameter, parameters_of, refuse_unknown, row
+from .parameters import Settings, parameter, row
 
 __all__ = ["ACSource", "CurrentSource", "DCSource", "NoisyCurrentSource", "StepCurrentSource"]
 
 FOREVER = 1e12
 
 
-class CurrentSource:
+class CurrentSource(Settings):
     """Base of the currents.  A value set for time t acts on the interval (t, t + dt]."""
-
-    def __new__(cls, *args: Any, **values: Any) -> Any:
-        """Refuse names that are not parameters before dataclass's own ``__init__`` raises a TypeError."""
-        refuse_unknown(cls.__name__, cls, values)
-        return super().__new__(cls)
-
-    def __post_init__(self) -> None:
-        for name, declared in parameters_of(self).items():
-            value = declared.check(type(self).__name__, name, getattr(self, name))
-            if not isinstance(value, float):
-                raise ParameterError(f"{type(self).__name__}.{name} must be one number, got {getattr(self, name)!r}")
-            object.__setattr__(self, name, value)
-        self.check()
 
     def check(self) -> None:
         """Raise where parameters contradict each other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import platform
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoint, live, wiring
+from . import checkpoint, learning, live, wiring
 from . import store as files
 from .assemble import assemble
 from .console import announce_compilation, building, interruptible, run_bar
@@ -24,7 +25,7 @@ from .parameters import stream_key
 from .recording import Recorder
 from .result import Result, Weights, concatenate
 from .result_io import ResultWriter
-from .synapses import build
+from .synapses import build, refill
 
 __all__ = ["Simulation"]
 
@@ -34,7 +35,7 @@ _SLICE_SPIKES = 4_000_000  # room for the most spikes of a part in one slice
 _CHUNK_SECONDS = 0.2
 _MOST_CHUNKS = 256  # results of single steps that are kept apart
 _MUTABLE = ("mode", "rebuild", "x", "h", "h0", "rho", "base", "current", "due", "active", "n_active", "spikes",
-            "offsets", "pointer", "counts", "following", "draws", "least", "rate", "array_next", "traces", "stats", "meeting", "full",
+            "offsets", "pointer", "counts", "following", "draws", "least", "rate", "array_next", "traces", "stats", "meeting", "full", "puts", "stirred",
             "records", "array_step", "array_id", "parts", "inputs", "lookup", "cdf", "zero")
 
 
@@ -84,7 +85,11 @@ class Simulation:
         with building(progress, description.synapses) as tick:
             self._store = build(network, self._groups, self._place, self.dt, tick)
         self.build_seconds = time.perf_counter() - began
-        self._prepare(assemble(network, self._groups, self._place, self._store, self._recorder.recorded, self.dt, self.seed))
+        net, self._tables = assemble(network, self._groups, self._place, self._store, self._recorder.recorded, self.dt, self.seed)
+        self._placed: dict[str, np.ndarray] = {}  # where the synapses of projections that change lie, and what they join
+        self._joins: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._processes, self._samples = learning.processes(network, self.dt)
+        self._prepare(net)
         self._initial = {name: getattr(self._net, name).copy() for name in checkpoint.SAVED}
         self._writer: ResultWriter | None = None
         self._held: dict[int, float] = {}
@@ -108,9 +113,11 @@ class Simulation:
         self._calls = 0
         self._multiplicity = np.where(kinds == SOURCE, self._most_per_step(), 1).astype(np.int64)
         refractory = int(net.refractory.max(initial=0))
-        self._history = max(self._store.longest_delay, refractory, 1) + 1
+        released = [learning.modulation_steps(one, self.dt) for one in self.network.modulations]
+        self._history = max([self._store.longest_delay, refractory, 1, *released]) + 1
         largest = int(np.max((parts[:, k.P_HI] - parts[:, k.P_LO]) * self._multiplicity))
-        self._slice = max(1, min(self._store.shortest_delay or _SLICE_STEPS, _SLICE_STEPS, _SLICE_SPIKES // largest))
+        shortest = min([self._store.shortest_delay or _SLICE_STEPS, *released])
+        self._slice = max(1, min(shortest, _SLICE_STEPS, _SLICE_SPIKES // largest))
         self._lists: list[np.ndarray] = [np.empty(0, np.int32)] * parts.shape[0]
         self._counts = np.zeros((parts.shape[0], self._history), np.int64)
         self._chunks: list[Result] = []
@@ -159,7 +166,8 @@ class Simulation:
         self._send_at_zero(-base)
         self._step = 0
         self._keep(base)
-        self._chunks = [self._recorder.at_zero(self._net, base, self.get)]
+        learning.start(self)
+        self._chunks = [self._recorder.at_zero(self._net, base, self.get, self._taken())]
         self._write(self._chunks[0])
 
     def _send_at_zero(self, column: int) -> None:
@@ -263,7 +271,7 @@ class Simulation:
 
     def _size_of_network(self) -> tuple[int, ...]:
         n = self.network
-        return tuple(len(one) for one in (n.populations, n.projections, n.inputs, n.injections, n.records))
+        return tuple(len(one) for one in (n.populations, n.projections, n.inputs, n.injections, n.records, n.modulations, n.weight_records))
 
     def _advance(self, goal: int) -> Result:
         """One call of the compiled loop; returns what it recorded."""
@@ -273,7 +281,8 @@ class Simulation:
         else:
             limit = 64
         start = self._step
-        stop = min(goal, start + limit, start + self._recorder.longest_call(_CHUNK_STEPS))
+        stop = min([goal, start + limit, start + self._recorder.longest_call(_CHUNK_STEPS),
+                    *(start - start % one.every + one.every for one in self._processes)])
         self._choose_updates(stop - start)
         base = self._layout(stop - start)
         self._net, places = self._recorder.make_room(self._net, start, stop)
@@ -301,11 +310,21 @@ class Simulation:
                 self._pace[threads] = self._speed
         self._step = int(reached)
         self._keep(base)
-        chunk = self._recorder.harvest(net, places, base, start, self._step)
+        for process in self._processes:
+            if self._step % process.every == 0 and self._step > start:
+                process.act(self)
+        chunk = self._recorder.harvest(net, places, base, start, self._step, self._taken())
         if net.full[2]:
             self._chunks.append(chunk)
             raise SimulationError("a source sent more spikes in one step than there is room for; lower its rate or dt")
+        if net.full[3]:
+            self._chunks.append(chunk)
+            raise SimulationError("more spikes, or releases of dopamine, than plasticity can remember over the delays in the dendrites")
         return chunk
+
+    def _taken(self) -> dict[str, Weights]:
+        """The weights that are recorded at this step."""
+        return {} if self._samples is None else self._samples.take(self)
 
     def _threads_now(self) -> int:
         """All threads, or one where that was measured to be faster; the other is tried again now and then."""
@@ -409,7 +428,7 @@ class Simulation:
 
     def clear(self) -> None:
         """Forget what was recorded so far; the simulation goes on."""
-        self._chunks = [self._recorder.nothing(self.t)]
+        self._chunks = [self._recorder.nothing(self.t, self._samples.nothing(self) if self._samples is not None else {})]
 
     def provenance(self) -> dict[str, Any]:
         """Where results come from: versions, seeds, threads, the network in words."""
@@ -442,6 +461,9 @@ class Simulation:
                 else:
                     trace = chunk.traces(label, variable)
                     self._writer.trace(label, variable, trace.unit, trace.times, trace.ids, trace.values)
+        for label, weights in chunk._weights.items():
+            if weights.times is not None and weights.times.size:
+                self._writer.weights(label, weights)
         self._writer.progress(self.t)
 
     def close(self) -> None:
@@ -465,6 +487,8 @@ class Simulation:
     def weights(self, projection: Projection | str) -> Weights:
         """The synapses of a projection, by target: weights with their senders and receivers, counted within their populations.
 
+        Weights that change are those that a spike arriving now would find.
+
         Parameters
         ----------
         projection : Projection or its label
@@ -474,12 +498,63 @@ class Simulation:
         NetworkError
             If the network has no such projection.
         """
+        one = self.projection(projection)
+        if one.changes:
+            return Weights(learning.read(self, one), one.post.cell.weight_unit, *self._ends(one))
+        pre, post, weight, _delay = wiring.arrays(one, self.network.seed, self.dt)
+        return Weights(weight, one.post.cell.weight_unit, one.pre.indices[pre], one.post.indices[post])
+
+    def _ends(self, one: Projection) -> tuple[np.ndarray, np.ndarray]:
+        """Senders and receivers of the synapses of a projection, counted within their populations."""
+        if one.label not in self._joins:
+            pre, post, *_ = wiring.arrays(one, self.network.seed, self.dt)
+            self._joins[one.label] = one.pre.indices[pre], one.post.indices[post]
+        return self._joins[one.label]
+
+    def projection(self, which: Projection | str) -> Projection:
+        """A projection of the network, by itself or its label; raises :class:`NetworkError` if there is none."""
         for one in self.network.projections:
-            if projection is one or projection == one.label:
-                pre, post, weight, _delay = wiring.arrays(one, self.network.seed, self.dt)
-                return Weights(weight, one.post.cell.weight_unit, one.pre.indices[pre], one.post.indices[post])
+            if which is one or which == one.label:
+                return one
         known = ", ".join(one.label for one in self.network.projections) or "none"
-        raise NetworkError(f"{self.network.label} has no projection {projection!r}; it has {known}")
+        raise NetworkError(f"{self.network.label} has no projection {which!r}; it has {known}")
+
+    def set_weights(self, projection: Projection | str, values: Any) -> None:
+        """Set weights that change; what the synapses remember of spikes stays.
+
+        Parameters
+        ----------
+        values : number or array of shape (synapses,)
+            In the order of `weights`, with their sign.
+
+        Raises
+        ------
+        NetworkError
+            For a projection that the network lacks, or whose weights do not change.
+        ParameterError
+            For another number of values, or values beyond the bounds of the rule; nothing is set then.
+        """
+        learning.write(self, projection, values)
+
+    def freeze(self, projection: Projection | str) -> None:
+        """Stop the learning of a projection: traces of spikes go on, weights stay, eligibilities wait."""
+        learning.freeze(self, projection, True)
+
+    def thaw(self, projection: Projection | str) -> None:
+        """Let a projection learn again."""
+        learning.freeze(self, projection, False)
+
+    def reinforce(self, projection: Projection | str, amount: float = 1.0) -> None:
+        """Raise the dopamine at the synapses of a projection by ``amount`` now (a reward in a closed loop).
+
+        Raises
+        ------
+        NetworkError
+            For a projection without `Dopamine`.
+        ParameterError
+            For an amount that is not a finite number.
+        """
+        learning.reinforce(self, projection, amount)
 
     def set(self, target: Cells, **values: Any) -> None:
         """Change cells while the simulation runs.
@@ -518,16 +593,19 @@ class Simulation:
         for name, value in self._initial.items():
             getattr(self._net, name)[...] = value
         self._held = {}
+        self._net.stirred[:] = 1
         self._net.due[:] = -1
         self._net.n_active[:] = 0
         self._net.mode[:] = 0
+        refill(self._store, self.network, self._place, self.dt)
         self._begin()
 
     def branch(self) -> Simulation:
-        """An independent simulation in the same state; the synapses are shared."""
+        """An independent simulation in the same state; synapses that do not change are shared."""
         twin = object.__new__(Simulation)
         twin.__dict__.update(self.__dict__)
-        twin._net = self._net._replace(**{name: getattr(self._net, name).copy() for name in _MUTABLE})
+        twin._net = self._net._replace(**{name: getattr(self._net, name).copy() for name in (*_MUTABLE, *learning.STATE)})
+        twin._store = dataclasses.replace(self._store, changing=twin._net.changing, eligibility=twin._net.eligibility)
         twin._lists = [part.copy() for part in self._lists]
         twin._counts = self._counts.copy()
         twin._chunks = list(self._chunks)

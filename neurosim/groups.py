@@ -117,6 +117,10 @@ class Group:
             return self.step.states.index(variable)
         return {"v": -1, "isyn_exc": -2, "isyn_inh": -3}[variable]
 
+    def states_row(self, variable: str) -> int:
+        """The row of the state matrix that holds a variable; 0 where it is computed from modes."""
+        return self.step.states.index(variable) if self.step is not None else 0
+
     def cut(self, threads: int, dense: bool) -> None:
         """Choose the parts: one for each thread, more if rows are long and targets would not fit 16 bits."""
         self.n_parts = threads if self.n >= 64 * threads else 1
@@ -124,7 +128,10 @@ class Group:
             self.n_parts = max(self.n_parts, threads * math.ceil(self.n / (65536 * threads)))
         size = math.ceil(self.n / self.n_parts)
         if self.n_parts > 1:
-            size = 64 * math.ceil(size / 64)  # whole cache lines
+            whole = math.lcm(64, self.step.together if self.step is not None else 1)  # cache lines, and what must stay together
+            size = whole * math.ceil(size / whole)
+            if dense and size > 65536 >= whole:
+                size = 65536 // whole * whole
             self.n_parts = math.ceil(self.n / size)
         self.part_size = size
 

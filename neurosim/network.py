@@ -16,9 +16,10 @@ from .connectors import Connector
 from .currents import CurrentSource
 from .errors import NetworkError, ParameterError
 from .parameters import Distribution, Parameter, evaluate, numbers, stream_key
+from .plasticity import STDPMechanism, SynapseType
 from .space import Space
 
-__all__ = ["Injection", "Network", "PoissonInput", "Population", "PopulationView", "Projection", "Record"]
+__all__ = ["Injection", "Modulation", "Network", "PoissonInput", "Population", "PopulationView", "Projection", "Record", "WeightRecord"]
 
 _WEIGHT_SIGN = {"excitatory": 1, "inhibitory": -1}
 _MOST_CELLS = 2**31 - 1
@@ -203,7 +204,7 @@ class Projection:
     """Synapses from ``pre`` to ``post``; made by :meth:`Network.project`.
 
     ``weight`` is in nA (current-based), uS (conductance-based) or mV (voltage jumps), ``delay`` in ms (None: one step).
-    ``sign`` is 1 or -1 where weights may not have the other sign.
+    ``sign`` is 1 or -1 where weights may not have the other sign.  ``synapse`` is None for weights that stay.
     """
 
     pre: Cells
@@ -215,6 +216,17 @@ class Projection:
     label: str
     space: Any = None
     sign: int = 0
+    synapse: SynapseType | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether weights may change."""
+        return isinstance(self.synapse, STDPMechanism)
+
+    @property
+    def graded(self) -> bool:
+        """Whether the sender acts all the time, not by spikes."""
+        return bool(self.pre.cell.graded)
 
     @property
     def same(self) -> bool:
@@ -258,6 +270,25 @@ class Injection:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Modulation:
+    """Spikes of ``source`` release ``amount`` of dopamine at the synapses of ``projection``, ``delay`` ms later."""
+
+    source: Cells
+    projection: Projection
+    amount: float
+    delay: float | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WeightRecord:
+    """Weights to keep: those of ``projection``, or its ``synapses``, every ``interval`` ms."""
+
+    projection: Projection
+    interval: float
+    synapses: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Record:
     """What to keep: ``variable`` (``"spikes"`` or a state) of ``target``, every ``interval`` ms (None: every step)."""
 
@@ -293,6 +324,8 @@ class Network:
         self.inputs: list[PoissonInput] = []
         self.injections: list[Injection] = []
         self.records: list[Record] = []
+        self.modulations: list[Modulation] = []
+        self.weight_records: list[WeightRecord] = []
 
     def __getitem__(self, label: str) -> Population:
         """The population of that label."""
@@ -341,7 +374,7 @@ class Network:
         return made
 
     def project(self, pre: Cells, post: Cells, connector: Any, weight: Any = 0.0, delay: Any = None,
-                receptor: str = "excitatory", label: str | None = None) -> Projection:
+                receptor: str = "excitatory", label: str | None = None, synapse: SynapseType | None = None) -> Projection:
         """Connect ``pre`` to ``post``.
 
         Parameters
@@ -353,30 +386,39 @@ class Network:
         delay : likewise, ms
             Rounded to whole steps; at least one step.  None, the default, is one step, whatever dt is.
         receptor : str
-            A receptor of the target's model.
+            A receptor of the target's model.  What an `Astrocyte` puts out all the time goes to ``"sic"``, as a current
+            into the target: weight (a number without unit) times what it was ``delay`` before.
+        synapse : STDPMechanism or TsodyksMarkramSynapse, optional
+            How the synapses change; by default they do not.  `weight` is then what they begin with; drawn weights are
+            moved to the bounds of the rule.
 
         Raises
         ------
         NetworkError
             For ends of another network, a receptor the target lacks, a connector that does not fit.
         ParameterError
-            For a weight of the wrong sign, not finite, or of the wrong shape.
+            For a weight of the wrong sign, not finite, of the wrong shape, or beyond the bounds of the rule.
         """
         self._own(pre)
         self._own(post)
         label = _text(f"{pre.label} -> {post.label}" if label is None else label, "a projection's label")
         label = _unused(label, self._taken["projection"])
-        self._receptor(post, receptor, f"projection {label}")
+        self._receptor(post, receptor, f"projection {label}", pre)
         if isinstance(connector, type) or not isinstance(connector, Connector):
             raise NetworkError(
                 f"projection {label}: connector must be a connector such as AllToAllConnector(), got {connector!r}"
             )
         weight, delay = (numbers(v) if isinstance(v, (list, tuple)) and numbers(v) is not None else v
                          for v in (weight, delay))
-        sign = _check_weight(weight, post.cell, receptor, f"projection {label}")
+        if pre.cell.graded:
+            _check_number(weight, f"projection {label}: weight", "")
+            if synapse is not None:
+                raise NetworkError(f"projection {label}: {pre.label} ({pre.cell.name}) never spikes: its synapses cannot change")
+        sign = 0 if pre.cell.graded else _check_weight(weight, post.cell, receptor, f"projection {label}")
         if delay is not None:
             _check_number(delay, f"projection {label}: delay", "ms", above=0.0)
-        made = Projection(pre, post, connector, weight, delay, receptor, label, self.space, sign)
+        _check_synapse(synapse, weight, f"projection {label}", post.cell.weight_unit)
+        made = Projection(pre, post, connector, weight, delay, receptor, label, self.space, sign, synapse)
         wiring.validate(made)
         self.projections.append(made)
         return made
@@ -420,6 +462,75 @@ class Network:
         made = PoissonInput(target, rate, weight, receptor, start, stop, label)
         self.inputs.append(made)
         return made
+
+    def modulate(self, source: Cells, projection: Projection, amount: float = 1.0, delay: float | None = None) -> Modulation:
+        """Let spikes of ``source`` release dopamine at all synapses of ``projection``.
+
+        Parameters
+        ----------
+        amount : float
+            What each spike adds to the concentration.
+        delay : float, optional
+            ms, whole steps; one step by default.
+
+        Raises
+        ------
+        NetworkError
+            For cells or a projection of another network, or a projection without `Dopamine`.
+        ParameterError
+            For an amount that is not finite, or a delay that is not > 0.
+        """
+        self._own(source)
+        self._learning(projection, "modulate")
+        if projection.synapse.neuromodulation is None:
+            raise NetworkError(f"modulate: projection {projection.label} has no neuromodulation=Dopamine()")
+        name = f"modulation of {projection.label} by {source.label}"
+        amount = _number(amount, f"{name}: amount", "")
+        if delay is not None:
+            delay = _number(delay, f"{name}: delay", "ms", 0.0, open_low=True)
+        made = Modulation(source, projection, amount, delay)
+        self.modulations.append(made)
+        return made
+
+    def record_weights(self, projection: Projection, interval: float, synapses: Sequence[int] | None = None) -> None:
+        """Keep the weights of a projection over time.
+
+        Parameters
+        ----------
+        projection : Projection
+            One whose weights change.
+        interval : float
+            ms, a multiple of dt.
+        synapses : sequence of int, optional
+            Which, counted in the order of `Simulation.weights`; all by default.
+
+        Raises
+        ------
+        NetworkError, ParameterError
+            For a projection of another network or without plasticity, a bad interval, or synapses below 0.
+        """
+        self._learning(projection, "record_weights")
+        interval = _number(interval, f"weights of {projection.label}: interval", "ms", 0.0, open_low=True)
+        chosen = None
+        if synapses is not None:
+            chosen = np.asarray(synapses)
+            if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu" or chosen.min() < 0:
+                raise ParameterError(
+                    f"weights of {projection.label}: synapses must be a row of whole numbers >= 0, got {synapses!r:.200}"
+                )
+            chosen = chosen.astype(np.int64)
+        if any(one.projection is projection for one in self.weight_records):
+            raise NetworkError(f"weights of {projection.label} are recorded already")
+        self.weight_records.append(WeightRecord(projection, interval, chosen))
+
+    def _learning(self, projection: Any, what: str) -> None:
+        """Refuse what is not a projection of this network whose weights change."""
+        if not isinstance(projection, Projection):
+            raise NetworkError(f"{what} needs a projection, got {projection!r}")
+        if not any(projection is one for one in self.projections):
+            raise NetworkError(f"{what}: projection {projection.label} belongs to another network")
+        if not projection.changes:
+            raise NetworkError(f"{what}: the weights of projection {projection.label} do not change (no STDPMechanism)")
 
     def inject(self, current: CurrentSource, target: Cells) -> Injection:
         """Inject a current (nA) into cells."""
@@ -482,11 +593,12 @@ class Network:
         """A hash of all that decides a simulation, recordings excepted; functions count by their names."""
         cells = [(p.label, p.size, p.cell, p.initial_values, p.positions) for p in self.populations]
         joined = [(p.label, p.pre.label, p.pre.indices, p.post.label, p.post.indices, p.connector, p.weight, p.delay,
-                   p.receptor) for p in self.projections]
+                   p.receptor, p.synapse) for p in self.projections]
+        released = [(m.source.label, m.source.indices, m.projection.label, m.amount, m.delay) for m in self.modulations]
         driven = [(i.label, i.target.label, i.target.indices, i.rate, i.weight, i.receptor, i.start, i.stop)
                   for i in self.inputs]
         injected = [(i.target.label, i.target.indices, i.current) for i in self.injections]
-        return f"{stream_key(self.seed, self.space, _said([cells, joined, driven, injected])):016x}"
+        return f"{stream_key(self.seed, self.space, _said([cells, joined, driven, injected, released])):016x}"
 
     def _own(self, cells: Any) -> None:
         if not isinstance(cells, (Population, PopulationView)):
@@ -495,7 +607,14 @@ class Network:
             raise NetworkError(f"population {cells.label!r} belongs to another network ({cells.population.network.label})")
 
     @staticmethod
-    def _receptor(target: Cells, receptor: str, what: str) -> None:
+    def _receptor(target: Cells, receptor: str, what: str, pre: Cells | None = None) -> None:
+        graded = pre.cell.graded if pre is not None else ""
+        if pre is not None and graded:
+            if receptor != graded:
+                raise NetworkError(f"{what}: {pre.label} ({pre.cell.name}) never spikes: give receptor={graded!r}, got {receptor!r}")
+            if target.cell.is_source or not target.cell.spikes:
+                raise NetworkError(f"{what}: {target.label} ({target.cell.name}) cannot receive a current")
+            return
         if target.cell.is_source:
             raise NetworkError(f"{what}: {target.label} ({target.cell.name}) is a source and has no receptor")
         if receptor not in target.cell.receptors:
@@ -633,6 +752,22 @@ def _check_number(value: Any, name: str, unit: str, above: float = -math.inf) ->
         limit = f"> {above:g} {unit}" if above > -math.inf else f"finite ({unit})"
         where = "" if array.ndim == 0 else f" at index {', '.join(str(int(i)) for i in np.argwhere(bad)[0])}"
         raise ParameterError(f"{name} must be {limit}, got {array[bad].flat[0]:g}{where}")
+
+
+def _check_synapse(synapse: Any, weight: Any, name: str, unit: str) -> None:
+    """Refuse what is no synapse, and weights beyond its bounds."""
+    if synapse is not None and not isinstance(synapse, SynapseType):
+        raise NetworkError(f"{name}: synapse must be an STDPMechanism() or a TsodyksMarkramSynapse(), got {synapse!r}")
+    if not isinstance(synapse, STDPMechanism) or isinstance(weight, (Distribution, str)) or callable(weight):
+        return
+    bounds = synapse.weight_dependence
+    size = np.abs(np.asarray(weight, dtype=float)) if bounds.w_min >= 0 else np.asarray(weight, dtype=float)
+    bad = (size < bounds.w_min) | (size > bounds.w_max)
+    if bad.any():
+        raise ParameterError(
+            f"{name}: weight must lie between w_min = {bounds.w_min:g} and w_max = {bounds.w_max:g} {unit} of its"
+            f" {type(bounds).__name__}, got {float(size[bad].flat[0]):g} {unit}"
+        )
 
 
 def _check_weight(weight: Any, cell: Model, receptor: str, name: str) -> int:

@@ -13,8 +13,8 @@ import numpy as np
 from .errors import ParameterError
 
 __all__ = [
-    "Distribution", "Exponential", "Gamma", "Integers", "LogNormal", "Normal", "Parameter", "Uniform",
-    "parameter", "parameters_of", "stream_key",
+    "Distribution", "Exponential", "Gamma", "Integers", "LogNormal", "Normal", "Parameter", "Settings",
+    "Uniform", "parameter", "parameters_of", "stream_key",
 ]
 
 
@@ -104,6 +104,26 @@ def parameter(default: Any, unit: str, sentence: str, **limits: Any) -> Any:
 def parameters_of(thing: Any) -> dict[str, Parameter]:
     """The declared parameters of a dataclass or of its instance, in their order."""
     return {f.name: f.metadata["parameter"] for f in dataclasses.fields(thing) if "parameter" in f.metadata}
+
+
+class Settings:
+    """Base of frozen dataclasses of single numbers: names and ranges are checked on creation."""
+
+    def __new__(cls, *args: Any, **values: Any) -> Any:
+        """Refuse names that are not parameters before dataclass's own ``__init__`` raises a TypeError."""
+        refuse_unknown(cls.__name__, cls, values)
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for name, declared in parameters_of(self).items():
+            value = declared.check(type(self).__name__, name, getattr(self, name))
+            if not isinstance(value, float):
+                raise ParameterError(f"{type(self).__name__}.{name} must be one number, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise :class:`ParameterError` where the numbers contradict each other."""
 
 
 # ------------------------------------------------------------------------------------ distributions

@@ -317,7 +317,7 @@ def weight_histogram(weights: Mapping[str, Weights], bins: int = 50) -> Figure:
     units = {w.unit for w in weights.values()}
     if len(units) > 1:
         raise ParameterError(f"weights of one picture must have one unit, got {', '.join(sorted(units))}")
-    values = {name: np.ravel(w.values).astype(np.float64) for name, w in weights.items()}
+    values = {name: np.ravel(w.last).astype(np.float64) for name, w in weights.items()}
     every = np.concatenate(list(values.values()))
     low, high = (float(every.min()), float(every.max())) if every.size else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + (abs(low) or 1.0) * 1e-3, bins + 1)

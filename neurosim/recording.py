@@ -11,7 +11,7 @@ import numpy as np
 from .errors import NetworkError, ParameterError
 from .groups import Group
 from .network import Network, Population
-from .result import Result, Spikes, Trace, populations_of
+from .result import Result, Spikes, Trace, Weights, populations_of
 
 __all__ = ["Recorder", "Recording", "recordings"]
 
@@ -126,28 +126,29 @@ class Recorder:
             row[self._k.R_OUT] = places[row[self._k.R_NUMBER]]
         return net, places
 
-    def harvest(self, net: Any, places: list[int], base: int, start: int, stop: int) -> Result:
+    def harvest(self, net: Any, places: list[int], base: int, start: int, stop: int, weights: Mapping[str, Weights]) -> Result:
         """Spikes and samples of steps start + 1 .. stop."""
         traces = {}
         for one, at in zip(self.traced, places, strict=True):
             steps = _sampled(start, stop, one.every)
             values = net.traces[at:at + steps.size * one.ids.size].reshape(steps.size, one.ids.size).copy()
             traces[one.label, one.variable] = Trace(steps * self._dt, one.ids, values, one.unit)
-        return self._result(start * self._dt, stop * self._dt, self._spikes(net, base, start, stop), traces)
+        return self._result(start * self._dt, stop * self._dt, self._spikes(net, base, start, stop), traces, weights)
 
-    def at_zero(self, net: Any, base: int, value: Callable[[Population, str], np.ndarray]) -> Result:
+    def at_zero(self, net: Any, base: int, value: Callable[[Population, str], np.ndarray],
+                weights: Mapping[str, Weights]) -> Result:
         """States at time 0, and spikes that sources send at time 0."""
         traces = {(one.label, one.variable): Trace(np.zeros(1), one.ids, value(one.population, one.variable)[one.ids][None, :],
                                                    one.unit) for one in self.traced}
-        return self._result(0.0, 0.0, self._spikes(net, base, -1, 0), traces)
+        return self._result(0.0, 0.0, self._spikes(net, base, -1, 0), traces, weights)
 
-    def nothing(self, t: float) -> Result:
+    def nothing(self, t: float, weights: Mapping[str, Weights]) -> Result:
         """A result without samples at time ``t``."""
         spikes = {one.label: self._made(one, np.empty(0), np.empty(0, np.int32), t, t)
                   for one in self.recorded if one.variable == "spikes"}
         traces = {(one.label, one.variable): Trace(np.empty(0), one.ids, np.empty((0, one.ids.size)), one.unit)
                   for one in self.traced}
-        return self._result(t, t, spikes, traces)
+        return self._result(t, t, spikes, traces, weights)
 
     def spikes_of(self, net: Any, base: int, label: str, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """(steps, ids within the population) of its spikes in steps start + 1 .. stop, in order of time, then id."""
@@ -197,8 +198,9 @@ class Recorder:
     def _made(one: Recording, times: np.ndarray, ids: np.ndarray, t0: float, t1: float) -> Spikes:
         return Spikes(times, ids, one.population.size, t0, t1, one.chosen, one.label)
 
-    def _result(self, t0: float, t1: float, spikes: Mapping[str, Spikes], traces: Mapping[tuple[str, str], Trace]) -> Result:
-        return Result(t_start=t0, t_stop=t1, spikes=spikes, traces=traces, **self._facts)
+    def _result(self, t0: float, t1: float, spikes: Mapping[str, Spikes], traces: Mapping[tuple[str, str], Trace],
+                weights: Mapping[str, Weights]) -> Result:
+        return Result(t_start=t0, t_stop=t1, spikes=spikes, traces=traces, weights=weights, **self._facts)
 
 
 def _sampled(start: int, stop: int, every: int) -> np.ndarray:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .plot import ResultPlot
 
 __all__ = ["PopulationInfo", "PopulationResult", "Result", "Spikes", "Trace", "Weights", "concatenate",
-           "populations_of"]
+           "joined_weights", "populations_of"]
 
 Window = tuple[float, float]
 
@@ -260,25 +260,41 @@ class Trace:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Weights:
-    """The weights of a projection at the end of a run.
+    """The weights of a projection, at one time or at several.
 
     Attributes
     ----------
-    values : ndarray, shape (n_synapses,)
+    values : ndarray, shape (n_synapses,), or (n_times, n_synapses) if there are ``times``
     unit : str
     pre, post : ndarray or None
         Neurons, counted within their populations.
+    times : ndarray or None
+        ms, ascending.
     """
 
     values: np.ndarray
     unit: str = ""
     pre: np.ndarray | None = None
     post: np.ndarray | None = None
+    times: np.ndarray | None = None
+
+    @property
+    def last(self) -> np.ndarray:
+        """The latest weights, shape (n_synapses,).
+
+        Raises
+        ------
+        ParameterError
+            If none were taken.
+        """
+        if self.times is not None and not self.times.size:
+            raise ParameterError("no weights were taken: the run was shorter than the interval of the recording")
+        return self.values if self.times is None else self.values[-1]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Weights):
             return NotImplemented
-        pairs = [(self.values, other.values), (self.pre, other.pre), (self.post, other.post)]
+        pairs = [(getattr(self, name), getattr(other, name)) for name in ("values", "pre", "post", "times")]
         return self.unit == other.unit and all(
             a is b if a is None or b is None else np.array_equal(a, b) for a, b in pairs)
 
@@ -400,7 +416,7 @@ class Result:
         return self._traces[population, variable]
 
     def weights(self, projection: str) -> Weights:
-        """The final weights of a projection."""
+        """The weights of a projection, as they were recorded or, in results that say no times, at the end."""
         if projection not in self._weights:
             raise ParameterError(f"the weights of {projection!r} were not kept; kept: {_few(self._weights)}"
                                  " (Simulation.weights gives those of any projection)")
@@ -448,7 +464,7 @@ def _few(names: Iterable[Any], show: Any = repr) -> str:
 def concatenate(results: Iterable[Result]) -> Result:
     """The results of successive runs of one simulation as one.
 
-    Weights and provenance are those of the last, but ``wall_s`` and ``cpu_s`` are added up.
+    Provenance is that of the last, but ``wall_s`` and ``cpu_s`` are added up; weights that say no times are those of the last.
 
     Raises
     ------
@@ -468,7 +484,9 @@ def concatenate(results: Iterable[Result]) -> Result:
     spikes = {name: _joined_spikes([chunk._spikes[name] for chunk in chunks]) for name in first._spikes}
     traces = {key: _joined_traces([chunk._traces[key] for chunk in chunks]) for key in first._traces}
     return Result(label=first.label, dt=first.dt, t_start=first.t_start, t_stop=last.t_stop, seed=first.seed,
-                  populations=first.populations, spikes=spikes, traces=traces, weights=last._weights,
+                  populations=first.populations, spikes=spikes, traces=traces,
+                  weights={key: joined_weights([chunk._weights[key] for chunk in chunks if key in chunk._weights])
+                           for key in last._weights},
                   provenance=provenance, complete=last.complete)
 
 
@@ -495,5 +513,19 @@ def _joined_traces(chunks: list[Trace]) -> Trace:
         reached = next((t[-1] for t in reversed(times) if t.size), -np.inf)
         new = chunk.times > reached + analysis.TOLERANCE
         times.append(chunk.times[new])
+        values.append(chunk.values[new])
+    return dataclasses.replace(chunks[0], times=np.concatenate(times), values=np.concatenate(values))
+
+
+def joined_weights(chunks: list[Weights]) -> Weights:
+    """The last, or all that were taken at their times, none twice."""
+    if any(chunk.times is None for chunk in chunks):
+        return chunks[-1]
+    times: list[np.ndarray] = []
+    values = []
+    for chunk in chunks:
+        reached = next((t[-1] for t in reversed(times) if t.size), -np.inf)
+        new = chunk.times > reached + analysis.TOLERANCE  # type: ignore[operator]
+        times.append(chunk.times[new])  # type: ignore[index]
         values.append(chunk.values[new])
     return dataclasses.replace(chunks[0], times=np.concatenate(times), values=np.concatenate(values))

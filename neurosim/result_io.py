@@ -10,7 +10,7 @@ kind           metadata                                           arrays
 ``recording``  population, variable (``spikes`` or a state)       ids (absent: all neurons)
 ``spikes``     population                                         times, ids
 ``trace``      population, variable, unit                         times, ids, values
-``weights``    projection, unit                                   values, pre, post
+``weights``    projection, unit                                   values, pre, post, times
 ``progress``   t: all recordings up to this time are written      --
 ``provenance`` anything                                           --
 =============  =================================================  ===========================
@@ -32,7 +32,7 @@ import numpy as np
 from . import store
 from .analysis import TOLERANCE
 from .errors import FileFormatError, ParameterError
-from .result import PopulationInfo, Result, Spikes, Trace, Weights
+from .result import PopulationInfo, Result, Spikes, Trace, Weights, joined_weights
 
 __all__ = ["ResultWriter", "load", "save"]
 
@@ -79,8 +79,8 @@ class ResultWriter:
                         ids=np.asarray(ids, dtype=np.int32), values=values)
 
     def weights(self, projection: str, weights: Weights) -> None:
-        """Append the weights of a projection; the last ones count."""
-        arrays = {"values": weights.values, "pre": weights.pre, "post": weights.post}
+        """Append the weights of a projection; of those that say no times the last ones count."""
+        arrays = {"values": weights.values, "pre": weights.pre, "post": weights.post, "times": weights.times}
         self._out.write("weights", {"projection": projection, "unit": weights.unit},
                         **{name: array for name, array in arrays.items() if array is not None})
 
@@ -174,7 +174,7 @@ class _Collected:
         self.recorded: dict[str, np.ndarray | None] = {}
         self.spikes: dict[str, list[dict[str, np.ndarray]]] = {}
         self.traces: dict[tuple[str, str], list[Trace]] = {}
-        self.weights: dict[str, Weights] = {}
+        self.weights: dict[str, list[Weights]] = {}
         self.provenance: dict[str, Any] = {}
 
     def add(self, kind: str, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -190,7 +190,7 @@ class _Collected:
             key = meta["population"], meta["variable"]
             self.traces.setdefault(key, []).append(Trace(unit=meta["unit"], **arrays))
         elif kind == "weights":
-            self.weights[meta["projection"]] = Weights(unit=meta["unit"], **arrays)
+            self.weights.setdefault(meta["projection"], []).append(Weights(unit=meta["unit"], **arrays))
         elif kind == "progress":
             self.reached = float(meta["t"])
         elif kind == "provenance":
@@ -208,7 +208,7 @@ class _Collected:
         return Result(label=self.header["label"], dt=self.header["dt"], t_start=start, t_stop=stop,
                       seed=self.header["seed"], populations=populations, spikes=spikes,
                       traces={key: _joined(chunks, stop) for key, chunks in self.traces.items()},
-                      weights=self.weights, provenance=self.provenance, complete=complete)
+                      weights={key: joined_weights(chunks) for key, chunks in self.weights.items()}, provenance=self.provenance, complete=complete)
 
     def _latest(self) -> float:
         times = [chunk["times"] for chunks in self.spikes.values() for chunk in chunks]
@@ -269,7 +269,7 @@ def _save_npz(result: Result, path: str | os.PathLike) -> None:
             times=trace.times, ids=trace.ids, values=trace.values)
     for name, weights in result._weights.items():
         put("weights", {"projection": name, "unit": weights.unit}, "weights", name,
-            values=weights.values, pre=weights.pre, post=weights.post)
+            values=weights.values, pre=weights.pre, post=weights.post, times=weights.times)
     meta = {**_header(result.label, result.dt, result.t_start, result.seed, result.populations), "content": "result",
             "t_stop": result.t_stop, "complete": result.complete, "frames": listing, "provenance": result.provenance}
     arrays["meta"] = np.frombuffer(store.encode_json(meta), dtype=np.uint8)

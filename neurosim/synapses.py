@@ -13,19 +13,20 @@ from . import wiring
 from .errors import NetworkError
 from .network import Network, Projection
 from .parameters import Distribution
+from .plasticity import STDPMechanism, SynapseType
 
 if TYPE_CHECKING:
     from .groups import Group
 
-__all__ = ["Store", "SynapseBlock", "build", "weight_kind"]
+__all__ = ["Store", "SynapseBlock", "build", "places", "refill", "weight_kind"]
 
-ROW_WEIGHT, WEIGHTS32, WEIGHTS64 = 0, 1, 2
+ROW_WEIGHT, WEIGHTS32, WEIGHTS64, CHANGING = range(4)
 _WORTH_THREADS = 20_000  # synapses in a projection, on average
 
 
 @dataclasses.dataclass
 class SynapseBlock:
-    """Projections that share source group, target group, receptor and kind of weight.
+    """Projections that share source group, target group, receptor, kind of weight, and how they change.
 
     ``pointer[part]`` is uint32 (rows * delays + 1,): row ``r``, delay ``d`` begins at ``pointer[r * delays + d]``.
     """
@@ -37,12 +38,26 @@ class SynapseBlock:
     projections: list[Projection]
     row_weight: np.ndarray
     wakes: bool = False
+    graded: bool = False
     delays: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
     pointer: list[np.ndarray] = dataclasses.field(default_factory=list)
     bases: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
     size: int = 0
     at: int = 0
     weights_at: int = 0
+    synapse: SynapseType | None = None
+    sign: int = 1
+    eligibility_at: int = 0
+
+    @property
+    def mechanism(self) -> STDPMechanism | None:
+        """How its weights change, if they do."""
+        return self.synapse if isinstance(self.synapse, STDPMechanism) else None
+
+    @property
+    def has_eligibility(self) -> bool:
+        """Whether changes wait for dopamine."""
+        return self.mechanism is not None and self.mechanism.neuromodulation is not None
 
     @property
     def wide(self) -> bool:
@@ -59,6 +74,8 @@ class Store:
     targets32: np.ndarray
     weights32: np.ndarray
     weights64: np.ndarray
+    changing: np.ndarray
+    eligibility: np.ndarray
 
     @property
     def n_synapses(self) -> int:
@@ -70,7 +87,8 @@ class Store:
         """Memory of the synapses and their rows."""
         rows = sum(pointer.nbytes for block in self.blocks for pointer in block.pointer)
         rows += sum(block.row_weight.nbytes for block in self.blocks)
-        return rows + sum(a.nbytes for a in (self.targets16, self.targets32, self.weights32, self.weights64))
+        return rows + sum(a.nbytes for a in (self.targets16, self.targets32, self.weights32, self.weights64, self.changing,
+                                              self.eligibility))
 
     @property
     def longest_delay(self) -> int:
@@ -90,6 +108,10 @@ def weight_kind(projection: Projection) -> int:
     kept in double unless single precision holds them exactly.
     """
     weight = projection.weight
+    if projection.changes:
+        return CHANGING
+    if projection.synapse is not None:  # short-term plasticity: rows that change have no single precision
+        return ROW_WEIGHT if np.ndim(weight) == 0 and not isinstance(weight, (Distribution, str)) and not callable(weight) else CHANGING
     if "weight" in projection.connector.columns():
         return WEIGHTS64
     if isinstance(weight, Distribution):
@@ -111,8 +133,11 @@ def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseB
         kind = weight_kind(projection)
         weight = float(projection.weight) if kind == ROW_WEIGHT else 0.0
         rows = first + projection.pre.indices
+        key = (source, target, projection.receptor, kind, projection.graded)
         for block in blocks:
-            if (block.source, block.target, block.receptor, block.kind) != (source, target, projection.receptor, kind):
+            if (block.source, block.target, block.receptor, block.kind, block.graded) != key:
+                continue
+            if block.synapse != projection.synapse or projection.changes:  # what learns can be frozen by itself
                 continue
             if kind == ROW_WEIGHT:
                 there = block.row_weight[rows]
@@ -121,14 +146,16 @@ def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseB
             break
         else:
             row_weight = np.full(source.n if kind == ROW_WEIGHT else 0, np.nan)
-            block = SynapseBlock(source, target, projection.receptor, kind, [], row_weight)
+            sign = -1 if kind == CHANGING and projection.sign < 0 else 1
+            block = SynapseBlock(source, target, projection.receptor, kind, [], row_weight, synapse=projection.synapse, sign=sign,
+                                 graded=projection.graded)
             blocks.append(block)
         block.projections.append(projection)
         if kind == ROW_WEIGHT:
             block.row_weight[rows] = weight
             block.wakes |= weight > 0
         else:
-            block.wakes = True
+            block.wakes = block.sign > 0
     return blocks
 
 
@@ -229,9 +256,9 @@ def _fill(block: SynapseBlock, store: Store, network: Network, place: dict, dt: 
         weights = store.weights32[block.weights_at:block.weights_at + block.size]
     elif block.kind == WEIGHTS64:
         weights = store.weights64[block.weights_at:block.weights_at + block.size]
-    # Targets of a row ascend if the projections come by their place in the target group.
-    ordered = sorted(block.projections, key=lambda one: place[one.post.population.label][1])
-    for projection, part in _portions(ordered, network, dt, weighted=block.kind != ROW_WEIGHT):
+    elif block.kind == CHANGING:
+        weights = store.changing[block.weights_at:block.weights_at + block.size]
+    for projection, part in _portions(_by_target(block, place), network, dt, weighted=block.kind != ROW_WEIGHT):
         source_map, target_map = _maps(projection, place)
         steps = part.delay_steps
         each = code[steps] if np.ndim(steps) else np.empty(0, np.uint16)
@@ -242,6 +269,44 @@ def _fill(block: SynapseBlock, store: Store, network: Network, place: dict, dt: 
         kernel.fill(part.pre, part.post, source_map, target_map, target.part_size, each, one, cursor,
                     block.bases, targets, weight, weights)
         tick(part.pre.size)
+    if block.kind == CHANGING:
+        weights *= block.sign
+        if block.mechanism is not None:
+            bounds = block.mechanism.weight_dependence
+            np.clip(weights, bounds.w_min, bounds.w_max, out=weights)
+
+
+def places(block: SynapseBlock, projection: Projection, network: Network, place: dict[str, tuple[Group, int]],
+           dt: float) -> np.ndarray:
+    """Where in its block each synapse of a projection lies, in the connector's order; int64."""
+    from .kernels import build as kernel
+    cursor = np.stack([pointer[:-1].reshape(block.source.n, block.delays.size) for pointer in block.pointer])
+    code = np.zeros(65536, dtype=np.uint16)
+    code[block.delays] = np.arange(block.delays.size)
+    found = [np.empty(0, np.int64)]
+    for one in _by_target(block, place):
+        source_map, target_map = _maps(one, place)
+        for part in wiring.synapses(one, network.seed, dt, weighted=False):
+            steps = part.delay_steps
+            each = code[steps] if np.ndim(steps) else np.empty(0, np.uint16)
+            at = np.empty(part.pre.size, np.int64)
+            kernel.locate(part.pre, part.post, source_map, target_map, block.target.part_size, each,
+                          0 if np.ndim(steps) else int(code[int(steps)]), cursor, block.bases, at)
+            if one is projection:
+                found.append(at)
+    return np.concatenate(found)
+
+
+def refill(store: Store, network: Network, place: dict[str, tuple[Group, int]], dt: float) -> None:
+    """Give synapses that change the weights that they began with."""
+    for block in store.blocks:
+        if block.kind == CHANGING:
+            _fill(block, store, network, place, dt, lambda n: None)
+
+
+def _by_target(block: SynapseBlock, place: dict[str, tuple[Group, int]]) -> list[Projection]:
+    """Targets of a row ascend if the projections come by their place in the target group."""
+    return sorted(block.projections, key=lambda one: place[one.post.population.label][1])
 
 
 def build(network: Network, groups: Sequence[Group], place: dict[str, tuple[Group, int]], dt: float,
@@ -258,17 +323,21 @@ def build(network: Network, groups: Sequence[Group], place: dict[str, tuple[Grou
     blocks = plan(network, place)
     for block in blocks:
         _count(block, network, place, dt, tick)
-    totals = {"t16": 0, "t32": 0, "w32": 0, "w64": 0}
+    totals = {"t16": 0, "t32": 0, "w32": 0, "w64": 0, "changing": 0, "eligibility": 0}
     for block in blocks:
         key = "t32" if block.wide else "t16"
         block.at = totals[key]
         totals[key] += block.size
         if block.kind != ROW_WEIGHT:
-            key = "w32" if block.kind == WEIGHTS32 else "w64"
+            key = {WEIGHTS32: "w32", WEIGHTS64: "w64", CHANGING: "changing"}[block.kind]
             block.weights_at = totals[key]
             totals[key] += block.size
+        if block.has_eligibility:
+            block.eligibility_at = totals["eligibility"]
+            totals["eligibility"] += block.size
     store = Store(blocks, np.empty(totals["t16"], np.uint16), np.empty(totals["t32"], np.int32),
-                  np.empty(totals["w32"], np.float32), np.empty(totals["w64"], np.float64))
+                  np.empty(totals["w32"], np.float32), np.empty(totals["w64"], np.float64),
+                  np.empty(totals["changing"], np.float64), np.zeros(totals["eligibility"], np.float64))
     for block in blocks:
         _fill(block, store, network, place, dt, tick)
     return store

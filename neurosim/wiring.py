@@ -61,7 +61,7 @@ def context_of(projection: Any, seed: int = 0) -> Context:
         n_pre=int(pre.size), n_post=int(post.size), key=stream_key(seed, "projection", projection.label, "connector"),
         same=bool(projection.same), pre_positions=pre.positions, post_positions=post.positions,
         space=getattr(projection, "space", None) or Space(), own=projection.own,
-        label=projection.label,
+        label=projection.label, seed=seed,
     )
 
 

@@ -11,18 +11,18 @@ import math
 import numpy as np
 from neurosim.kernels import random, step
 
-from neurosim.cells import adex, conductance, gif, hh, izhikevich, lif
+from neurosim.cells import adex, astrocyte, conductance, gif, hh, homeostatic, izhikevich, lif
 from neurosim.cells.base import Cell
 
-MODULES = (lif, conductance, adex, izhikevich, hh, gif)
-MODELS = [getattr(module, name) for module in MODULES for name in module.__all__]
+MODULES = (lif, conductance, homeostatic, adex, izhikevich, hh, gif, astrocyte)
+MODELS = [model for module in MODULES for model in map(vars(module).get, module.__all__) if model.spikes]
 SEED = 5
 
 
 def step_models() -> list:
-    """Every cell of neurosim that has a stepping kernel."""
+    """Every neuron of neurosim that has a stepping kernel; astrocytes have tests of their own."""
     found = [c for c in Cell.__subclasses__() if c.__module__.startswith("neurosim.cells") and "step_model" in vars(c)]
-    return sorted(found, key=lambda c: c.__name__)
+    return sorted((c for c in found if c.spikes), key=lambda c: c.__name__)
 
 
 def prepared(cell, n=1, dt=0.1, initial=None):
@@ -150,6 +150,19 @@ def _if_jump(c, q, dt, j):
     return _fire(c, q, c["v"] + (q["i_offset"] + j) * dt / q["cm"] + c["x"], q["v_thresh"])
 
 
+def _if_curr_delta_astro(c, q, dt, j):
+    """One cell that has an astrocyte of its own."""
+    c["c"] *= math.exp(-dt / q["tau_c"])
+    f = math.exp(-dt / q["tau_m"])
+    u = (c["v"] - q["v_rest"]) * f + (q["i_offset"] + j) * q["tau_m"] / q["cm"] * (1.0 - f)
+    u += (1.0 + q["g_astro"] * c["c"]) * c["x"]
+    height = (q["v_thresh"] - q["v_rest"]) * (1.0 - q["kappa"] * math.tanh(c["c"]))
+    if _fire(c, q, q["v_rest"] + u, q["v_rest"] + height):
+        c["c"] += q["delta_c"]
+        return True
+    return False
+
+
 def _conductances(c, q, s):
     """Both conductances s ms later."""
     return [(c[g] + math.e * s / tau * c[d]) * math.exp(-s / tau)
@@ -175,6 +188,16 @@ def _if_cond(c, q, dt, j):
     moved = _midpoint(c, q, dt, q["i_offset"] + j)
     _decay_conductances(c, q, dt)
     return _fire(c, q, moved, q["v_thresh"])
+
+
+def _if_cond_homeostatic(c, q, dt, j):
+    c["theta"] *= math.exp(-dt / q["tau_theta"])
+    moved = _midpoint(c, q, dt, q["i_offset"] + j)
+    _decay_conductances(c, q, dt)
+    if _fire(c, q, moved, q["v_thresh"] + c["theta"]):
+        c["theta"] += q["theta_plus"]
+        return True
+    return False
 
 
 def _runge_kutta(slope, y, s, h):
@@ -306,15 +329,17 @@ RULES = {
     lif.IF_curr_exp: lambda *a: _if_curr(*a, alpha=False), lif.IF_curr_alpha: lambda *a: _if_curr(*a, alpha=True),
     lif.IF_curr_delta: _if_curr_delta, lif.IF_jump: _if_jump,
     conductance.IF_cond_exp: _if_cond, conductance.IF_cond_alpha: _if_cond,
+    homeostatic.IF_cond_exp_homeostatic: _if_cond_homeostatic,
     adex.EIF_cond_exp_isfa_ista: _adex, adex.EIF_cond_alpha_isfa_ista: _adex,
     izhikevich.Izhikevich: _izhikevich, hh.HH_cond_exp: _hh, gif.GIF_cond_exp: _gif,
+    astrocyte.IF_curr_delta_astro: _if_curr_delta_astro,
 }
 _PLAIN, _ALPHA, _JUMP = ("gsyn_exc", "gsyn_inh"), ("dexc", "dinh"), ("x", "x")
 DELIVERED_TO = {
     lif.IF_curr_exp: ("isyn_exc", "isyn_inh"), lif.IF_curr_alpha: _ALPHA, lif.IF_curr_delta: _JUMP, lif.IF_jump: _JUMP,
-    conductance.IF_cond_exp: _PLAIN, conductance.IF_cond_alpha: _ALPHA,
+    conductance.IF_cond_exp: _PLAIN, conductance.IF_cond_alpha: _ALPHA, homeostatic.IF_cond_exp_homeostatic: _PLAIN,
     adex.EIF_cond_exp_isfa_ista: _PLAIN, adex.EIF_cond_alpha_isfa_ista: _ALPHA,
-    izhikevich.Izhikevich: _JUMP, hh.HH_cond_exp: _PLAIN, gif.GIF_cond_exp: _PLAIN,
+    izhikevich.Izhikevich: _JUMP, hh.HH_cond_exp: _PLAIN, gif.GIF_cond_exp: _PLAIN, astrocyte.IF_curr_delta_astro: _JUMP,
 }
 
 
@@ -335,6 +360,12 @@ def _slope_cond(t, y, q):
     current = e * (q["e_rev_E"] - v) + i * (q["e_rev_I"] - v) + q["i_offset"]
     return [(q["v_rest"] - v) / q["tau_m"] + current / q["cm"],
             -e / te + math.e / te * de, -i / ti + math.e / ti * di, -de / te, -di / ti]
+
+
+def _slope_homeostatic(t, y, q):
+    v, theta, e, i = y
+    dv, de, di, *_ = _slope_cond(t, [v, e, i, 0.0, 0.0], q)
+    return [dv, -theta / q["tau_theta"], de, di]
 
 
 def _slope_adex(t, y, q):
@@ -370,6 +401,9 @@ SLOPES = {
     lif.IF_curr_delta: lambda t, y, q: [(q["v_rest"] - y[0]) / q["tau_m"] + q["i_offset"] / q["cm"]],
     lif.IF_jump: lambda t, y, q: [q["i_offset"] / q["cm"]],
     conductance.IF_cond_exp: _slope_cond, conductance.IF_cond_alpha: _slope_cond,
+    homeostatic.IF_cond_exp_homeostatic: _slope_homeostatic,
     adex.EIF_cond_exp_isfa_ista: _slope_adex, adex.EIF_cond_alpha_isfa_ista: _slope_adex,
     izhikevich.Izhikevich: _slope_izhikevich, hh.HH_cond_exp: _slope_hh, gif.GIF_cond_exp: _slope_gif,
+    astrocyte.IF_curr_delta_astro: lambda t, y, q: [
+        (q["v_rest"] - y[0]) / q["tau_m"] + q["i_offset"] / q["cm"], -y[1] / q["tau_c"]],
 }

