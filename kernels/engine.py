@@ -425,6 +425,7 @@ def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer,
     n_delays = delays.size
     learns = rule[plasticity.R_FAMILY] != plasticity.NONE
     sent_first = learns and rule[plasticity.R_ORDER] == plasticity.BRIAN2
+    coming = rule[plasticity.R_COMING] == 1  # rows may get synapses later: they are kept up to date without any
     short = rule[plasticity.R_SHORT]
     sign = np.float64(rule[plasticity.R_SIGN])
     ring, cells, depth = site[plasticity.S_RING], site[plasticity.S_N], site[plasticity.S_DEPTH]
@@ -440,7 +441,7 @@ def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer,
                 sender = np.int64(spikes[e])
                 at = sender * n_delays + d
                 first, last = np.int64(row_ptr[at]), np.int64(row_ptr[at + 1])
-                if last == first:
+                if last == first and not coming:
                     continue
                 events += last - first
                 row = tg[first:last]
@@ -456,11 +457,11 @@ def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer,
                     if learns:
                         plasticity.change_row(rule, par, state, row, lo, v, own, none, times, ys, zs, voltages, depth, cells,
                                               heads, ring, tables, pool, t, lags[d],
-                                              plasticity.SETTLE if sent_first else plasticity.ARRIVAL, dt)
+                                              plasticity.CUT if sent_first else plasticity.ARRIVAL, dt)
                     _add_row(kind, receptor, x, n, lo, hi, row, v, z * ca, z * cb, z * cc)
                     if sent_first:
                         plasticity.change_row(rule, par, state, row, lo, v, own, none, times, ys, zs, voltages, depth, cells,
-                                              heads, ring, tables, pool, t, lags[d], plasticity.ARRIVAL, dt)
+                                              heads, ring, tables, pool, t, lags[d], plasticity.LATE_ARRIVAL, dt)
                 if wakes:
                     count = _wake_row(kind, x, n, lo, row, f, k, width, reach_e, reach_i, h, due, active, count)
     return events, count
@@ -501,7 +502,7 @@ def settle_block(net, b, p, t, dt, out, why):
     none = net.changing[:0]
     for at in range(net.blocks[b, B_ROWS] * n_delays):
         first, last = np.int64(row_ptr[at]), np.int64(row_ptr[at + 1])
-        if last == first:
+        if last == first and rule[plasticity.R_COMING] == 0:
             continue
         state = rows[at * plasticity.ROW_SIZE:(at + 1) * plasticity.ROW_SIZE]
         own = c[first:last] if c.size > 0 else none

@@ -4,7 +4,8 @@ A row (the synapses of one source and one delay) is brought up to date when a sp
 spikes that its targets have sent since; nothing is done for a synapse between.  What is needed for that is
 
 * for each row: the step of its last spike, the source's traces at it, and up to which step target spikes were seen;
-* for each target: the steps of its last spikes and the values of its traces at them, in a ring (a *site*).
+* for each target: the steps of its last spikes and the values of its traces at them, in a ring (a *site*); for the
+  pair rules the last four once more, in one line of cache.
 
 All steps of a row are compared in the target's own time: with D steps of delay in the dendrite, a spike that
 arrives at step t met at the synapse the target spikes sent until t - 2 D.  So ``now = t - lag``, lag = 2 D.
@@ -17,7 +18,7 @@ import math
 
 import numpy as np
 
-from . import jit
+from . import inlined, jit
 
 # families of rules
 NONE, PAIR, TRIPLET, VOGELS, OJA, CLOPATH, DOPAMINE = range(7)
@@ -32,7 +33,7 @@ TWO_STATES, THREE_STATES = 1, 2
 
 # columns of ``rules``: one row for each part of a block of synapses that change
 (R_FAMILY, R_DEPENDENCE, R_PAIRING, R_ORDER, R_PAR, R_ROWS, R_SITE, R_LAGS, R_FROZEN, R_SHORT, R_SHORT_ROWS, R_PLUS, R_PLUS_SIZE,
- R_MINUS, R_MINUS_SIZE, R_C, R_POOL, R_CUT, R_SIGN, R_POOL_ROOM, R_SIZE) = range(21)
+ R_MINUS, R_MINUS_SIZE, R_C, R_POOL, R_CUT, R_SIGN, R_POOL_ROOM, R_COMING, R_SIZE) = range(22)
 # columns of ``sites``: one row for each kind of memory of a group's spikes
 (S_KIND, S_PAIRING, S_HISTORY, S_RING, S_N, S_HEADS, S_PAR, S_MINUS, S_MINUS_SIZE, S_SWEPT, S_LAG, S_VOLTAGE, S_DEPTH,
  S_SIZE) = range(14)
@@ -44,11 +45,12 @@ U, RATE_REC, RATE_FACIL, TAU_REC, TAU_PSC, RATE_PSC, SHORT_SIZE = range(7)
 # parameters of a site
 (V_MINUS, V_PLUS, V_LOW, V_HIGH, V_LTP, V_SPIKE, V_HELD, SITE_PAR_SIZE) = range(8)
 # state of a row
-LAST, SEEN, X, X2, ROW_SIZE = range(5)
+LAST, SEEN, BEFORE, AFTER, SLOW, ROW_SIZE = range(6)
 SHORT_ROW_SIZE = 4
 NEVER = -(2.0**60)
-# why a row is looked at: to settle what it saw, because a spike of its source arrives, to make this moment an event
-SETTLE, ARRIVAL, CUT = range(3)
+# why a row is looked at: to settle what it saw, because a spike of its source arrives, to make this moment an event,
+# or because a spike arrives at a moment that was just made one
+SETTLE, ARRIVAL, CUT, LATE_ARRIVAL = range(4)
 _DEAD = 40.0  # a trace is nothing after so many time constants
 # a pool of dopamine: the number of its events, then (step, level) of each
 POOL_COUNT, POOL_EVENTS = 0, 1
@@ -56,7 +58,7 @@ POOL_COUNT, POOL_EVENTS = 0, 1
 
 @jit
 def decay(table, k, rate):
-    """exp(-k rate); ``table`` has its first values."""
+    """exp(-k rate); ``table`` has its first values, with a zero at the end if they are all."""
     if k < table.size:
         return table[k]
     z = k * rate
@@ -64,83 +66,172 @@ def decay(table, k, rate):
 
 
 @jit
+def _bounded(z, low, top):
+    return min(max(z, low), top)
+
+
+@jit
+def units(dependence, par):
+    """The parts of potentiation and of depression that are the same for all weights."""
+    plus = 1.0 if dependence == MULTIPLICATIVE else par[W_MAX]
+    return plus, par[W_MAX] if dependence == ADDITIVE or dependence == GUETIG else 1.0
+
+
+@jit
 def stronger_by(dependence, w, amount, par):
-    """What potentiation by ``amount`` adds, bounds aside."""
-    top = par[W_MAX]
+    """What potentiation by ``amount``, times its unit, adds, bounds aside."""
     if dependence == ADDITIVE or dependence == VAN_ROSSUM:
-        return top * amount
+        return amount
+    top = par[W_MAX]
     if dependence == MULTIPLICATIVE:
         return (top - w) * amount
-    return top * ((top - w) / (top - par[W_MIN])) ** par[MU_PLUS] * amount
+    return ((top - w) / (top - par[W_MIN])) ** par[MU_PLUS] * amount
 
 
 @jit
 def weaker_by(dependence, w, amount, par):
-    """What depression by ``amount`` takes away, bounds aside."""
-    low = par[W_MIN]
+    """What depression by ``amount``, times its unit, takes away, bounds aside."""
     if dependence == ADDITIVE:
-        return par[W_MAX] * amount
+        return amount
+    low = par[W_MIN]
     if dependence == GUETIG:
-        return par[W_MAX] * ((w - low) / (par[W_MAX] - low)) ** par[MU_MINUS] * amount
+        return ((w - low) / (par[W_MAX] - low)) ** par[MU_MINUS] * amount
     return (w - low) * amount
 
 
 @jit
 def stronger(dependence, w, amount, par):
-    """The weight after potentiation by ``amount``."""
-    return min(max(w + stronger_by(dependence, w, amount, par), par[W_MIN]), par[W_MAX])
+    """The weight after potentiation."""
+    return _bounded(w + stronger_by(dependence, w, amount, par), par[W_MIN], par[W_MAX])
 
 
 @jit
 def weaker(dependence, w, amount, par):
-    """The weight after depression by ``amount``."""
-    return min(max(w - weaker_by(dependence, w, amount, par), par[W_MIN]), par[W_MAX])
+    """The weight after depression."""
+    return _bounded(w - weaker_by(dependence, w, amount, par), par[W_MIN], par[W_MAX])
 
 
 @jit
-def pair_row(dependence, pairing, order, par, tg, base, w, times, ys, heads, ring, seen, until, now, last, before, after,
+def pair_synapse(dependence, pairing, order, par, z, at, e, times, ys, mask, seen, until, now, last, first_gain, gain, loss, alive,
+                 plus, minus, arrives):
+    """The weight of one synapse, ``z``, after the target spikes in (seen, until] and, if ``arrives``, the spike at ``now``.
+
+    ``at`` is where the target's ring begins, ``e`` the number of its latest spike.
+    """
+    p = times[at + (e & mask)]
+    while p > until:
+        e -= 1
+        p = times[at + (e & mask)]
+    if alive and p > seen:
+        first = e
+        while times[at + ((first - 1) & mask)] > seen:
+            first -= 1
+        for g in range(first, e + 1):
+            q = times[at + (g & mask)]
+            if pairing == RESTRICTED:
+                former = times[at + ((g - 1) & mask)]
+                if former > last or (former == last and order == BRIAN2):
+                    continue
+            k = np.int64(q - last)
+            z = stronger(dependence, z, (first_gain if k == 0 else gain) * decay(plus, k, par[RATE_PLUS]), par)
+    if arrives:
+        latest = p
+        if order != SPINNAKER and p == now:
+            e -= 1
+            p = times[at + (e & mask)]
+        y = ys[at + (e & mask)] * decay(minus, np.int64(now - p), par[RATE_MINUS])
+        if pairing == RESTRICTED and (latest < last or (latest == last and order != BRIAN2)):
+            y = 0.0
+        z = weaker(dependence, z, loss * y, par)
+    return z
+
+
+@jit
+def _one(mask):
+    """The place of the lowest bit that is set."""
+    z = (mask & (~mask + np.uint64(1))) - np.uint64(1)
+    z = z - ((z >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    z = (z & np.uint64(0x3333333333333333)) + ((z >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    z = (z + (z >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((z * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@inlined
+def _tile_recent(dependence, tg, w, steps, traces, seen, span, latest, now, last, gain, loss, low, top, plus, minus, none_plus,
+                 none_minus, arrives):
+    """Up to 64 synapses without a branch; returns, by bits, which are left to :func:`pair_synapse`.
+
+    ``span`` is the number of steps after ``seen`` that count; ``steps`` and ``traces`` are the lines of latest spikes.
+    """
+    left = np.uint64(0)
+    for j in range(tg.size):
+        r = np.uint64(8) * np.uint64(tg[j])
+        p0, p1, p2 = steps[r], steps[r + np.uint64(1)], steps[r + np.uint64(2)]
+        more = (steps[r + np.uint64(3)] > seen) | (p2 > latest)
+        left |= np.uint64(more) << np.uint64(j)
+        former = w[j]
+        z = former
+        for p in (p2, p1, p0):
+            amount = gain * plus[np.uint64(p - last if np.uint64(p - seen - 1) < span else none_plus)]
+            if dependence == MULTIPLICATIVE:
+                amount *= top - z
+            z = _bounded(z + amount, low, top)
+        if arrives:
+            e = np.uint64(p0 > latest) + np.uint64(p1 > latest)
+            amount = loss * (traces[r + np.uint64(4) + e] * minus[np.uint64(min(now - steps[r + e], none_minus))])
+            if dependence != ADDITIVE:
+                amount *= z - low
+            z = _bounded(z - amount, low, top)
+        w[j] = former if more else z
+    return left
+
+
+@jit
+def pair_row(dependence, pairing, order, par, tg, base, w, times, ys, recent, heads, ring, seen, until, now, last, before, after,
              alive, plus, minus, arrives):
     """Pair rule: target spikes in (seen, until], then, if ``arrives``, the spike of the row itself at ``now``.
 
     ``before`` and ``after`` are the source's trace around its last spike, at ``last``; ``alive`` says whether it
     is still above zero.  ``tg`` are targets relative to ``base``; ``w`` their weights.
+
+    Most targets fire less often than four times between two spikes of a source: they are served, in tiles, without branches
+    that depend on spikes, from their latest spikes (one line of cache).
     """
-    mask = ring - 1
-    rate_plus, rate_minus = par[RATE_PLUS], par[RATE_MINUS]
-    a_plus, a_minus = par[A_PLUS], par[A_MINUS]
-    strict = order != SPINNAKER
-    for j in range(tg.size):
+    unit, unit_minus = units(dependence, par)
+    gain, loss = unit * par[A_PLUS] * after, unit_minus * par[A_MINUS]
+    first_gain = unit * par[A_PLUS] * before if order == NEST else gain
+    n = tg.size
+    if (alive and pairing != RESTRICTED and dependence != GUETIG and plus[plus.size - 1] == 0.0 and minus[minus.size - 1] == 0.0
+            and (order != NEST or until == now)):
+        none_plus, none_minus = plus.size - 1, minus.size - 1
+        step, former, seen_step = np.int64(now), np.int64(last), np.int64(seen)
+        latest = step if order == SPINNAKER else step - 1
+        span = np.uint64(max(min(np.int64(until), former + none_plus - 1) - seen_step, 0))  # later, the trace is gone
+        low, top = par[W_MIN], par[W_MAX]
+        traces = recent[8 * base:]
+        steps = traces.view(np.int64)
+        for start in range(0, n, 64):
+            t, v = tg[start:min(start + 64, n)], w[start:min(start + 64, n)]
+            if dependence == ADDITIVE:
+                left = _tile_recent(ADDITIVE, t, v, steps, traces, seen_step, span, latest, step, former, gain, loss, low, top, plus,
+                                    minus, none_plus, none_minus, arrives)
+            elif dependence == MULTIPLICATIVE:
+                left = _tile_recent(MULTIPLICATIVE, t, v, steps, traces, seen_step, span, latest, step, former, gain, loss, low, top,
+                                    plus, minus, none_plus, none_minus, arrives)
+            else:
+                left = _tile_recent(VAN_ROSSUM, t, v, steps, traces, seen_step, span, latest, step, former, gain, loss, low, top,
+                                    plus, minus, none_plus, none_minus, arrives)
+            while left != np.uint64(0):
+                j = start + _one(left)
+                left &= left - np.uint64(1)
+                i = base + np.int64(tg[j])
+                w[j] = pair_synapse(dependence, ALL, order, par, w[j], i * ring, heads[i] - 1, times, ys, ring - 1, seen, until, now,
+                                    last, first_gain, gain, loss, True, plus, minus, arrives)
+        return
+    for j in range(n):
         i = base + np.int64(tg[j])
-        at = i * ring
-        e = heads[i] - 1
-        p = times[at + (e & mask)]
-        while p > until:
-            e -= 1
-            p = times[at + (e & mask)]
-        z = w[j]
-        if alive and p > seen:
-            first = e
-            while times[at + ((first - 1) & mask)] > seen:
-                first -= 1
-            for g in range(first, e + 1):
-                q = times[at + (g & mask)]
-                if pairing == RESTRICTED:
-                    former = times[at + ((g - 1) & mask)]
-                    if former > last or (former == last and order == BRIAN2):
-                        continue
-                k = np.int64(q - last)
-                trace = before if k == 0 and order == NEST else after
-                z = stronger(dependence, z, a_plus * trace * decay(plus, k, rate_plus), par)
-        if arrives:
-            latest = p
-            if strict and p == now:
-                e -= 1
-                p = times[at + (e & mask)]
-            y = ys[at + (e & mask)] * decay(minus, np.int64(now - p), rate_minus)
-            if pairing == RESTRICTED and (latest < last or (latest == last and order != BRIAN2)):
-                y = 0.0
-            z = weaker(dependence, z, a_minus * y, par)
-        w[j] = z
+        w[j] = pair_synapse(dependence, pairing, order, par, w[j], i * ring, heads[i] - 1, times, ys, ring - 1, seen, until, now,
+                            last, first_gain, gain, loss, alive, plus, minus, arrives)
 
 
 @jit
@@ -152,6 +243,7 @@ def event_row(family, dependence, order, par, tg, base, w, times, ys, zs, voltag
     rate_plus, rate_minus = par[RATE_PLUS], par[RATE_MINUS]
     a_plus, a_minus = par[A_PLUS], par[A_MINUS]
     low, top = par[W_MIN], par[W_MAX]
+    unit, unit_minus = units(dependence, par)
     strict = order != SPINNAKER
     for j in range(tg.size):
         i = base + np.int64(tg[j])
@@ -171,7 +263,7 @@ def event_row(family, dependence, order, par, tg, base, w, times, ys, zs, voltag
                 k = np.int64(q - last)
                 trace = (before if k == 0 and order == NEST else after) * decay(plus, k, rate_plus)
                 if family == TRIPLET:
-                    z = stronger(dependence, z, trace * (a_plus + par[EXTRA] * zs[at + (g & mask)]), par)
+                    z = stronger(dependence, z, unit * trace * (a_plus + par[EXTRA] * zs[at + (g & mask)]), par)
                 elif family == OJA:
                     z = min(max(z + a_plus * (trace - par[EXTRA] * zs[at + (g & mask)] * z), low), top)
                 elif family == CLOPATH:
@@ -190,7 +282,7 @@ def event_row(family, dependence, order, par, tg, base, w, times, ys, zs, voltag
                     p = times[at + (e & mask)]
                 y = ys[at + (e & mask)] * decay(minus, np.int64(now - p), rate_minus)
                 if family == TRIPLET:
-                    z = weaker(dependence, z, y * (a_minus + par[EXTRA2] * second), par)
+                    z = weaker(dependence, z, unit_minus * y * (a_minus + par[EXTRA2] * second), par)
                 else:
                     z = min(max(z + a_minus * (y - par[EXTRA]), low), top)
         w[j] = z
@@ -222,6 +314,7 @@ def dopamine_row(dependence, pairing, order, par, tg, base, w, c, out, times, ys
     rate_c = dt / par[TAU_C]
     strict = order != SPINNAKER
     peek = out.size > 0
+    unit, unit_minus = units(dependence, par)
     coming = np.int64(0)  # first event of dopamine that was not seen
     while coming < events and pool[POOL_EVENTS + 2 * coming] - shift <= seen:
         coming += 1
@@ -263,19 +356,19 @@ def dopamine_row(dependence, pairing, order, par, tg, base, w, c, out, times, ys
                 k = np.int64(spike - last)
                 if k == 0 and order == NEST:
                     trace = before
-                trace_c += stronger_by(dependence, z, par[A_PLUS] * trace * decay(plus, k, par[RATE_PLUS]), par)
+                trace_c += stronger_by(dependence, z, unit * par[A_PLUS] * trace * decay(plus, k, par[RATE_PLUS]), par)
                 g += 1
             if drop <= spike:
                 level_at, level = drop, pool[POOL_EVENTS + 2 * m + 1]
                 m += 1
-        if why != SETTLE or peek:
+        if why == ARRIVAL or why == CUT or peek:
             if here > NEVER:
                 z = reward(z, trace_c, level * math.exp(-(here - level_at) * rate_d), now - here, par, dt)
                 trace_c *= math.exp(-(now - here) * rate_c)
             if peek:
                 out[j] = z
                 continue
-        if why == ARRIVAL:
+        if why == ARRIVAL or why == LATE_ARRIVAL:
             p = times[at + (e & mask)]
             latest = p
             if strict and p == now:
@@ -284,26 +377,23 @@ def dopamine_row(dependence, pairing, order, par, tg, base, w, c, out, times, ys
             y = ys[at + (e & mask)] * decay(minus, np.int64(now - p), par[RATE_MINUS])
             if pairing == RESTRICTED and (latest < last or (latest == last and order != BRIAN2)):
                 y = 0.0
-            trace_c -= weaker_by(dependence, z, par[A_MINUS] * y, par)
+            trace_c -= weaker_by(dependence, z, unit_minus * par[A_MINUS] * y, par)
         w[j], c[j] = z, trace_c
 
 
 @jit
 def change_row(rule, par, state, tg, base, w, c, out, times, ys, zs, voltages, depth, n, heads, ring, tables, pool, t, lag,
                why, dt):
-    """Bring a row up to date at step ``t``; ``why``: SETTLE, ARRIVAL of a spike of its source, or CUT.
+    """Bring a row up to date at step ``t``; ``why``: SETTLE, CUT, ARRIVAL of a spike of its source, or LATE_ARRIVAL after a CUT.
 
     ``state`` (ROW_SIZE,) is the row's own; ``w`` and ``c`` are the weights and eligibilities of its synapses; a
     non-empty ``out`` receives the weights of this moment, and nothing else is changed.
     """
     family, order, pairing = rule[R_FAMILY], rule[R_ORDER], rule[R_PAIRING]
-    arrives = why == ARRIVAL
+    arrives = why == ARRIVAL or why == LATE_ARRIVAL
     now = np.float64(t - lag)
     until = now - 1.0 if lag == 0 or order == BRIAN2 else now
-    last, seen, before = state[LAST], state[SEEN], state[X]
-    after = 0.0
-    if last > NEVER:
-        after = before + 1.0 if pairing == ALL else 1.0
+    last, seen, before, after = state[LAST], state[SEEN], state[BEFORE], state[AFTER]
     rate = par[RATE_PLUS]
     plus = tables[rule[R_PLUS]:rule[R_PLUS] + rule[R_PLUS_SIZE]]
     minus = tables[rule[R_MINUS]:rule[R_MINUS] + rule[R_MINUS_SIZE]]
@@ -312,15 +402,15 @@ def change_row(rule, par, state, tg, base, w, c, out, times, ys, zs, voltages, d
         alive = last > NEVER and (max(seen + 1.0, last) - last) * rate < _DEAD
         if family == PAIR:
             if arrives or alive:
-                pair_row(rule[R_DEPENDENCE], pairing, order, par, tg, base, w, times, ys, heads, ring, seen, until, now, last,
+                pair_row(rule[R_DEPENDENCE], pairing, order, par, tg, base, w, times, ys, zs, heads, ring, seen, until, now, last,
                          before, after, alive, plus, minus, arrives)
         elif family == DOPAMINE:
             if last > NEVER or arrives:
                 dopamine_row(rule[R_DEPENDENCE], pairing, order, par, tg, base, w, c, out, times, ys, heads, ring, seen, until,
                              now, last, before, after, plus, minus, why, pool, np.float64(lag // 2),
-                             np.float64(rule[R_CUT] - lag), dt)
+                             now if why == LATE_ARRIVAL else np.float64(rule[R_CUT] - lag), dt)
         elif family != NONE:
-            second = state[X2] * math.exp(-gone * par[RATE_X]) if family == TRIPLET else 0.0
+            second = state[SLOW] * math.exp(-gone * par[RATE_X]) if family == TRIPLET else 0.0
             if arrives or alive or family == OJA:
                 event_row(family, rule[R_DEPENDENCE], order, par, tg, base, w, times, ys, zs, voltages, depth, n, heads, ring,
                           seen, until, now, now if lag > 0 else now - 1.0, last, before, after, second, alive or family == OJA,
@@ -329,10 +419,13 @@ def change_row(rule, par, state, tg, base, w, c, out, times, ys, zs, voltages, d
         return
     state[SEEN] = max(seen, until)
     if arrives:
-        state[X] = after * decay(plus, np.int64(gone), rate)
+        if gone > 0.0:  # of several spikes of one step, all follow what was before the first
+            state[BEFORE] = after * decay(plus, np.int64(gone), rate)
+            state[AFTER] = state[BEFORE]
+        state[AFTER] = state[AFTER] + 1.0 if pairing == ALL else 1.0
         if family == TRIPLET:
-            second = state[X2] * math.exp(-gone * par[RATE_X])
-            state[X2] = second + 1.0 if pairing == ALL else 1.0
+            slow = state[SLOW] * math.exp(-gone * par[RATE_X])
+            state[SLOW] = slow + 1.0 if pairing == ALL else 1.0
         state[LAST] = now
 
 
@@ -377,7 +470,11 @@ def crowded(ids, found, times, heads, ring, swept):
 
 @jit
 def remember(kind, pairing, ids, found, t, times, ys, zs, heads, ring, minus, rate_minus, rate_y):
-    """Spikes of step ``t``: their traces follow from the former spike's."""
+    """Spikes of step ``t``: their traces follow from the former spike's.
+
+    The lines of latest spikes (pair rules) hold four steps, as integers, and four traces.
+    """
+    steps = zs.view(np.int64)
     for j in range(found):
         i = np.int64(ids[j])
         c = heads[i]
@@ -390,6 +487,11 @@ def remember(kind, pairing, ids, found, t, times, ys, zs, heads, ring, minus, ra
             zs[here] = slow * math.exp(-gone * rate_y)
         elif kind == OJA:
             zs[here] = y
+        else:
+            r = 8 * i
+            for m in range(3, 0, -1):
+                steps[r + m], zs[r + 4 + m] = steps[r + m - 1], zs[r + 3 + m]
+            steps[r], zs[r + 4] = t, y + 1.0 if pairing == ALL else 1.0
         times[here] = np.float64(t)
         ys[here] = y + 1.0 if pairing == ALL else 1.0
         heads[i] = c + 1

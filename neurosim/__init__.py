@@ -54,6 +54,7 @@ from .errors import (
     ParameterError,
     SimulationError,
 )
+from .homeostasis import SynapticScaling, WeightNormalization
 from .network import (
     Network,
     PoissonInput,
@@ -88,20 +89,23 @@ from .plasticity import (
 )
 from .result import Result, Spikes, Trace
 from .space import Grid2D, Grid3D, Line, RandomStructure, Space
+from .structure import GaussianGrowth, HomeostaticGrowth, LinearGrowth, Rewiring
+from .subspace import LateralSubspace
 
 __all__ = [
     "ACSource", "AdditivePotentiationMultiplicativeDepression", "AdditiveWeightDependence", "AllToAllConnector",
     "ArrayConnector", "Astrocyte", "ClopathRule", "DCSource", "DistanceDependentProbabilityConnector",
     "Distribution", "Dopamine", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "Exponential",
     "FileFormatError", "FixedNumberPostConnector", "FixedNumberPreConnector", "FixedProbabilityConnector",
-    "FixedTotalNumberConnector", "FromFileConnector", "FromListConnector", "GIF_cond_exp", "Gamma", "Grid2D",
-    "Grid3D", "GutigWeightDependence", "HH_cond_exp", "IF_cond_alpha", "IF_cond_exp", "IF_cond_exp_homeostatic",
-    "IF_curr_alpha", "IF_curr_delta", "IF_curr_delta_astro", "IF_curr_exp", "IF_jump",
-    "IndexBasedProbabilityConnector", "Integers", "Izhikevich", "Line", "LogNormal",
-    "MultiplicativeWeightDependence", "Network", "NetworkError", "NeurosimError", "NoisyCurrentSource", "Normal",
-    "OjaRule", "OneToOneConnector", "Parameter", "ParameterError", "PoissonInput", "Population", "PopulationView",
-    "Projection", "RandomStructure", "Record", "Result", "STDPMechanism", "Simulation", "SimulationError",
-    "SmallWorldConnector", "Space", "SpikePairRule", "SpikeSourceArray", "SpikeSourceInhGamma", "SpikeSourcePoisson",
-    "SpikeSourcePoissonRefractory", "SpikeTripletRule", "Spikes", "State", "StepCurrentSource", "Trace",
-    "TsodyksMarkramSynapse", "Uniform", "Vogels2011Rule", "neuron",
+    "FixedTotalNumberConnector", "FromFileConnector", "FromListConnector", "GIF_cond_exp", "Gamma",
+    "GaussianGrowth", "Grid2D", "Grid3D", "GutigWeightDependence", "HH_cond_exp", "HomeostaticGrowth",
+    "IF_cond_alpha", "IF_cond_exp", "IF_cond_exp_homeostatic", "IF_curr_alpha", "IF_curr_delta",
+    "IF_curr_delta_astro", "IF_curr_exp", "IF_jump", "IndexBasedProbabilityConnector", "Integers", "Izhikevich",
+    "LateralSubspace", "Line", "LinearGrowth", "LogNormal", "MultiplicativeWeightDependence", "Network",
+    "NetworkError", "NeurosimError", "NoisyCurrentSource", "Normal", "OjaRule", "OneToOneConnector", "Parameter",
+    "ParameterError", "PoissonInput", "Population", "PopulationView", "Projection", "RandomStructure", "Record",
+    "Result", "Rewiring", "STDPMechanism", "Simulation", "SimulationError", "SmallWorldConnector", "Space",
+    "SpikePairRule", "SpikeSourceArray", "SpikeSourceInhGamma", "SpikeSourcePoisson",
+    "SpikeSourcePoissonRefractory", "SpikeTripletRule", "Spikes", "State", "StepCurrentSource", "SynapticScaling",
+    "Trace", "TsodyksMarkramSynapse", "Uniform", "Vogels2011Rule", "WeightNormalization", "neuron",
 ]

@@ -176,7 +176,8 @@ class _Assembler:
     def add_blocks(self, group: Group, p: int, pointers: dict[int, list[int]], graded: bool = False) -> None:
         k = self.k
         for b, block in enumerate(self.store.blocks):
-            if block.target is not group or block.graded != graded or block.bases[p + 1] == block.bases[p]:
+            empty = block.bases[p + 1] == block.bases[p] and block.structure is None
+            if block.target is not group or block.graded != graded or empty:
                 continue
             row = [0] * k.B_SIZE
             row[k.B_SOURCE] = self.groups.index(block.source)

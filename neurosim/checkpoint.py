@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import learning, store
+from . import learning, slow, store
 from .errors import FileFormatError
 from .groups import SOURCE
 
@@ -31,6 +31,7 @@ def write(sim: Simulation, path: str | os.PathLike) -> None:
         ("state", {}, {name: getattr(sim._net, name) for name in SAVED}),
         ("history", {}, {"counts": counts, "spikes": spikes}),
         ("held", {}, held),
+        ("processes", {}, slow.saved(sim)),
         ("plasticity", {}, learning.saved(sim)),
     ])
 
@@ -86,6 +87,7 @@ def restore(sim: Simulation, header: Mapping[str, Any], state: Mapping[str, Mapp
     _split_history(sim, counts, flat)
     sim._multiplicity = np.where(sim._multiplicity > 1, sim._most_per_step(), 1)  # rates may have been set
     sim._held = {int(c): float(a) for c, a in zip(state["held"]["cells"], state["held"]["amounts"], strict=True)}
+    slow.restore(sim, state["processes"])
     learning.restore(sim, state["plasticity"])
     from .kernels import sources
     for p, part in enumerate(sim._net.parts):

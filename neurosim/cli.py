@@ -160,6 +160,9 @@ def _describe(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     _check_picture(arguments.plot)
     _check_result_file(arguments.save)
+    if _learns(arguments.target):
+        _learn(arguments)
+        return
     if arguments.save and arguments.stream and os.path.realpath(arguments.save) == os.path.realpath(arguments.stream):
         raise ParameterError(f"--save and --stream must name two files, got {arguments.save!r} twice")
     task = _task(arguments)
@@ -179,6 +182,38 @@ def _run(arguments: argparse.Namespace) -> None:
         print(_speed(result, wall))
     if arguments.plot:
         _write_picture(result.plot.raster(), arguments.plot)
+
+
+def _learns(target: str) -> bool:
+    """Whether this is a built-in model that is to learn something, not just to run."""
+    from .models import MODELS
+    return target in MODELS and getattr(MODELS[target], "learn", None) is not None
+
+
+def _learn(arguments: argparse.Namespace) -> None:
+    """Teach a model, say how well it learnt; what it learnt is kept, in files of its name if no other was given."""
+    from .models import MODELS
+    model = MODELS[arguments.target]
+    for name in ("time", "update", "stream"):
+        if getattr(arguments, name) is not None:
+            raise ParameterError(f"{model.name} learns: --{name} does not apply; its options are in docs/models.md")
+    kept, drawn = arguments.save or f"{model.name}.npz", arguments.plot
+    if Path(kept).suffix.lower() != ".npz":
+        raise ParameterError(f"what {model.name} learnt is written as .npz, got {kept!r}")
+    _check_place(kept)
+    if drawn is None and importlib.util.find_spec("matplotlib") is not None:
+        drawn = f"{model.name}.png"
+        _check_place(drawn)
+    options = {"dt": arguments.dt} if arguments.dt is not None else {}
+    learnt = model.taught(scale=_or(arguments.scale, 1.0), seed=arguments.seed, threads=arguments.threads,
+                          progress=not arguments.quiet, **options, **_options(arguments.set))
+    learnt.save(kept)
+    if not arguments.quiet:
+        print(learnt.report())
+    if drawn is not None:
+        _write_picture(learnt.picture(), drawn)
+    if not arguments.quiet:
+        print(f"wrote {kept}" + (f" and {drawn}" if drawn else ""))
 
 
 def _show(arguments: argparse.Namespace) -> None:

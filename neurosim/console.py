@@ -12,7 +12,7 @@ from typing import Any
 
 from .result import Result
 
-__all__ = ["announce_compilation", "building", "interruptible", "run_bar"]
+__all__ = ["announce_compilation", "building", "count_bar", "interruptible", "run_bar"]
 
 
 def announce_compilation() -> None:
@@ -60,6 +60,17 @@ def run_bar(show: bool, duration: float) -> Iterator[Any]:
             factor = bar.n / 1000.0 / max(time.perf_counter() - began, 1e-9)
             bar.set_postfix_str(f"{factor:.2g} x real time, {spikes} spikes")
         yield tell
+
+
+@contextlib.contextmanager
+def count_bar(show: bool, total: int, unit: str, text: str) -> Iterator[Any]:
+    """A progress bar of things done; yields a function that is told how many more."""
+    if not show:
+        yield lambda n: None
+        return
+    from tqdm import tqdm
+    with tqdm(total=total, unit=f" {unit}", desc=text) as bar:
+        yield bar.update
 
 
 @contextlib.contextmanager

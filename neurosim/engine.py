@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoint, learning, live, wiring
+from . import checkpoint, learning, live, slow, wiring
 from . import store as files
 from .assemble import assemble
 from .console import announce_compilation, building, interruptible, run_bar
@@ -75,6 +75,7 @@ class Simulation:
         description.check_memory()
         self._description, self._fingerprint = str(description), network.fingerprint()
         self._described = self._size_of_network()
+        self._processes, self._samples = slow.processes(network, self.dt)
         self.threads = _threads(threads, description)
         self._may_rest = threads is None  # whether fewer threads may be used than there are
         began = time.perf_counter()
@@ -88,7 +89,8 @@ class Simulation:
         net, self._tables = assemble(network, self._groups, self._place, self._store, self._recorder.recorded, self.dt, self.seed)
         self._placed: dict[str, np.ndarray] = {}  # where the synapses of projections that change lie, and what they join
         self._joins: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._processes, self._samples = learning.processes(network, self.dt)
+        self._watched = slow.watched(self)
+        self._synapses = self._store.n_synapses
         self._prepare(net)
         self._initial = {name: getattr(self._net, name).copy() for name in checkpoint.SAVED}
         self._writer: ResultWriter | None = None
@@ -166,6 +168,10 @@ class Simulation:
         self._send_at_zero(-base)
         self._step = 0
         self._keep(base)
+        for counts in self._watched.values():
+            counts[:] = 0
+        for process in self._processes:
+            process.begin(self)
         learning.start(self)
         self._chunks = [self._recorder.at_zero(self._net, base, self.get, self._taken())]
         self._write(self._chunks[0])
@@ -310,6 +316,7 @@ class Simulation:
                 self._pace[threads] = self._speed
         self._step = int(reached)
         self._keep(base)
+        slow.count_spikes(self, start)
         for process in self._processes:
             if self._step % process.every == 0 and self._step > start:
                 process.act(self)
@@ -537,12 +544,22 @@ class Simulation:
         learning.write(self, projection, values)
 
     def freeze(self, projection: Projection | str) -> None:
-        """Stop the learning of a projection: traces of spikes go on, weights stay, eligibilities wait."""
+        """Stop the learning of a projection: traces of spikes go on, weights and synapses stay, eligibilities wait."""
         learning.freeze(self, projection, True)
 
     def thaw(self, projection: Projection | str) -> None:
         """Let a projection learn again."""
         learning.freeze(self, projection, False)
+
+    def turnover(self, projection: Projection | str) -> slow.Turnover:
+        """How many synapses of a projection with ``structure=`` came and went, each time that it was looked at.
+
+        Raises
+        ------
+        NetworkError
+            For a projection that the network lacks, or whose synapses do not come and go.
+        """
+        return slow.turnover(self, projection)
 
     def reinforce(self, projection: Projection | str, amount: float = 1.0) -> None:
         """Raise the dopamine at the synapses of a projection by ``amount`` now (a reward in a closed loop).
@@ -606,6 +623,7 @@ class Simulation:
         twin.__dict__.update(self.__dict__)
         twin._net = self._net._replace(**{name: getattr(self._net, name).copy() for name in (*_MUTABLE, *learning.STATE)})
         twin._store = dataclasses.replace(self._store, changing=twin._net.changing, eligibility=twin._net.eligibility)
+        slow.branched(twin)
         twin._lists = [part.copy() for part in self._lists]
         twin._counts = self._counts.copy()
         twin._chunks = list(self._chunks)
@@ -615,7 +633,7 @@ class Simulation:
 
     def fingerprint(self) -> str:
         """A hash of what must agree for a saved state to be loaded: the network as it was when this was made, and dt."""
-        return f"{stream_key(self.network.seed, self.dt, self._store.n_synapses, self._fingerprint):016x}"
+        return f"{stream_key(self.network.seed, self.dt, self._synapses, self._fingerprint):016x}"
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the whole state: what follows `load` is what would have followed here.

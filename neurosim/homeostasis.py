@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from .errors import ParameterError
-from .parameters import Distribution, parameter, parameters_of, refuse_unknown
+from .parameters import Settings, parameter
 
 __all__ = ["Homeostasis", "SynapticScaling", "WeightNormalization"]
 
@@ -25,31 +25,7 @@ UNBOUNDED = 1e12
 State = dict[str, np.ndarray]
 
 
-class Declared:
-    """Base of dataclasses whose parameters are numbers; they are checked on creation."""
-
-    distributions: ClassVar[tuple[str, ...]] = ()  # parameters that may be a Distribution too
-
-    def __new__(cls, *args: Any, **values: Any) -> Any:
-        """Refuse names that are not parameters before dataclass's own ``__init__`` raises a TypeError."""
-        refuse_unknown(cls.__name__, cls, values)
-        return super().__new__(cls)
-
-    def __post_init__(self) -> None:
-        owner = type(self).__name__
-        for name, declared in parameters_of(self).items():
-            given = getattr(self, name)
-            value = declared.check(owner, name, given)
-            if not (isinstance(value, float) or (name in self.distributions and isinstance(value, Distribution))):
-                raise ParameterError(f"{owner}.{name} must be one number, got {given!r:.200}")
-            object.__setattr__(self, name, value)
-        self.check()
-
-    def check(self) -> None:
-        """Raise :class:`ParameterError` where parameters contradict each other."""
-
-
-class Homeostasis(Declared):
+class Homeostasis(Settings):
     """Base of the processes that change all weights onto a cell together."""
 
     interval: Any

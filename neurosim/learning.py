@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,10 @@ from .synapses import CHANGING, Store, SynapseBlock, places
 if TYPE_CHECKING:
     from .engine import Simulation
 
-__all__ = ["STATE", "Tables", "freeze", "read", "reinforce", "restore", "saved", "settle", "start", "write"]
+__all__ = [
+    "STATE", "Process", "Samples", "Tables", "bounds", "cut", "freeze", "interval_steps", "is_frozen", "learner", "parts_of",
+    "read", "reinforce", "restore", "saved", "settle", "start", "write",
+]
 
 _DEPENDENCE = {AdditiveWeightDependence: 0, MultiplicativeWeightDependence: 1,
                AdditivePotentiationMultiplicativeDepression: 2, GutigWeightDependence: 3}
@@ -50,6 +53,11 @@ def _family(k: Any, mechanism: STDPMechanism) -> int:
         return k.DOPAMINE
     return {SpikePairRule: k.PAIR, SpikeTripletRule: k.TRIPLET, Vogels2011Rule: k.VOGELS, OjaRule: k.OJA,
             ClopathRule: k.CLOPATH}[type(mechanism.timing_dependence)]
+
+
+def _third(k: Any, kind: int, ring: int) -> int:
+    """Numbers for each cell behind the rings of steps and traces: the latest spikes once more, or a ring of second values."""
+    return 8 if kind == k.PAIR else ring
 
 
 def _lags(block: SynapseBlock, dt: float) -> np.ndarray:
@@ -88,7 +96,7 @@ class Tables:
         self._known_tables: dict[float, tuple[int, int]] = {}
         self._site_of: dict[tuple, int] = {}
         self._first_site: dict[int, tuple[int, int]] = {}
-        self._lag_of = {id(block): _lags(block, dt) for block in store.blocks if block.synapse is not None}
+        self._lag_of = {id(block): _lags(block, dt) for block in store.blocks if block.ruled}
         self._lags_at = {key: self.lags.add(values) for key, values in self._lag_of.items()}
         self._par_of: dict[int, int] = {}
         self._make_sites()
@@ -97,8 +105,10 @@ class Tables:
         """Where exp(-k dt / tau), k = 0, 1, ..., stands, and how long it is."""
         if tau not in self._known_tables:
             size = int(min(_LONGEST_TABLE, math.ceil(40.0 * tau / self.dt)))
-            values = np.array([math.exp(-(k * (self.dt / tau))) for k in range(size)])
-            self._known_tables[tau] = self.decays.add(values), size
+            values = [math.exp(-(k * (self.dt / tau))) for k in range(size)]
+            if size < _LONGEST_TABLE:  # nothing is left after 40 time constants
+                values.append(0.0)
+            self._known_tables[tau] = self.decays.add(values), len(values)
         return self._known_tables[tau]
 
     # -- memories of target spikes ------------------------------------------------------------------
@@ -140,7 +150,6 @@ class Tables:
         ring = _VOLTAGE_RING if voltage else _RING
         while ring < 2 * (lag // spaced + 2):
             ring *= 2
-        arrays = 3 if key[1] in (k.TRIPLET, k.OJA, k.CLOPATH) else 2
         row[k.S_KIND], row[k.S_RING], row[k.S_N], row[k.S_LAG] = key[1], ring, group.n, lag
         row[k.S_HISTORY], row[k.S_HEADS], row[k.S_SWEPT] = self._history, self._heads, self._swept
         row[k.S_VOLTAGE], row[k.S_DEPTH] = self._voltages, lag + 2
@@ -156,7 +165,7 @@ class Tables:
             row[k.S_PAIRING] = int(key[2])
             row[k.S_PAR] = self.par.add([self.dt / key[3], self.dt / key[4]])
             row[k.S_MINUS], row[k.S_MINUS_SIZE] = self.table(key[3])
-        self._history += arrays * ring * group.n
+        self._history += (2 * ring + _third(k, key[1], ring)) * group.n
         self._heads += group.n
         self._swept += group.n_parts
         self._site_of[key] = len(self.sites)
@@ -170,11 +179,11 @@ class Tables:
 
     def add_rule(self, block: SynapseBlock, p: int) -> int:
         """The rule of one part of a block; returns its row, -1 for synapses that never change."""
-        if block.synapse is None:
+        if not block.ruled:
             return -1
         k, mechanism = self.k, block.mechanism
         row = [0] * k.R_SIZE
-        row[k.R_SIGN], row[k.R_CUT] = block.sign, int(k.NEVER)
+        row[k.R_SIGN], row[k.R_CUT], row[k.R_COMING] = block.sign, int(k.NEVER), int(block.structure is not None)
         short = block.synapse if mechanism is None else mechanism.short_term
         if id(block) not in self._par_of:
             self._par_of[id(block)] = self.par.add(self._parameters(mechanism, short))  # type: ignore[arg-type]
@@ -261,11 +270,18 @@ class Tables:
         return {
             "changing": self.store.changing, "eligibility": self.store.eligibility, "rules": table(self.rules, k.R_SIZE),
             "rule_par": self.par.done(), "row_state": np.zeros(self.rows + 1), "lags": self.lags.done(),
-            "sites": table(self.sites, k.S_SIZE), "history": np.zeros(self._history + 1),
+            "sites": table(self.sites, k.S_SIZE), "history": _aligned(self._history),
             "heads": np.zeros(self._heads + 1, np.int64), "swept": np.zeros(self._swept + 1),
             "voltages": np.zeros(self._voltages + 1), "decays": self.decays.done(), "pools": np.zeros(self.pools + 1),
             "modulators": table(self.modulators, columns.M_COLS), "members": self.members.done(),
         }
+
+
+def _aligned(n: int) -> np.ndarray:
+    """Zeros that begin with a line of cache."""
+    space = np.zeros(n + 8)
+    first = -space.ctypes.data % 64 // 8
+    return space[first:first + n + 1]
 
 
 def modulation_steps(one: Any, dt: float) -> int:
@@ -310,9 +326,12 @@ def start(sim: Simulation) -> None:
         first, number = sim._tables.sites_of(group)
         for row in net.sites[first:first + number]:
             many = row[k.S_RING] * row[k.S_N]
-            arrays = 3 if row[k.S_KIND] in (k.TRIPLET, k.OJA, k.CLOPATH) else 2
-            net.history[row[k.S_HISTORY]:row[k.S_HISTORY] + many] = k.NEVER
-            net.history[row[k.S_HISTORY] + many:row[k.S_HISTORY] + arrays * many] = 0.0
+            third = _third(k, row[k.S_KIND], row[k.S_RING])
+            at = row[k.S_HISTORY]
+            net.history[at:at + many] = k.NEVER
+            net.history[at + many:at + 2 * many + third * row[k.S_N]] = 0.0
+            if row[k.S_KIND] == k.PAIR:
+                net.history[at + 2 * many:at + 2 * many + third * row[k.S_N]].view(np.int64).reshape(-1, 8)[:, :4] = int(k.NEVER)
             if row[k.S_KIND] == k.CLOPATH:
                 v = np.concatenate([sim.get(p, "v") for p in group.members])
                 n, depth = row[k.S_N], row[k.S_DEPTH]
@@ -337,7 +356,7 @@ def _changing_parts(sim: Simulation) -> list[tuple[int, np.ndarray]]:
     return [(b, net.rules[row[k.B_RULE]]) for b, row in enumerate(net.blocks) if row[k.B_RULE] >= 0]
 
 
-def _parts_of(sim: Simulation, block: SynapseBlock) -> list[tuple[int, int]]:
+def parts_of(sim: Simulation, block: SynapseBlock) -> list[tuple[int, int]]:
     """(part, row of ``blocks``) of the parts of a block that changes."""
     k, net = sim._k, sim._net
     first = net.groups[sim._groups.index(block.target), k.G_PART0]
@@ -346,11 +365,11 @@ def _parts_of(sim: Simulation, block: SynapseBlock) -> list[tuple[int, int]]:
             if sim._tables.block_of[b] is block]
 
 
-def _chosen(sim: Simulation, projection: Projection | str, what: str) -> tuple[Projection, SynapseBlock]:
+def learner(sim: Simulation, projection: Projection | str, what: str) -> tuple[Projection, SynapseBlock]:
     """A projection whose weights change, by itself or its label, and its block."""
     one = sim.projection(projection)
     if not one.changes:
-        raise NetworkError(f"{what}: the weights of projection {one.label} do not change (no STDPMechanism)")
+        raise NetworkError(f"{what}: the weights of projection {one.label} do not change")
     return one, next(block for block in sim._store.blocks if one in block.projections)
 
 
@@ -368,7 +387,7 @@ def _now(sim: Simulation, block: SynapseBlock) -> np.ndarray:
     if not block.has_eligibility:
         return kept
     now = kept.copy()  # dopamine has gone on acting since the last event
-    for p, b in _parts_of(sim, block):
+    for p, b in parts_of(sim, block):
         sim._k.settle_block(sim._net, b, p, sim._step, sim.dt, now[sim._net.blocks[b, sim._k.B_W] - block.weights_at:],
                             _kernel().SETTLE)
     return now
@@ -376,83 +395,100 @@ def _now(sim: Simulation, block: SynapseBlock) -> np.ndarray:
 
 def read(sim: Simulation, projection: Projection) -> np.ndarray:
     """The weights of a projection now, with their sign, in the order of the connector."""
-    one, block = _chosen(sim, projection, "weights")
+    one, block = learner(sim, projection, "weights")
     return _now(sim, block)[_places(sim, one, block)] * block.sign
 
 
 def write(sim: Simulation, projection: Projection | str, values: Any) -> None:
     """Set the weights of a projection; what the synapses remember of spikes stays."""
-    one, block = _chosen(sim, projection, "set_weights")
+    one, block = learner(sim, projection, "set_weights")
     at = _places(sim, one, block)
     array = numbers(values)
     if array is None or array.shape not in ((), at.shape) or not np.isfinite(array).all():
         raise ParameterError(
             f"set_weights: {one.label} has {at.size} synapses: values must be a finite number or as many, got {values!r:.200}"
         )
-    assert block.mechanism is not None
-    bounds, sized = block.mechanism.weight_dependence, array * block.sign
-    bad = (sized < bounds.w_min) | (sized > bounds.w_max)
+    low, high = bounds(one, block)
+    sized = array * block.sign
+    bad = (sized < low) | (sized > high)
     if bad.any():
         raise ParameterError(
-            f"set_weights: weights of {one.label} must lie between {bounds.w_min:g} and {bounds.w_max:g}"
+            f"set_weights: weights of {one.label} must lie between {low:g} and {high:g}"
             f" {one.post.cell.weight_unit} in magnitude, got {float(array[bad].flat[0]):g}"
         )
-    _cut(sim, block)
+    cut(sim, block)
     sim._net.changing[block.weights_at + at] = sized
 
 
-def _cut(sim: Simulation, block: SynapseBlock) -> None:
+def bounds(projection: Projection, block: SynapseBlock) -> tuple[float, float]:
+    """The least and the greatest that a weight of a block may be, times the block's sign."""
+    if block.mechanism is not None:
+        return block.mechanism.weight_dependence.w_min, block.mechanism.weight_dependence.w_max
+    return (-math.inf if projection.sign == 0 else 0.0), math.inf
+
+
+def is_frozen(sim: Simulation, block: SynapseBlock) -> bool:
+    """Whether a block's learning is stopped."""
+    return any(sim._net.rules[sim._net.blocks[b, sim._k.B_RULE], _kernel().R_FROZEN] for _, b in parts_of(sim, block))
+
+
+def cut(sim: Simulation, block: SynapseBlock) -> None:
     """Bring a block up to this moment, which counts as an event of all its synapses."""
     settle(sim)
     if block.has_eligibility:
         k, net = _kernel(), sim._net
-        for p, b in _parts_of(sim, block):
+        for p, b in parts_of(sim, block):
             sim._k.settle_block(net, b, p, sim._step, sim.dt, np.empty(0), k.CUT)
             net.rules[net.blocks[b, sim._k.B_RULE], k.R_CUT] = sim._step
 
 
 def freeze(sim: Simulation, projection: Projection | str, frozen: bool) -> None:
     """Stop or resume the learning of a projection; traces of spikes go on, eligibilities wait."""
-    _, block = _chosen(sim, projection, "freeze")
+    _, block = learner(sim, projection, "freeze")
     k, net = _kernel(), sim._net
-    _cut(sim, block)
-    for _, b in _parts_of(sim, block):
+    cut(sim, block)
+    for _, b in parts_of(sim, block):
         net.rules[net.blocks[b, sim._k.B_RULE], k.R_FROZEN] = int(frozen)
 
 
 def reinforce(sim: Simulation, projection: Projection | str, amount: Any) -> None:
     """Raise the dopamine at the synapses of a projection now."""
-    one, block = _chosen(sim, projection, "reinforce")
+    one, block = learner(sim, projection, "reinforce")
     if not block.has_eligibility:
         raise NetworkError(f"reinforce: projection {one.label} has no neuromodulation=Dopamine()")
     value = numbers(amount)
     if value is None or value.ndim or not np.isfinite(value):
         raise ParameterError(f"reinforce: the amount of dopamine for {one.label} must be a finite number, got {amount!r}")
     net = sim._net
-    for p, b in _parts_of(sim, block):
+    for p, b in parts_of(sim, block):
         sim._k.release_dopamine(net, p, net.rules[net.blocks[b, sim._k.B_RULE]], sim._step, float(value), sim.dt)
 
 
 # ------------------------------------------------------------------------------------ at intervals
 
 
-class Process(Protocol):
-    """What is done every so many steps, between two calls of the compiled loop."""
-
-    every: int
-
-    def act(self, sim: Simulation) -> None:
-        """Read and change the simulation."""
-
-
-class _Stop:
-    """A reason to stop: weights are recorded."""
+class Process:
+    """What is done every so many steps, between two calls of the compiled loop.  By itself, a reason to stop."""
 
     def __init__(self, every: int) -> None:
         self.every = every
 
+    def begin(self, sim: Simulation) -> None:
+        """Time is zero: make the first state."""
+
     def act(self, sim: Simulation) -> None:
-        """Nothing: what is recorded is taken after all processes."""
+        """Read and change the simulation."""
+
+    def copy(self) -> Process:
+        """One for a branch, with its own state."""
+        return self
+
+    def saved(self, sim: Simulation) -> dict[str, np.ndarray]:
+        """The state, for a file."""
+        return {}
+
+    def restore(self, sim: Simulation, kept: Mapping[str, np.ndarray]) -> None:
+        """Put into a saved state; synapses are laid out as they were, their weights come later."""
 
 
 class Samples:
@@ -496,14 +532,6 @@ def interval_steps(interval: float, dt: float, what: str) -> int:
     return steps
 
 
-def processes(network: Network, dt: float) -> tuple[list[Process], Samples | None]:
-    """What is done at intervals in a simulation of a network, in order, and its recorded weights."""
-    if not network.weight_records:
-        return [], None
-    samples = Samples(network, dt)
-    return [_Stop(every) for every in samples.intervals], samples
-
-
 # ------------------------------------------------------------------------------------ whole states
 
 
@@ -512,9 +540,9 @@ def saved(sim: Simulation) -> dict[str, np.ndarray]:
     settle(sim)
     k, net, out = _kernel(), sim._net, {}
     for number, block in enumerate(sim._store.blocks):
-        if block.synapse is None:
+        parts = parts_of(sim, block)
+        if not block.ruled or not parts:
             continue
-        parts = _parts_of(sim, block)
         rules = [net.rules[net.blocks[b, sim._k.B_RULE]] for _, b in parts]
         rows = block.source.n * block.delays.size
         order = _canonical(block)
@@ -543,7 +571,7 @@ def restore(sim: Simulation, kept: Mapping[str, np.ndarray]) -> None:
     for name in ("history", "heads", "voltages"):
         _copy(kept[name], getattr(net, name), name)
     for number, block in enumerate(sim._store.blocks):
-        if block.synapse is None:
+        if not block.ruled or not parts_of(sim, block):
             continue
         rows = block.source.n * block.delays.size
         order = _canonical(block)
@@ -554,7 +582,7 @@ def restore(sim: Simulation, kept: Mapping[str, np.ndarray]) -> None:
                 values = np.empty(block.size)
                 _copy(kept[f"{name}{number}"], values, name)
                 own[order] = values
-        for _, b in _parts_of(sim, block):
+        for _, b in parts_of(sim, block):
             rule = net.rules[net.blocks[b, sim._k.B_RULE]]
             for name, column, width, asked in (("rows", k.R_ROWS, k.ROW_SIZE, block.mechanism is not None),
                                                ("short", k.R_SHORT_ROWS, k.SHORT_ROW_SIZE, rule[k.R_SHORT] > 0)):

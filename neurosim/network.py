@@ -15,9 +15,12 @@ from .cells.base import Cell, Model
 from .connectors import Connector
 from .currents import CurrentSource
 from .errors import NetworkError, ParameterError
+from .homeostasis import Homeostasis
 from .parameters import Distribution, Parameter, evaluate, numbers, stream_key
 from .plasticity import STDPMechanism, SynapseType
 from .space import Space
+from .structure import Structure
+from .tripartite import ThirdFactorConnector, Tripartite
 
 __all__ = ["Injection", "Modulation", "Network", "PoissonInput", "Population", "PopulationView", "Projection", "Record", "WeightRecord"]
 
@@ -217,11 +220,13 @@ class Projection:
     space: Any = None
     sign: int = 0
     synapse: SynapseType | None = None
+    homeostasis: Homeostasis | None = None
+    structure: Structure | None = None
 
     @property
     def changes(self) -> bool:
         """Whether weights may change."""
-        return isinstance(self.synapse, STDPMechanism)
+        return isinstance(self.synapse, STDPMechanism) or self.homeostasis is not None or self.structure is not None
 
     @property
     def graded(self) -> bool:
@@ -374,7 +379,8 @@ class Network:
         return made
 
     def project(self, pre: Cells, post: Cells, connector: Any, weight: Any = 0.0, delay: Any = None,
-                receptor: str = "excitatory", label: str | None = None, synapse: SynapseType | None = None) -> Projection:
+                receptor: str = "excitatory", label: str | None = None, synapse: SynapseType | None = None,
+                homeostasis: Homeostasis | None = None, structure: Structure | None = None) -> Projection:
         """Connect ``pre`` to ``post``.
 
         Parameters
@@ -391,6 +397,10 @@ class Network:
         synapse : STDPMechanism or TsodyksMarkramSynapse, optional
             How the synapses change; by default they do not.  `weight` is then what they begin with; drawn weights are
             moved to the bounds of the rule.
+        homeostasis : SynapticScaling or WeightNormalization, optional
+            What all weights onto a cell are multiplied by, at intervals.
+        structure : Rewiring or HomeostaticGrowth, optional
+            Which synapses are removed and formed, at intervals; `connector` gives those at the start.
 
         Raises
         ------
@@ -412,16 +422,67 @@ class Network:
                          for v in (weight, delay))
         if pre.cell.graded:
             _check_number(weight, f"projection {label}: weight", "")
-            if synapse is not None:
+            if synapse is not None or homeostasis is not None or structure is not None:
                 raise NetworkError(f"projection {label}: {pre.label} ({pre.cell.name}) never spikes: its synapses cannot change")
         sign = 0 if pre.cell.graded else _check_weight(weight, post.cell, receptor, f"projection {label}")
         if delay is not None:
             _check_number(delay, f"projection {label}: delay", "ms", above=0.0)
-        _check_synapse(synapse, weight, f"projection {label}", post.cell.weight_unit)
-        made = Projection(pre, post, connector, weight, delay, receptor, label, self.space, sign, synapse)
+        _check_synapse(synapse, None if "weight" in connector.columns() else weight, f"projection {label}", post.cell.weight_unit)
+        _check_slow(homeostasis, structure, synapse, sign, f"projection {label}", post.cell.weight_unit)
+        made = Projection(pre, post, connector, weight, delay, receptor, label, self.space, sign, synapse, homeostasis,
+                          structure)
         wiring.validate(made)
         self.projections.append(made)
         return made
+
+    def tripartite(self, pre: Cells, post: Cells, astrocytes: Cells, connector: Any, p_third: float = 1.0,
+                   pool_size: int | None = None, pool_type: str = "random", weight: Any = 0.0, delay: Any = None,
+                   receptor: str = "excitatory", synapse: SynapseType | None = None, weight_in: Any = 1.0, delay_in: Any = None,
+                   synapse_in: SynapseType | None = None, weight_out: Any = 1.0, delay_out: Any = None) -> Tripartite:
+        """Connect ``pre`` to ``post``, and an astrocyte to some of the synapses.
+
+        Each synapse from a neuron i to a neuron j has, with probability ``p_third``, an astrocyte a of j's pool; then i is
+        connected to a, and a to j.  The rule is that of NEST's ``third_factor_bernoulli_with_pool``.
+
+        Parameters
+        ----------
+        connector, weight, delay, receptor, synapse
+            Of the synapses from ``pre`` to ``post``, as in :meth:`project`.
+        p_third : float
+            Probability that a synapse has an astrocyte.
+        pool_size : int, optional
+            How many astrocytes a target may choose from, all by default.
+        pool_type : {"random", "block"}
+            ``"random"``: each target has a pool of its own, drawn without replacement.  ``"block"``: equal blocks side by
+            side, one astrocyte to a block of targets (``pool_size=1``), or ``pool_size`` astrocytes to each target.
+        weight_in, delay_in, synapse_in
+            Of the synapses from ``pre`` to ``astrocytes``.
+        weight_out, delay_out
+            Of those from ``astrocytes`` to ``post``: graded ones for `Astrocyte`, onto the excitatory receptor for cells
+            that spike.
+
+        Returns
+        -------
+        Tripartite
+            The three projections ``primary``, ``third_in`` and ``third_out``.
+
+        Raises
+        ------
+        NetworkError, ParameterError
+            As :meth:`project`, and for pools that do not fit; nothing is added then.
+        """
+        self._own(astrocytes)
+        before = len(self.projections)
+        try:
+            primary = self.project(pre, post, connector, weight, delay, receptor, synapse=synapse)
+            pool = astrocytes.size if pool_size is None else pool_size
+            sides = [ThirdFactorConnector(primary, astrocytes.size, p_third, pool, pool_type, side) for side in ("in", "out")]
+            third_in = self.project(pre, astrocytes, sides[0], weight_in, delay_in, synapse=synapse_in)
+            third_out = self.project(astrocytes, post, sides[1], weight_out, delay_out, astrocytes.cell.graded or "excitatory")
+        except (NetworkError, ParameterError):
+            del self.projections[before:]
+            raise
+        return Tripartite(primary, third_in, third_out)
 
     def poisson_input(self, target: Cells, rate: Any, weight: float, receptor: str = "excitatory",
                       start: float = 0.0, stop: float = math.inf, label: str | None = None) -> PoissonInput:
@@ -482,7 +543,7 @@ class Network:
         """
         self._own(source)
         self._learning(projection, "modulate")
-        if projection.synapse.neuromodulation is None:
+        if getattr(projection.synapse, "neuromodulation", None) is None:
             raise NetworkError(f"modulate: projection {projection.label} has no neuromodulation=Dopamine()")
         name = f"modulation of {projection.label} by {source.label}"
         amount = _number(amount, f"{name}: amount", "")
@@ -510,6 +571,10 @@ class Network:
             For a projection of another network or without plasticity, a bad interval, or synapses below 0.
         """
         self._learning(projection, "record_weights")
+        if projection.structure is not None:
+            raise NetworkError(
+                f"record_weights: the synapses of projection {projection.label} come and go; read Simulation.weights"
+            )
         interval = _number(interval, f"weights of {projection.label}: interval", "ms", 0.0, open_low=True)
         chosen = None
         if synapses is not None:
@@ -530,7 +595,7 @@ class Network:
         if not any(projection is one for one in self.projections):
             raise NetworkError(f"{what}: projection {projection.label} belongs to another network")
         if not projection.changes:
-            raise NetworkError(f"{what}: the weights of projection {projection.label} do not change (no STDPMechanism)")
+            raise NetworkError(f"{what}: the weights of projection {projection.label} do not change")
 
     def inject(self, current: CurrentSource, target: Cells) -> Injection:
         """Inject a current (nA) into cells."""
@@ -593,7 +658,7 @@ class Network:
         """A hash of all that decides a simulation, recordings excepted; functions count by their names."""
         cells = [(p.label, p.size, p.cell, p.initial_values, p.positions) for p in self.populations]
         joined = [(p.label, p.pre.label, p.pre.indices, p.post.label, p.post.indices, p.connector, p.weight, p.delay,
-                   p.receptor, p.synapse) for p in self.projections]
+                   p.receptor, p.synapse, p.homeostasis, p.structure) for p in self.projections]
         released = [(m.source.label, m.source.indices, m.projection.label, m.amount, m.delay) for m in self.modulations]
         driven = [(i.label, i.target.label, i.target.indices, i.rate, i.weight, i.receptor, i.start, i.stop)
                   for i in self.inputs]
@@ -758,7 +823,7 @@ def _check_synapse(synapse: Any, weight: Any, name: str, unit: str) -> None:
     """Refuse what is no synapse, and weights beyond its bounds."""
     if synapse is not None and not isinstance(synapse, SynapseType):
         raise NetworkError(f"{name}: synapse must be an STDPMechanism() or a TsodyksMarkramSynapse(), got {synapse!r}")
-    if not isinstance(synapse, STDPMechanism) or isinstance(weight, (Distribution, str)) or callable(weight):
+    if not isinstance(synapse, STDPMechanism) or weight is None or isinstance(weight, (Distribution, str)) or callable(weight):
         return
     bounds = synapse.weight_dependence
     size = np.abs(np.asarray(weight, dtype=float)) if bounds.w_min >= 0 else np.asarray(weight, dtype=float)
@@ -768,6 +833,30 @@ def _check_synapse(synapse: Any, weight: Any, name: str, unit: str) -> None:
             f"{name}: weight must lie between w_min = {bounds.w_min:g} and w_max = {bounds.w_max:g} {unit} of its"
             f" {type(bounds).__name__}, got {float(size[bad].flat[0]):g} {unit}"
         )
+
+
+def _check_slow(homeostasis: Any, structure: Any, synapse: Any, sign: int, name: str, unit: str) -> None:
+    """Refuse what is no slow process, and new synapses whose weight may not be."""
+    if homeostasis is not None and not isinstance(homeostasis, Homeostasis):
+        raise NetworkError(
+            f"{name}: homeostasis must be a SynapticScaling() or a WeightNormalization(), got {homeostasis!r:.200}"
+        )
+    if structure is None:
+        return
+    if not isinstance(structure, Structure):
+        raise NetworkError(f"{name}: structure must be a Rewiring() or a HomeostaticGrowth(), got {structure!r:.200}")
+    owner, weight = f"{name}: {type(structure).__name__}", structure.initial_weight
+    if weight * sign < 0:
+        word = "positive" if sign > 0 else "negative"
+        raise ParameterError(f"{owner}.initial_weight must be zero or {word} ({unit}), got {weight:g}")
+    if isinstance(synapse, STDPMechanism):
+        bounds = synapse.weight_dependence
+        size = -weight if sign < 0 else weight
+        if not bounds.w_min <= size <= bounds.w_max:
+            raise ParameterError(
+                f"{owner}.initial_weight must lie between w_min = {bounds.w_min:g} and w_max = {bounds.w_max:g} {unit}"
+                f" in magnitude, got {weight:g}"
+            )
 
 
 def _check_weight(weight: Any, cell: Model, receptor: str, name: str) -> int:

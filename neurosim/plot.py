@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .network import Network
 
-__all__ = ["ResultPlot", "check_format", "colours", "connectivity", "show", "synapse_matrix", "weight_histogram"]
+__all__ = ["ResultPlot", "check_format", "colours", "connectivity", "receptive_fields", "show", "synapse_matrix", "weight_histogram"]
 
 # Told apart by colour-blind readers (a test measures it): blues for excitation, oranges for inhibition.
 _COLD = ("#0072B2", "#56B4E9", "#332288", "#1F8A9E")
@@ -334,6 +334,68 @@ def weight_histogram(weights: Mapping[str, Weights], bins: int = 50) -> Figure:
         unit = next(iter(units))
         panels[-1].set_xlabel(f"weight ({unit})" if unit else "weight")
         figure.supylabel("synapses", fontsize=10)
+    return figure
+
+
+def receptive_fields(fields: np.ndarray, title: str = "", curve: np.ndarray | None = None,
+                     confusion: np.ndarray | None = None, note: str = "") -> Figure:
+    """What cells respond to, as one picture each; beside it how they came to it.
+
+    Parameters
+    ----------
+    fields : ndarray, shape (cells, height, width)
+        The weights onto each cell, laid out as its inputs lie in space.
+    title : str
+    curve : ndarray, shape (2, k), optional
+        Examples seen, and the share that was recognised.
+    confusion : ndarray, shape (classes, classes), optional
+        Examples by what they were (row) and what they were taken for (column).
+    note : str
+        Above `confusion`.
+    """
+    fields = np.asarray(fields, dtype=np.float64)
+    if fields.ndim != 3 or not fields.size:
+        raise ParameterError(f"receptive fields must have the shape (cells, height, width), got {fields.shape}")
+    n, height, width = fields.shape
+    columns = math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    tiles = np.zeros((rows * (height + 1) + 1, columns * (width + 1) + 1))
+    for k in range(n):
+        y, x = 1 + k // columns * (height + 1), 1 + k % columns * (width + 1)
+        tiles[y:y + height, x:x + width] = fields[k]
+    beside = curve is not None or confusion is not None
+    with _figure(11.0 if beside else 7.4, 7.6) as figure:
+        left, *right = figure.subfigures(1, 2, width_ratios=(7.2, 3.8)) if beside else [figure]
+        axes = left.add_subplot()
+        axes.imshow(tiles, cmap="magma", vmin=0.0, vmax=max(float(np.quantile(fields, 0.997)), 1e-30), interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(title)
+        panels = right[0].subplots(2, 1, height_ratios=(1.0, 1.25)) if beside else [None, None]
+        if curve is not None:
+            axes = panels[0]
+            axes.plot(*curve, color=_COLD[0])
+            axes.set_ylim(0.0, 1.0)
+            axes.set_xlim(left=0.0)
+            axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.0f} %")
+            axes.xaxis.set_major_formatter(lambda x, _: _short(x) if x else "0")
+            axes.set_xlabel("images seen")
+            axes.set_title("recognised while learning")
+        if confusion is not None:
+            axes = panels[1]
+            shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+            axes.imshow(shares, cmap="YlGnBu", vmin=0.0, vmax=1.0)
+            for i, j in np.argwhere(shares >= 0.005):
+                axes.text(j, i, f"{100 * shares[i, j]:.0f}", ha="center", va="center", fontsize=7.5,
+                          color="white" if shares[i, j] > 0.55 else _INK)
+            axes.set_xticks(range(confusion.shape[1]))
+            axes.set_yticks(range(confusion.shape[0]))
+            axes.tick_params(length=0)
+            axes.set_xlabel("taken for")
+            axes.set_ylabel("shown (numbers: %)")
+            axes.set_title(note)
+        for panel, given in zip(panels, (curve, confusion)):
+            if panel is not None and given is None:
+                panel.set_axis_off()
     return figure
 
 

@@ -18,8 +18,7 @@ import numpy as np
 
 from .connectors import Context
 from .errors import NetworkError, ParameterError
-from .homeostasis import Declared
-from .parameters import Distribution, Uniform, parameter, stream_key
+from .parameters import Distribution, Parameter, Settings, Uniform, parameter, stream_key
 
 __all__ = [
     "Activity", "Change", "Edges", "GaussianGrowth", "GrowthCurve", "HomeostaticGrowth", "LinearGrowth", "Rewiring",
@@ -27,6 +26,7 @@ __all__ = [
 ]
 
 MAX_DELAY_STEPS = 60000
+_DELAY = Parameter(1.0, "ms", "delay of a new synapse", low=0.0, open_low=True)
 
 State = dict[str, np.ndarray]
 
@@ -53,14 +53,21 @@ class Change(NamedTuple):
     keep: np.ndarray
     new: Edges
 
-    def applied(self, edges: Edges) -> Edges:
-        """The synapses afterwards, by target, then source; those of one pair in the order of their age."""
+    def ordered(self, edges: Edges) -> tuple[np.ndarray, Edges]:
+        """(order, the synapses afterwards): of those that stay and, after them, the new ones.
+
+        They come by target, then source; those of one pair in the order of their age.
+        """
         joined = [np.concatenate([old[self.keep], new]) for old, new in zip(edges, self.new, strict=True)]
-        order = np.lexsort((joined[0], joined[1]))
-        return Edges(*(column[order] for column in joined))
+        order = np.argsort((joined[1].astype(np.int64) << 32) + joined[0], kind="stable")
+        return order, Edges(*(column[order] for column in joined))
+
+    def applied(self, edges: Edges) -> Edges:
+        """The synapses afterwards, as `ordered` has them."""
+        return self.ordered(edges)[1]
 
 
-class Structure(Declared):
+class Structure(Settings):
     """Base of the processes that form and remove synapses.
 
     Every subclass has ``interval`` (ms), ``initial_weight`` and ``initial_delay`` (ms, or a Distribution)
@@ -73,12 +80,15 @@ class Structure(Declared):
     allow_self_connections: bool
     allow_multiple: bool
 
-    distributions = ("initial_delay",)
-
     def __post_init__(self) -> None:
+        owner = type(self).__name__
         for name in ("allow_self_connections", "allow_multiple"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise ParameterError(f"{type(self).__name__}.{name} must be True or False, got {getattr(self, name)!r}")
+                raise ParameterError(f"{owner}.{name} must be True or False, got {getattr(self, name)!r}")
+        delay = _DELAY.check(owner, "initial_delay", self.initial_delay)
+        if isinstance(delay, np.ndarray):
+            raise ParameterError(f"{owner}.initial_delay must be one number or a Distribution, got {delay!r:.200}")
+        object.__setattr__(self, "initial_delay", delay)
         super().__post_init__()
 
     def validate(self, context: Context, dt: float | None = None) -> None:
@@ -183,7 +193,7 @@ class Rewiring(Structure):
     p_elim_dep: Any = parameter(0.0245, "", "probability of removing a depressed synapse", low=0.0, high=1.0)
     p_elim_pot: Any = parameter(1.36e-4, "", "probability of removing any other synapse", low=0.0, high=1.0)
     initial_weight: Any = parameter(0.0, "nA, uS or mV", "weight of a new synapse")
-    initial_delay: Any = parameter(1.0, "ms", "delay of a new synapse", low=0.0, open_low=True)
+    initial_delay: Any = 1.0
     allow_self_connections: bool = False
     allow_multiple: bool = False
 
@@ -218,7 +228,7 @@ class Rewiring(Structure):
 
     def step(self, key: int, number: int, edges: Edges, activity: Activity, state: State, context: Context, dt: float,
              ) -> tuple[Change, State]:
-        """As :meth:`Structure.step`; an attempt sees what those before it did."""
+        """As :meth:`Structure.step`; an attempt sees what those before it did at its target."""
         n = self.attempts(number)
         post = _below(_uniform(key, number, "target", n), context.n_post)
         slot = _below(_uniform(key, number, "slot", n), int(self.s_max))
@@ -227,10 +237,7 @@ class Rewiring(Structure):
         forms &= chance < self.probability(context, pre, post)
         if not self.allow_self_connections:
             forms &= pre != own_sources(context)[post]
-        matters = np.flatnonzero(forms | (chance < max(self.p_elim_dep, self.p_elim_pot)))
-        told = (column[matters].tolist() for column in (post, slot, pre, forms, chance))
-        keep, formed = self._in_turn(edges, context.n_post, *told)
-        formed = matters[formed]
+        keep, formed = self._in_turn(edges, context, post, slot, pre, forms, chance)
         return Change(keep, self._new(key, number, pre[formed], post[formed], formed, dt)), {}
 
     def _partners(self, key: int, number: int, n: int, activity: Activity, context: Context,
@@ -245,31 +252,56 @@ class Rewiring(Structure):
             return np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
         return np.searchsorted(ends, _below(u, spikes), side="right"), np.ones(n, dtype=bool)
 
-    def _in_turn(self, edges: Edges, n_post: int, post: list, slot: list, pre: list, forms: list, chance: list,
-                 ) -> tuple[np.ndarray, np.ndarray]:
-        """Which synapses stay, and which attempts formed one that is still there."""
+    def _in_turn(self, edges: Edges, context: Context, post: np.ndarray, slot: np.ndarray, pre: np.ndarray,
+                 forms: np.ndarray, chance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which synapses stay, and which attempts formed one that is still there.
+
+        Targets do not know of each other: those at which nothing would happen to the synapses of the beginning are
+        left alone, and at the others attempts are made one after the other.
+        """
         order = np.argsort(edges.post, kind="stable")
-        starts = np.searchsorted(edges.post, np.arange(n_post + 1), sorter=order)
+        starts = np.searchsorted(edges.post[order], np.arange(context.n_post + 1))
+        goes = np.where(np.abs(edges.weight) < self.threshold, self.p_elim_dep, self.p_elim_pot)
+        happens = forms & (slot >= np.diff(starts)[post])
+        if not self.allow_multiple:
+            pairs = np.sort(edges.post * np.int64(context.n_pre) + edges.pre, kind="stable")
+            happens &= ~_among(post * np.int64(context.n_pre) + pre, pairs)
+        taken = np.flatnonzero(slot < np.diff(starts)[post])
+        happens[taken] = chance[taken] < goes[order[starts[post[taken]] + slot[taken]]]
+        busy = np.zeros(context.n_post, dtype=bool)
+        busy[post[happens]] = True
+        attempts = np.flatnonzero(busy[post])
         keep = np.ones(edges.pre.size, dtype=bool)
-        filled: dict[int, list[tuple[int, int, float]]] = {}  # target -> (source, synapse or ~attempt, weight)
+        new_goes = self.p_elim_dep if abs(self.initial_weight) < self.threshold else self.p_elim_pot
+        slots: dict[int, tuple[list, list, list]] = {}  # target -> sources, synapses (~attempt if new), chances to go
         formed: dict[int, None] = {}
-        for a, j in enumerate(post):
-            if j not in filled:
+        told = (column[attempts].tolist() for column in (post, slot, pre, forms, chance))
+        for a, j, s, source, may_form, u in zip(attempts.tolist(), *told, strict=True):
+            if j not in slots:
                 mine = order[starts[j]:starts[j + 1]]
-                filled[j] = list(zip(edges.pre[mine].tolist(), mine.tolist(), edges.weight[mine].tolist(), strict=True))
-            slots = filled[j]
-            if slot[a] < len(slots):
-                _source, synapse, weight = slots[slot[a]]
-                if chance[a] < (self.p_elim_dep if abs(weight) < self.threshold else self.p_elim_pot):
-                    del slots[slot[a]]
+                slots[j] = edges.pre[mine].tolist(), mine.tolist(), goes[mine].tolist()
+            sources, synapses, chances = slots[j]
+            if s < len(sources):
+                if u < chances[s]:
+                    del sources[s], chances[s]
+                    synapse = synapses.pop(s)
                     if synapse < 0:
                         del formed[~synapse]
                     else:
                         keep[synapse] = False
-            elif forms[a] and (self.allow_multiple or all(source != pre[a] for source, _, _ in slots)):
-                slots.append((pre[a], ~a, self.initial_weight))
+            elif may_form and (self.allow_multiple or source not in sources):
+                sources.append(source)
+                synapses.append(~a)
+                chances.append(new_goes)
                 formed[a] = None
         return keep, np.array(list(formed), dtype=np.int64)
+
+
+def _among(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+    """Whether each value is one of these."""
+    at = np.searchsorted(ascending, values)
+    at[at == ascending.size] = 0
+    return ascending[at] == values if ascending.size else np.zeros(values.size, dtype=bool)
 
 
 def _below(u: np.ndarray, n: int) -> np.ndarray:
@@ -280,7 +312,7 @@ def _below(u: np.ndarray, n: int) -> np.ndarray:
 # ------------------------------------------------------------------------------------------ growth
 
 
-class GrowthCurve(Declared):
+class GrowthCurve(Settings):
     """Base of the curves by which the number z of a cell's synaptic elements follows its calcium."""
 
     def rate(self, calcium: np.ndarray) -> np.ndarray:
@@ -346,7 +378,8 @@ class HomeostaticGrowth(Structure):
     1. a source, and after that a target, with more synapses than elements loses the difference, drawn at random;
        the elements on the other side become free;
     2. free elements of sources and targets are paired at random, as many as the smaller side has; a pair that may
-       not be joined stays free.
+       not be joined stays free;
+    3. of what is free then, a share ``tau_vacant`` is withdrawn.
 
     Departures: calcium and elements are advanced once in an interval, with its spikes spread evenly over it (NEST: at
     every spike); the elements belong to this projection alone; at the start they are as many as a cell's synapses,
@@ -358,10 +391,11 @@ class HomeostaticGrowth(Structure):
     tau_Ca: Any = parameter(10000.0, "ms", "time constant of calcium", low=0.0, open_low=True)
     beta_Ca: Any = parameter(1e-3, "", "calcium gained with a spike", low=0.0)
     initial_Ca: Any = parameter(0.0, "", "calcium at the start", low=0.0)
+    tau_vacant: Any = parameter(0.1, "", "share of the free elements that is lost in an interval", low=0.0, high=1.0)
     vacant: Any = parameter(0.5, "", "free elements at the start; a fraction is not yet an element", low=0.0, high=1e6)
     interval: Any = parameter(1000.0, "ms", "time between two changes of synapses", low=0.0, open_low=True)
     initial_weight: Any = parameter(1.0, "nA, uS or mV", "weight of a new synapse")
-    initial_delay: Any = parameter(1.0, "ms", "delay of a new synapse", low=0.0, open_low=True)
+    initial_delay: Any = 1.0
     allow_self_connections: bool = False
     allow_multiple: bool = True
 
@@ -400,6 +434,8 @@ class HomeostaticGrowth(Structure):
                 for ends, most in zip((edges.pre, edges.post), elements, strict=True)]
         pre, post = _paired(key, number, *free)
         good = self._allowed(pre, post, edges, keep, context)
+        for side, ends, left in (("pre", pre[good], free[0]), ("post", post[good], free[1])):
+            after[f"z_{side}"] -= self.tau_vacant * (left - np.bincount(ends, minlength=left.size))
         return Change(keep, self._new(key, number, pre[good], post[good], np.flatnonzero(good), dt)), after
 
     def _allowed(self, pre: np.ndarray, post: np.ndarray, edges: Edges, keep: np.ndarray,
@@ -410,7 +446,7 @@ class HomeostaticGrowth(Structure):
             good = pre != own_sources(context)[post]
         if not self.allow_multiple:
             pairs = post * np.int64(context.n_pre) + pre
-            good &= ~np.isin(pairs, edges.post[keep] * np.int64(context.n_pre) + edges.pre[keep])
+            good &= ~_among(pairs, np.sort(edges.post[keep] * np.int64(context.n_pre) + edges.pre[keep], kind="stable"))
             first = np.zeros(pre.size, dtype=bool)
             first[np.unique(pairs, return_index=True)[1]] = True
             good &= first

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import wiring
-from .errors import NetworkError
+from .errors import NetworkError, ParameterError
 from .network import Network, Projection
 from .parameters import Distribution
 from .plasticity import STDPMechanism, SynapseType
+from .structure import Structure
 
 if TYPE_CHECKING:
     from .groups import Group
@@ -48,6 +49,13 @@ class SynapseBlock:
     synapse: SynapseType | None = None
     sign: int = 1
     eligibility_at: int = 0
+    structure: Structure | None = None
+    room: int = 0
+
+    @property
+    def ruled(self) -> bool:
+        """Whether the compiled loop looks at a rule before it delivers a row."""
+        return self.kind == CHANGING or self.synapse is not None
 
     @property
     def mechanism(self) -> STDPMechanism | None:
@@ -93,12 +101,12 @@ class Store:
     @property
     def longest_delay(self) -> int:
         """Steps; 0 without synapses."""
-        return max((int(block.delays[-1]) for block in self.blocks if block.size), default=0)
+        return max((int(block.delays[-1]) for block in self.blocks if block.size or block.structure), default=0)
 
     @property
     def shortest_delay(self) -> int:
         """Steps; 0 without synapses."""
-        return min((int(block.delays[0]) for block in self.blocks if block.size), default=0)
+        return min((int(block.delays[0]) for block in self.blocks if block.size or block.structure), default=0)
 
 
 def weight_kind(projection: Projection) -> int:
@@ -148,7 +156,7 @@ def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseB
             row_weight = np.full(source.n if kind == ROW_WEIGHT else 0, np.nan)
             sign = -1 if kind == CHANGING and projection.sign < 0 else 1
             block = SynapseBlock(source, target, projection.receptor, kind, [], row_weight, synapse=projection.synapse, sign=sign,
-                                 graded=projection.graded)
+                                 graded=projection.graded, structure=projection.structure)
             blocks.append(block)
         block.projections.append(projection)
         if kind == ROW_WEIGHT:
@@ -211,7 +219,10 @@ def _count(block: SynapseBlock, network: Network, place: dict, dt: float, tick: 
     from .kernels import build as kernel
     codes = _Codes()
     target = block.target
-    counts = np.zeros((target.n_parts, block.source.n, 1), dtype=np.uint32)
+    if block.structure is not None:  # synapses that come later have a place, whatever their delay
+        low, high = block.structure.delay_range(dt)
+        codes.of(np.arange(low, high + 1))
+    counts = np.zeros((target.n_parts, block.source.n, max(1, len(codes.delays))), dtype=np.uint32)
     for projection, part in _portions(block.projections, network, dt, weighted=False):
         source_map, target_map = _maps(projection, place)
         each, one = codes.of(part.delay_steps)
@@ -238,7 +249,9 @@ def _count(block: SynapseBlock, network: Network, place: dict, dt: float, tick: 
         for pointer in block.pointer:
             pointer[:] = 0
     block.bases = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    block.size = int(block.bases[-1])
+    block.size = block.room = int(block.bases[-1])
+    if block.structure is not None:
+        block.room += block.size // 4 + 64
     return block.delays
 
 
@@ -266,6 +279,7 @@ def _fill(block: SynapseBlock, store: Store, network: Network, place: dict, dt: 
         weight = none
         if block.kind != ROW_WEIGHT:
             weight = np.ascontiguousarray(np.broadcast_to(np.asarray(part.weight, np.float64), part.pre.shape))
+            _check_bounds(block, projection, weight)
         kernel.fill(part.pre, part.post, source_map, target_map, target.part_size, each, one, cursor,
                     block.bases, targets, weight, weights)
         tick(part.pre.size)
@@ -274,6 +288,19 @@ def _fill(block: SynapseBlock, store: Store, network: Network, place: dict, dt: 
         if block.mechanism is not None:
             bounds = block.mechanism.weight_dependence
             np.clip(weights, bounds.w_min, bounds.w_max, out=weights)
+
+
+def _check_bounds(block: SynapseBlock, projection: Projection, weight: np.ndarray) -> None:
+    """Refuse weights beyond the bounds of their rule; drawn ones are moved there instead."""
+    if block.mechanism is None or isinstance(projection.weight, Distribution) and "weight" not in projection.connector.columns():
+        return
+    bounds, size = block.mechanism.weight_dependence, weight * block.sign
+    bad = (size < bounds.w_min) | (size > bounds.w_max)
+    if bad.any():
+        raise ParameterError(
+            f"{projection.label}: weights must lie between w_min = {bounds.w_min:g} and w_max = {bounds.w_max:g}"
+            f" {projection.post.cell.weight_unit} in magnitude, got {weight[bad][0]:g}"
+        )
 
 
 def places(block: SynapseBlock, projection: Projection, network: Network, place: dict[str, tuple[Group, int]],
@@ -298,9 +325,9 @@ def places(block: SynapseBlock, projection: Projection, network: Network, place:
 
 
 def refill(store: Store, network: Network, place: dict[str, tuple[Group, int]], dt: float) -> None:
-    """Give synapses that change the weights that they began with."""
+    """Give weights that change what they began with; synapses that come and go are laid anew by `neurosim.slow`."""
     for block in store.blocks:
-        if block.kind == CHANGING:
+        if block.kind == CHANGING and block.structure is None:
             _fill(block, store, network, place, dt, lambda n: None)
 
 
@@ -327,14 +354,14 @@ def build(network: Network, groups: Sequence[Group], place: dict[str, tuple[Grou
     for block in blocks:
         key = "t32" if block.wide else "t16"
         block.at = totals[key]
-        totals[key] += block.size
+        totals[key] += block.room
         if block.kind != ROW_WEIGHT:
             key = {WEIGHTS32: "w32", WEIGHTS64: "w64", CHANGING: "changing"}[block.kind]
             block.weights_at = totals[key]
-            totals[key] += block.size
+            totals[key] += block.room
         if block.has_eligibility:
             block.eligibility_at = totals["eligibility"]
-            totals["eligibility"] += block.size
+            totals["eligibility"] += block.room
     store = Store(blocks, np.empty(totals["t16"], np.uint16), np.empty(totals["t32"], np.int32),
                   np.empty(totals["w32"], np.float32), np.empty(totals["w64"], np.float64),
                   np.empty(totals["changing"], np.float64), np.zeros(totals["eligibility"], np.float64))

@@ -79,6 +79,8 @@ def validate(projection: Any, dt: float | None = None) -> None:
     projection.connector._check(context)
     projection.connector._check_places(context)
     _weights(projection, context, 0)
+    if (structure := getattr(projection, "structure", None)) is not None:
+        structure.validate(context, dt)
     if dt is not None:
         _delays(projection, context, 0, dt)
     elif projection.delay is not None:

@@ -219,11 +219,12 @@ class _Modulated(_Weights):
         self.c = np.where(which, self.c + change, self.c)
 
 
-def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, potentials=None):
+def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, potentials=None, frozen=(), writes=None):
     """n synapses under an `STDPMechanism`.  ``pre[i]``, ``post[i]``: steps of the spikes of the source and the target of synapse
     i (a source's may repeat); ``weight`` its initial magnitude, ``delay`` in steps; ``v`` (steps + 1, n) the targets' potentials, for
     `ClopathRule` (or ``potentials``, what `clopath_potentials` makes of it); ``doses`` (steps + 1, n) or (steps + 1, 1): by how much
-    the dopamine concentration rises in each step."""
+    the dopamine concentration rises in each step; ``frozen``: (first, last) steps between which spikes leave traces and no
+    weight changes, ``writes``: {step: weights}, from after that step on (both without dopamine)."""
     n = len(pre)
     weight, delay = np.broadcast_to(np.asarray(weight, F), (n,)), np.broadcast_to(np.asarray(delay, int), (n,))
     dendrite, axon = split(mechanism, delay)
@@ -237,6 +238,7 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
         size, low = potentials or clopath_potentials(timing, v, post, dt)
         place = np.clip(np.arange(steps + 1)[:, None] - dendrite, 0, None)  # the step of the target that is seen
         size, low = np.take_along_axis(size, place, 0), np.take_along_axis(low, place, 0)
+        low[np.arange(steps + 1)[:, None] < dendrite] = -np.inf  # nothing of the target can be seen yet
         fired = size > 0  # nothing happens in step 0, which stands for all earlier ones
     else:
         fired = counts(post, dendrite, steps) > 0
@@ -247,12 +249,16 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
     number = np.zeros(n, int)  # of spikes of each source seen so far
     history = np.empty((steps + 1, n))
 
+    learns = np.ones(steps + 1, bool)
+    for first, last in frozen:
+        learns[first + 1: last + 1] = False
+
     def source_spikes(t, many, post_traces):
         """The spikes that the synapses see of their sources at step t, in turn."""
         for k in range(many.max()):
             which = many > k
             before = weights.at(t)
-            weights.add(rule.depress(weights.at(t), rule.pre, post_traces), which)
+            weights.add(rule.depress(weights.at(t), rule.pre, post_traces), which & learns[t])
             rule.pre = rule.spike(rule.pre, which)
             goes = before if order == "brian2" else weights.at(t)
             for i in np.flatnonzero(which):
@@ -260,7 +266,7 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
                 number[i] += 1
 
     def target_spike(which, pre_traces, t):
-        weights.add(rule.potentiate(weights.at(t), pre_traces, rule.post), which)
+        weights.add(rule.potentiate(weights.at(t), pre_traces, rule.post), which & learns[t])
         rule.post = rule.spike(rule.post, which)
 
     for t in range(steps + 1):
@@ -285,6 +291,8 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
                 assert order == "brian2"
                 source_spikes(t, many, rule.post)
                 target_spike(one, rule.pre, t)
+        if writes and t in writes:
+            weights.w = np.array(writes[t], F)
         history[t] = weights.at(t)
     return Outcome(history, sent)
 

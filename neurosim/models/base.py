@@ -38,6 +38,9 @@ class Model:
         ``describe(result) -> str``: what the model did, beside what it should do.
     default_time, default_dt : float
         ms.
+    learn : callable, optional
+        Of a network that is to learn something: ``learn(scale, seed, dt, threads, progress, **options)`` teaches it and
+        tests what it learnt.  What it returns has ``report() -> str``, ``save(path)`` and ``picture() -> Figure``.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Model:
     describe: Callable[[Result], str]
     default_time: float = 1000.0
     default_dt: float = 0.1
+    learn: Callable[..., Any] | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -74,6 +78,19 @@ class Model:
             known = ", ".join(self.options) or "none"
             raise ParameterError(f"{name} has no option {unknown[0]!r}; it has {known}")
         return self.make(scale, seed, dt, **options)
+
+    def taught(self, scale: float = 1.0, seed: int = 1, dt: float | None = None, threads: int | None = None,
+               progress: bool = False, **options: Any) -> Any:
+        """What the network learns; for models with :attr:`learn`, whose own arguments the options are."""
+        name = f"model {self.name}"
+        if self.learn is None:
+            raise ParameterError(f"{name} learns nothing: build it and run it")
+        known = [k for k in inspect.signature(self.learn).parameters if k not in ("scale", "seed", "dt", "threads", "progress")]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise ParameterError(f"{name} has no option {unknown[0]!r} for learning; it has {', '.join(known)}")
+        return self.learn(_positive(f"{name}: scale", scale), seed, _positive(f"{name}: dt", self.default_dt if dt is None else dt),
+                          threads, progress, **options)
 
     def report(self, result: Result) -> str:
         """What the model did, as text for the terminal."""

@@ -1,0 +1,372 @@
+"""The engine's learning against the plain synapses of `reference_plasticity`, driven by the spikes that the engine gave."""
+
+import numpy as np
+import plasticity_networks as nets
+import pytest
+import reference_plasticity as ref
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurosim import (
+    AdditiveWeightDependence,
+    Dopamine,
+    FixedProbabilityConnector,
+    FromListConnector,
+    IF_cond_exp,
+    IF_curr_alpha,
+    IF_curr_delta,
+    IF_curr_exp,
+    Izhikevich,
+    Network,
+    Simulation,
+    SpikeSourceArray,
+    SpikeSourcePoisson,
+    STDPMechanism,
+    TsodyksMarkramSynapse,
+    Uniform,
+    wiring,
+)
+
+SEEDS = st.integers(0, 2**31)
+RUNS = st.sampled_from([{"threads": 1, "update": "clock"}, {"threads": 1, "update": "event"}, {"threads": 2, "update": "auto"}])
+
+
+@st.composite
+def mechanisms(draw, high=1.0, names=tuple(nets.RULES), dopamine=False):
+    """Any mechanism without Clopath's rule: it needs at least one step in the dendrite where it would not go otherwise."""
+    name = draw(st.sampled_from(sorted(names)))
+    order = draw(st.sampled_from(nets.ORDERS))
+    least = 0.5 if order == "spinnaker" or name == "pair, restricted" else 0.0  # half of a step is a step
+    fraction = draw(st.sampled_from([f for f in (0.0, 0.3, 0.5, 1.0) if f >= least]))
+    low = draw(st.sampled_from([0.0, 0.1])) * high
+    dependence = draw(st.sampled_from(sorted(nets.WEIGHT))) if nets.RULES[name][1] else "additive"
+    short = draw(st.sampled_from([None, None, TsodyksMarkramSynapse(0.3, 40.0, 60.0), TsodyksMarkramSynapse(0.4, 30.0, 0.0, 2.0)]))
+    more = {"neuromodulation": Dopamine(30.0, 12.0, draw(st.sampled_from([0.0, 0.05])))} if dopamine else {}
+    return nets.mechanism(name, dependence, low, high, dendritic_delay_fraction=fraction, order=order, short_term=short, **more)
+
+
+def random_pairs(seed, n, steps, busy):
+    """(pre, post, delay) of n pairs: some silent, some that fire at most steps, sources with several spikes in one."""
+    rng = np.random.default_rng(seed)
+    pre, post = [], []
+    for _ in range(n):
+        a, b = rng.choice([0, 2, 20, busy], 2)
+        pre.append(np.sort(rng.integers(0, steps, min(a, steps))))
+        post.append(np.sort(rng.choice(np.arange(1, steps), min(b, steps - 1), replace=False)))
+    return pre, post, rng.integers(1, 40, n)
+
+
+def same_weights(found, expected, high=1.0):
+    np.testing.assert_allclose(found, expected.astype(float), rtol=1e-11, atol=1e-12 * high)
+
+
+def same_arrivals(arrived, expected, rtol=1e-9):
+    seen = ~np.isnan(arrived)
+    np.testing.assert_allclose(arrived[seen], expected[seen], rtol=rtol, atol=1e-11)
+
+
+@settings(max_examples=60)
+@given(mechanisms(), SEEDS, RUNS, st.sampled_from([60, 250]), st.sampled_from([0.1, 0.5]))
+def test_pairs(mechanism, seed, how, busy, dt):
+    """Weights at the end and all that is sent, of twelve pairs."""
+    n, steps = 12, 300
+    pre, post, delay = random_pairs(seed, n, steps, busy)  # some events are seen by the synapse after the end
+    weight = np.random.default_rng(seed + 1).uniform(0.2, 0.9, n)
+    cell = nets.quiet(tau_m=dt / 2)
+    network, projection = nets.pairs(mechanism, pre, post, weight, delay, dt, cell=cell)
+    simulation = Simulation(network, dt=dt, **how)
+    total = steps + 20
+    result = simulation.run(total * dt)
+    expected = ref.run(mechanism, pre, post, weight, delay, dt, total)
+    same_weights(simulation.weights(projection).values, expected.weights[-1])
+    assert [a.tolist() for a in nets.by_neuron(result, network["pre"])] == [a.tolist() for a in pre]
+    assert [a.tolist() for a in nets.by_neuron(result, network["post"])] == [a.tolist() for a in post]
+    v = result.traces("post", "v").values
+    arrived = np.vstack([np.zeros((1, n)), v[1:] - v[:-1] * np.exp(-2.0)])
+    for i, when in enumerate(post):
+        arrived[when, i] = np.nan
+    same_arrivals(arrived, nets.arrivals(expected, pre, delay, total))
+
+
+@settings(max_examples=25)
+@given(mechanisms(), SEEDS)
+def test_weights_at_any_time(mechanism, seed):
+    """As they are then, of an inhibitory projection; `record_weights` says the same."""
+    n, steps, every = 8, 200, 7
+    pre, post, delay = random_pairs(seed, n, steps, 60)
+    weight = np.random.default_rng(seed).uniform(0.2, 0.9, n)
+    network, projection = nets.pairs(mechanism, pre, post, -weight, delay, receptor="inhibitory")
+    network.record_weights(projection, every * nets.DT)
+    simulation = Simulation(network, threads=1)
+    expected = -ref.run(mechanism, pre, post, weight, delay, nets.DT, steps + 45).weights
+    for step in range(1, steps + 46):
+        simulation.step()
+        same_weights(simulation.weights(projection).values, expected[step])
+    kept = simulation.result.weights("plastic")
+    at = np.rint(kept.times / nets.DT).astype(int)
+    assert at.tolist() == list(range(0, steps + 46, every))
+    assert kept.pre.tolist() == kept.post.tolist() == list(range(n))
+    same_weights(kept.values, expected[at])
+
+
+@settings(max_examples=25)
+@given(mechanisms(names=("pair", "pair, nearest", "pair, restricted"), dopamine=True), SEEDS, RUNS)
+def test_dopamine(mechanism, seed, how):
+    """From spikes of a source and from a closed loop at once; bounds are met."""
+    n, steps = 12, 400
+    pre, post, delay = random_pairs(seed, n, steps, 60)
+    rng = np.random.default_rng(seed + 1)
+    weight = rng.uniform(0.2, 0.9, n)
+    network, projection = nets.pairs(mechanism, pre, post, weight, delay)
+    released = np.sort(rng.integers(0, steps, 9))  # the same step more than once, perhaps
+    source = network.population(1, SpikeSourceArray(spike_times=released * nets.DT), "dopamine")
+    network.modulate(source, projection, 0.2, 1.3)
+    network.record_weights(projection, 3.0)
+    simulation = Simulation(network, **how)
+    doses = np.zeros((steps + 1, 1))
+    np.add.at(doses, (np.minimum(released + 13, steps), 0), np.where(released + 13 <= steps, 0.2, 0.0))
+    for step, amount in ((0, 0.1), (57, 0.3), (57, 0.1), (200, -0.2)):
+        if round(simulation.t / nets.DT) < step:
+            simulation.run((step - round(simulation.t / nets.DT)) * nets.DT)
+        simulation.reinforce(projection, amount)
+        doses[step] += amount
+    simulation.run(steps * nets.DT - simulation.t)
+    expected = ref.run(mechanism, pre, post, weight, delay, nets.DT, steps, doses=doses)
+    same_weights(simulation.weights(projection).values, expected.weights[-1])
+    kept = simulation.result.weights("plastic")
+    same_weights(kept.values, expected.weights[::30])
+    v = simulation.result.traces("post", "v").values
+    arrived = np.vstack([np.zeros((1, n)), v[1:] - v[:-1] * np.exp(-2.0)])
+    for i, when in enumerate(post):
+        arrived[when, i] = np.nan
+    same_arrivals(arrived, nets.arrivals(expected, pre, delay, steps))
+
+
+@pytest.mark.parametrize("order", nets.ORDERS)
+def test_closed_form_of_dopamine(order):
+    """The reference's closed form between events against the midpoint rule in 200 parts of a step."""
+    rng = np.random.default_rng(3)
+    mechanism = nets.mechanism("pair", low=-1e9, order=order, neuromodulation=Dopamine(150.0, 80.0, 0.003))
+    pre, post = [*range(5, 300, 40), 100], [*range(9, 300, 33), 93]
+    doses = np.zeros((401, 1))
+    doses[rng.integers(0, 400, 6)] = 0.02
+    exact = ref.run(mechanism, [sorted(set(pre))], [sorted(set(post))], [0.5], [7], 0.1, 400, doses=doses).weights[:, 0]
+    rough = ref.dopamine_by_integration(mechanism, set(pre), set(post), 0.5, 7, 0.1, 400, doses[:, 0])
+    assert np.ptp(exact) > 0.01 and exact.max() < 0.9
+    np.testing.assert_allclose(exact, rough, rtol=0, atol=1e-9)
+
+
+@settings(max_examples=25)
+@given(st.sampled_from(nets.ORDERS), st.sampled_from([0.5, 1.0]), st.sampled_from([0.0, 1.0, 3.0]), SEEDS, RUNS)
+def test_clopath(order, fraction, t_spike, seed, how):
+    n, steps = 12, 300
+    mechanism = STDPMechanism(nets.clopath(1.0, t_spike=t_spike), AdditiveWeightDependence(0.0, 1.0), dendritic_delay_fraction=fraction,
+                              order=order)
+    pre, post, delay = random_pairs(seed, n, steps, 60)
+    weight = np.random.default_rng(seed).uniform(0.2, 0.9, n)
+    network, projection = nets.pairs(mechanism, pre, post, weight, delay)
+    extra = network.population(1, SpikeSourceArray(spike_times=np.arange(5.0, 30.0, 1.7)), "extra")
+    network.project(extra, network["post"], FixedProbabilityConnector(0.7), 20.0)  # above theta_plus without a spike
+    simulation = Simulation(network, **how)
+    result = simulation.run((steps + 45) * nets.DT)
+    v = result.traces("post", "v").values
+    expected = ref.run(mechanism, pre, post, weight, delay, nets.DT, steps + 45, v=v)
+    same_weights(simulation.weights(projection).values, expected.weights[-1])
+    arrived = np.vstack([np.zeros((1, n)), v[1:] - v[:-1] * np.exp(-2.0)])
+    for i, when in enumerate(post):
+        arrived[when, i] = np.nan
+    arrived[np.abs(arrived) > 15.0] -= 20.0
+    same_arrivals(arrived, nets.arrivals(expected, pre, delay, steps + 45))
+
+
+def everything(high=1.0):
+    """One mechanism of each kind."""
+    made = {name: nets.mechanism(name, high=high) for name in nets.RULES}
+    made |= {f"pair, {name}": nets.mechanism("pair", name, high=high) for name in nets.WEIGHT}
+    made["dopamine"] = nets.mechanism("pair", high=high, neuromodulation=Dopamine(100.0, 50.0, 0.01))
+    made["Clopath"] = STDPMechanism(nets.clopath(high), AdditiveWeightDependence(0.0, high))
+    return made
+
+
+@pytest.mark.parametrize("update", ["clock", "event"])
+@pytest.mark.parametrize("name", everything())
+def test_sources_that_hardly_spike(name, update):
+    """Between two spikes of a source the target has fired hundreds of times: what is remembered of it must not run over."""
+    mechanism = everything()[name]
+    steps = 6000
+    post = [np.arange(1 + i, steps, 3 + i) for i in range(5)]
+    pre = [np.array([10]), np.array([2, 5990]), np.array([3000, 3001, 3001]), np.array([], int), np.arange(0, steps, 999)]
+    weight, delay = np.full(5, 0.5), np.array([1, 5, 20, 3, 39])
+    doses = np.zeros((steps + 51, 1))
+    doses[100] = 0.1
+    network, projection = nets.pairs(mechanism, pre, post, weight, delay)
+    simulation = Simulation(network, threads=1, update=update)
+    simulation.run(10.0)
+    if name == "dopamine":
+        simulation.reinforce(projection, 0.1)
+    simulation.run((steps + 50) * nets.DT - 10.0)
+    v = simulation.result.traces("post", "v").values
+    expected = ref.run(mechanism, pre, post, weight, delay, nets.DT, steps + 50, v=v, doses=doses)
+    same_weights(simulation.weights(projection).values, expected.weights[-1])
+    arrived = np.vstack([np.zeros((1, 5)), v[1:] - v[:-1] * np.exp(-2.0)])
+    for i, when in enumerate(post):
+        arrived[when, i] = np.nan
+    same_arrivals(arrived, nets.arrivals(expected, pre, delay, steps + 50))
+
+
+@pytest.mark.parametrize("name", [name for name in everything() if name != "dopamine"])
+def test_freezing_and_writing(name):
+    """Frozen weights stay while spikes leave their traces; written ones are learned from there."""
+    mechanism = everything()[name]
+    n, steps = 10, 400
+    rng = np.random.default_rng(4)
+    pre, post, delay, weight = nets.trains(rng, n, 90, steps), nets.trains(rng, n, 90, steps), rng.integers(1, 20, n), rng.uniform(0.2, 0.8, n)
+    network, projection = nets.pairs(mechanism, pre, post, weight, delay)
+    simulation = Simulation(network, threads=1)
+    simulation.run(10.0)
+    simulation.freeze(projection)
+    still = simulation.weights(projection).values
+    simulation.run(12.0)
+    assert simulation.weights(projection).values.tolist() == still.tolist()
+    simulation.thaw(projection)
+    assert simulation.weights(projection).values.tolist() == still.tolist()
+    simulation.run(5.0)
+    written = rng.uniform(0.0, 1.0, n)
+    simulation.set_weights(projection, written)
+    assert simulation.weights(projection).values.tolist() == written.tolist()
+    simulation.run(15.0)
+    v = simulation.result.traces("post", "v").values
+    expected = ref.run(mechanism, pre, post, weight, delay, nets.DT, 420, v=v, frozen=[(100, 220)], writes={270: written})
+    same_weights(simulation.weights(projection).values, expected.weights[-1])
+    assert np.abs(expected.weights[-1] - written).max() > 1e-3
+
+
+def test_frozen_dopamine_stays():
+    mechanism = everything()["dopamine"]
+    rng = np.random.default_rng(4)
+    pre, post, delay = nets.trains(rng, 10, 90, 400), nets.trains(rng, 10, 90, 400), rng.integers(1, 20, 10)
+    network, projection = nets.pairs(mechanism, pre, post, 0.5, delay)
+    simulation = Simulation(network, threads=1)
+    simulation.reinforce(projection, 0.02)
+    simulation.run(10.0)
+    simulation.freeze("plastic")
+    still = simulation.weights("plastic").values
+    simulation.run(10.0)
+    assert simulation.weights(projection).values.tolist() == still.tolist()
+    simulation.thaw("plastic")
+    assert simulation.weights(projection).values.tolist() == still.tolist()
+    simulation.run(10.0)
+    assert np.abs(simulation.weights(projection).values - still).min() > 0
+
+
+# --- networks --------------------------------------------------------------------------------------------------------------------
+
+UNIT = {"nA": 0.5, "mV": 2.0, "uS": 0.01}
+CELLS = {
+    "exp": lambda rng, n: IF_curr_exp(tau_m=10.0, cm=0.25, v_thresh=-56.0, tau_refrac=1.0, tau_syn_E=2.0, tau_syn_I=4.0),
+    "alpha": lambda rng, n: IF_curr_alpha(tau_m=10.0, cm=0.25, v_thresh=-56.0, tau_refrac=1.0),
+    "delta": lambda rng, n: IF_curr_delta(tau_m=10.0, cm=0.25, v_thresh=-56.0, tau_refrac=0.5),
+    "exp, stepped": lambda rng, n: IF_curr_exp(tau_m=rng.uniform(5.0, 20.0, n), cm=0.25, v_thresh=-56.0, tau_refrac=1.0),
+    "delta, stepped": lambda rng, n: IF_curr_delta(tau_m=rng.uniform(5.0, 20.0, n), cm=0.25, v_thresh=-56.0, tau_refrac=0.0),
+    "cond": lambda rng, n: IF_cond_exp(cm=0.25, v_thresh=-56.0, tau_refrac=1.0),
+    "Izhikevich": lambda rng, n: Izhikevich(),
+}
+# Currents or conductances that show what arrives, by receptor: the state and its time constant.
+SHOWN = {"exp": ("isyn_exc", "isyn_inh"), "exp, stepped": ("isyn_exc", "isyn_inh"), "cond": ("gsyn_exc", "gsyn_inh")}
+
+
+@st.composite
+def networks(draw):
+    """Two populations and two of sources; most pairs of them joined by several projections that learn, depress or stay."""
+    network = Network(seed=draw(SEEDS))
+    rng = np.random.default_rng(draw(SEEDS))
+    kinds = [draw(st.sampled_from(sorted(CELLS))) for _ in range(2)]
+    cells = []
+    for k, kind in enumerate(kinds):
+        n = draw(st.integers(2, 8))
+        cells.append(network.population(n, CELLS[kind](rng, n), f"cells{k}"))
+    times = [[0.0, 3.0, 3.0, 3.0], np.sort(rng.uniform(0, 50, 40)), [], np.sort(rng.integers(0, 50, 30)).astype(float)]
+    sources = [network.population(4, SpikeSourceArray(spike_times=times), "array"),
+               network.population(5, SpikeSourcePoisson(rate=80.0), "poisson")]
+    for post in cells:
+        unit = UNIT[post.cell.weight_unit]
+        for pre in [*cells, *sources]:
+            for receptor in ("excitatory", "inhibitory"):
+                sign = -1.0 if receptor == "inhibitory" and post.cell.weight_unit != "uS" else 1.0
+                synapse = draw(st.one_of(st.none(), mechanisms(high=3.0 * unit), mechanisms(high=3.0 * unit),
+                                         st.just(TsodyksMarkramSynapse(0.4, 50.0, 30.0)), st.just(TsodyksMarkramSynapse(0.4, 50.0, 0.0, 3.0))))
+                low, high = sorted((0.3 * sign * unit, 1.5 * sign * unit))
+                weight = draw(st.sampled_from([sign * unit, Uniform(low, high)]))
+                some = pre[1:] if draw(st.booleans()) and pre.size > 1 else pre
+                network.project(some, post, FixedProbabilityConnector(0.6), weight, draw(st.sampled_from([0.1, 1.5, Uniform(0.1, 6.0)])),
+                                receptor, synapse=synapse)
+    for source in sources:
+        network.project(source, cells[0], FixedProbabilityConnector(0.8), UNIT[cells[0].cell.weight_unit] * 4.0, Uniform(0.1, 2.0))
+        network.project(source, cells[1], FixedProbabilityConnector(0.8), UNIT[cells[1].cell.weight_unit] * 4.0, 0.1)
+    network.record(None, "spikes")
+    for kind, population in zip(kinds, cells, strict=True):
+        if kind in SHOWN:
+            population.record(list(SHOWN[kind]))
+    return network, dict(zip(("cells0", "cells1"), kinds, strict=True))
+
+
+def all_that_arrives(network, result, dt, steps, outcomes):
+    """{(label, receptor): (steps + 1, n)}: by the reference, with the spikes that the engine gave."""
+    total = {}
+    for projection in network.projections:
+        there = total.setdefault((projection.post.population.label, projection.receptor),
+                                 np.zeros((steps + 1, projection.post.population.size)))
+        i, j, weight, delay = wiring.arrays(projection, network.seed, dt)
+        i, j, delay = projection.pre.indices[i], projection.post.indices[j], np.rint(delay / dt).astype(int)
+        sends = nets.by_neuron(result, projection.pre.population)
+        for k in range(i.size):
+            when = sends[i[k]]
+            if projection.label in outcomes:
+                amount = np.sign(weight[k]) * outcomes[projection.label].sent[k]
+            else:
+                amount = weight[k] * (1.0 if projection.synapse is None else ref.short_term(projection.synapse, when, dt))
+                amount = np.broadcast_to(amount, when.shape)
+            seen = when + delay[k] <= steps
+            np.add.at(there, (when[seen] + delay[k], j[k]), amount[seen])
+    return total
+
+
+@settings(max_examples=25)
+@given(networks(), SEEDS, RUNS)
+def test_networks(built, seed, how):
+    network, kinds = built
+    dt, steps = 0.1, 500
+    simulation = Simulation(network, dt=dt, seed=seed, **how)
+    result = simulation.run(steps * dt)
+    assert sum(result.spikes(label).count for label in ("cells0", "cells1")) > 0
+    outcomes = {}
+    for projection in network.projections:
+        if not isinstance(projection.synapse, STDPMechanism):
+            continue
+        _, _, weight, _ = wiring.arrays(projection, network.seed, dt)
+        outcomes[projection.label], i, j, _ = nets.replayed(network, projection, result, dt, steps)
+        kept = simulation.weights(projection)
+        assert (kept.pre.tolist(), kept.post.tolist()) == (i.tolist(), j.tolist())
+        same_weights(np.sign(weight) * kept.values, outcomes[projection.label].weights[-1], projection.synapse.weight_dependence.w_max)
+    total = all_that_arrives(network, result, dt, steps, outcomes)
+    for label, kind in kinds.items():
+        for state, tau, receptor in zip(SHOWN.get(kind, ()), ("tau_syn_E", "tau_syn_I"), ("excitatory", "inhibitory"), strict=False):
+            trace = result.traces(label, state).values
+            arrived = trace[1:] - trace[:-1] * np.exp(-dt / getattr(network[label].cell, tau))
+            expected = total[label, receptor]
+            np.testing.assert_allclose(arrived, expected[1:], rtol=1e-8, atol=1e-10 * max(1e-9, np.abs(expected).max()))
+
+
+def test_weights_in_a_list_are_held_against_the_bounds():
+    """Those of the list, not the number that stands beside it."""
+    def build(weight):
+        network = Network()
+        pre, post = network.population(1, SpikeSourceArray(spike_times=[1.0]), "pre"), network.population(1, nets.quiet(), "post")
+        synapse = nets.mechanism("pair", low=0.25, high=2.0)
+        projection = network.project(pre, post, FromListConnector([[0, 0, weight, 0.3]]), synapse=synapse)
+        return Simulation(network, threads=1).weights(projection).values.tolist()
+
+    assert build(1.0) == [1.0]
+    for bad in (0.2, 2.1):
+        with pytest.raises(ValueError, match="between w_min = 0.25 and w_max = 2"):
+            build(bad)
