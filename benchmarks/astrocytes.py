@@ -1,6 +1,8 @@
-"""The network with astrocytes of NEST's example ``astrocyte_brunel_bernoulli``, in NEST and in neurosim: docs/astrocytes.png.
+"""The network with astrocytes of NEST's example ``astrocyte_brunel_bernoulli``, in NEST and in neurosim.
 
-Run ``python -m neurosim.benchmarks.astrocytes`` (with NEST and matplotlib); ``--scale`` and ``--time`` choose size and duration.
+``python -m neurosim.benchmarks.astrocytes`` draws docs/astrocytes.png (with NEST and matplotlib); ``--scale`` and
+``--time`` choose size and duration.  ``--seeds 12 --scale 0.1`` prints the table of docs/astrocytes.md instead: means
+over seeds of the second half of each run.
 """
 
 import argparse
@@ -30,19 +32,19 @@ def ours(scale: float, time: float, seed: int) -> dict[str, Any]:
             sic.append(put[:-1] @ weights)  # a millisecond later, the delay
     spikes = [result.spikes(label) for label in ("exc", "inh")]
     found = {"times": np.concatenate([one.times for one in spikes]),
-             "ids": np.concatenate([spikes[0].ids, spikes[1].ids + n_exc]), "n": n_exc + net["inh"].size, "n_exc": n_exc}
+             "ids": np.concatenate([spikes[0].ids, spikes[1].ids + n_exc]), "n": n_exc + net["inh"].size,
+             "n_exc": n_exc}
     for name in ("IP3", "Ca"):
         values = result.traces("astro", name).values[1:]
         found[name] = (values.mean(axis=1), values.std(axis=1))
     currents = np.concatenate(sic, axis=1)
     found["sic"] = (currents.mean(axis=1), currents.std(axis=1))
-    found["astro"] = put.mean()
     return found
 
 
 def nests(scale: float, time: float, seed: int) -> dict[str, Any]:
     """The same of a run in NEST."""
-    nest = need("nest", "benchmark")
+    nest = need("nest", "peers")
     nest.ResetKernel()
     nest.verbosity = nest.VerbosityLevel.ERROR
     nest.resolution = 0.1
@@ -57,12 +59,13 @@ def nests(scale: float, time: float, seed: int) -> dict[str, Any]:
     chance = {"rule": "pairwise_bernoulli", "p": min(1.0, model.CONNECTED / scale)}
 
     def synapse(k: int, sign: float) -> dict[str, Any]:
-        return {"synapse_model": "tsodyks_synapse", "weight": sign * 1e3 * model.WEIGHTS[k], "tau_psc": model.TAU_SYN[k],
-                "delay": model.DELAYS[k]}
+        return {"synapse_model": "tsodyks_synapse", "weight": sign * 1e3 * model.WEIGHTS[k],
+                "tau_psc": model.TAU_SYN[k], "delay": model.DELAYS[k]}
 
     nest.TripartiteConnect(
         exc, exc + inh, astro, chance,
-        {"rule": "third_factor_bernoulli_with_pool", "p": model.P_THIRD, "pool_size": model.POOL, "pool_type": "random"},
+        {"rule": "third_factor_bernoulli_with_pool", "p": model.P_THIRD, "pool_size": model.POOL,
+         "pool_type": "random"},
         {"primary": synapse(0, 1.0), "third_in": {**synapse(0, 1.0), "weight": 1.0},
          "third_out": {"synapse_model": "sic_connection", "weight": model.SIC_WEIGHT, "delay": model.SIC_DELAY}})
     nest.Connect(inh, exc + inh, chance, synapse(1, -1.0))
@@ -90,6 +93,20 @@ def rates(run: dict[str, Any], begin: float, end: float) -> tuple[float, float]:
     exc = run["ids"] < run["n_exc"]
     seconds = (end - begin) / 1000.0
     return ((inside & exc).sum() / run["n_exc"] / seconds, (inside & ~exc).sum() / (run["n"] - run["n_exc"]) / seconds)
+
+
+def second_half(run: dict[str, Any], time: float) -> list[float]:
+    """Rate of the excitatory neurons, Hz, and means of IP3, calcium (µM) and current into a neuron (pA)."""
+    late = slice(int(0.5 * time), int(time))
+    return [rates(run, 0.5 * time, time)[0], *(float(run[what][0][late].mean()) for what in ("IP3", "Ca", "sic"))]
+
+
+def table(scale: float, time: float, seeds: int) -> None:
+    """Print means and standard deviations over seeds."""
+    for name, make in (("NEST", nests), ("neurosim", ours)):
+        found = np.array([second_half(make(scale, time, seed), time) for seed in range(1, seeds + 1)])
+        spread = found.std(axis=0, ddof=1)
+        print(f"| {name} |", " | ".join(f"{m:.4g} ± {s:.2g}" for m, s in zip(found.mean(axis=0), spread)), "|")
 
 
 def draw(runs: dict[str, dict[str, Any]], time: float, path: str) -> None:
@@ -124,14 +141,16 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.2)
     parser.add_argument("--time", type=float, default=1000.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", default="docs/astrocytes.png")
     given = parser.parse_args()
+    if given.seeds > 1:
+        table(given.scale, given.time, given.seeds)
+        return
     runs = {"NEST": nests(given.scale, given.time, given.seed), "neurosim": ours(given.scale, given.time, given.seed)}
     for name, run in runs.items():
-        late = slice(int(0.5 * given.time), int(given.time))
-        means = ", ".join(f"{what} {run[what][0][late].mean():.4g} +- {run[what][1][late].mean():.2g}" for what in ("IP3", "Ca", "sic"))
-        exc, inh = rates(run, 0.5 * given.time, given.time)
-        print(f"{name:9}: {exc:.2f} Hz, {inh:.2f} Hz; {means}")
+        rate, ip3, calcium, current = second_half(run, given.time)
+        print(f"{name:9}: {rate:.2f} Hz, IP3 {ip3:.4f} uM, calcium {calcium:.4f} uM, current {current:.2f} pA")
     draw(runs, given.time, given.out)
 
 

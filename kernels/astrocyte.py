@@ -1,4 +1,4 @@
-"""Astrocytes: calcium of single cells (``step``), and neurons that share the calcium of their astrocyte (``step_delta``).
+"""Astrocytes: calcium of single cells (``step``), and neurons that share an astrocyte's calcium (``step_delta``).
 
 ``step`` is the model of Li & Rinzel (J. Theor. Biol. 166, 1994) with IP3 (Nadkarni & Jung, Phys. Rev. Lett. 91, 2003);
 x arrived at this step, j is an injected current::
@@ -140,8 +140,8 @@ def _raise(c, size, each, ids, lo):
 def step_delta(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     """Leaky neurons with voltage jumps whose threshold and input follow the calcium of their astrocyte.
 
-    An astrocyte has ``size`` successive neurons; lo and hi are multiples of it.  With c its calcium a step later, before
-    the spikes of step t::
+    An astrocyte has ``size`` successive neurons; lo and hi are multiples of it.  With c its calcium a step later,
+    before the spikes of step t::
 
         v <- v_rest + (v - v_rest) exp(-dt/tau_m) + i_offset's mV + (1 + g_astro c) _x
         spike where v >= v_rest + (v_thresh - v_rest) (1 - kappa tanh c)

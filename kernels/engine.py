@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import delivery, jit, modal, plasticity, poisson, sources, sync
-from .memory import borrow, prefetch
+from . import delivery, jit, modal, poisson, sources, sync
+from .memory import borrow, call_hook, prefetch
 from .random import normal_at
 from .step import call
 
@@ -33,13 +33,16 @@ from .step import call
 STEP, SOURCE = 3, 4
 # columns of ``parts``
 (P_GROUP, P_LO, P_HI, P_ROOM, P_BLOCK0, P_BLOCKS, P_INPUT0, P_INPUTS, P_INJ0, P_INJS, P_REC0, P_RECS, P_LEAST,
- P_ARR0, P_ARRS, P_SITE0, P_SITES, P_MOD0, P_MODS, P_GRADED0, P_GRADEDS, P_SIZE) = range(22)
+ P_ARR0, P_ARRS, P_SITE0, P_SITES, P_MOD0, P_MODS, P_GRADED0, P_GRADEDS,
+ P_CHANGE0, P_CHANGES, P_SIZE) = range(24)
 # columns of ``blocks`` (one row for each block of synapses and part of its target)
 (B_SOURCE, B_RECEPTOR, B_WEIGHTS, B_WIDE, B_DELAYS, B_DELAY0, B_PTR, B_TARGETS, B_W, B_WAKES, B_RULE, B_ROWS,
  B_SIZE) = range(13)
 ROW_WEIGHT, WEIGHTS32, WEIGHTS64, CHANGING = range(4)
 # columns of ``modulators`` (who releases dopamine for a rule in a part)
 M_RULE, M_SOURCE, M_MEMBERS, M_DELAY, M_AMOUNT, M_COLS = range(6)
+# what the hook of ``kernels.learning`` is called for
+ARRIVE, REMEMBER, SETTLE, CUT, PEEK = range(5)
 # columns of ``inputs`` (Poisson input, cut by parts)
 (I_LO, I_SIZE, I_INDEX, I_RECEPTOR, I_TABLE, I_CDF, I_NCDF, I_ZERO, I_ROUNDS, I_START, I_STOP, I_COUNTS, I_KEY, I_FIRST,
  I_WEIGHT, I_ITEMS, I_COLS) = range(17)
@@ -129,6 +132,8 @@ class Net(NamedTuple):
     pools: np.ndarray       # float64: dopamine
     modulators: np.ndarray  # int64 (.., M_COLS)
     members: np.ndarray     # uint8: which cells of a group release dopamine
+    hook: np.ndarray        # uint64 (1,): address of ``kernels.learning.act``, which only networks that learn load
+    table: np.ndarray       # int64 (fields, 3): address and shape of all these arrays, for the hook
 
 
 @jit
@@ -150,7 +155,8 @@ def borrowed(net):
                borrow(net.changing), borrow(net.eligibility), borrow(net.rules), borrow(net.rule_par),
                borrow(net.row_state), borrow(net.lags), borrow(net.sites), borrow(net.history), borrow(net.heads),
                borrow(net.swept), borrow(net.voltages), borrow(net.decays), borrow(net.pools), borrow(net.modulators),
-               borrow(net.members))
+               borrow(net.members),
+               borrow(net.hook), borrow(net.table))
 
 
 @jit
@@ -323,7 +329,7 @@ def coefficients(kind, receptor, f, k, width):
 
 
 @jit
-def _wake_row(kind, x, n, lo, tg, f, k, width, reach_e, reach_i, h, due, active, count):
+def wake_row(kind, x, n, lo, tg, f, k, width, reach_e, reach_i, h, due, active, count):
     """Test every target of a row that has just received input."""
     if kind == modal.EXP:
         f0, f1, f2 = f[k], f[width + k], f[2 * width + k]
@@ -355,7 +361,7 @@ def _prefetch_row(kind, x, n, lo, tg, h):
 
 
 @jit
-def _add_one(kind, receptor, x, n, lo, hi, row, z, ca, cb, cc):
+def add_one(kind, receptor, x, n, lo, hi, row, z, ca, cb, cc):
     """Add weight ``z`` to all targets of a row."""
     if kind == modal.EXP:
         b = (1 + receptor) * n
@@ -369,7 +375,7 @@ def _add_one(kind, receptor, x, n, lo, hi, row, z, ca, cb, cc):
 
 
 @jit
-def _add_row(kind, receptor, x, n, lo, hi, row, v, ca, cb, cc):
+def add_row(kind, receptor, x, n, lo, hi, row, v, ca, cb, cc):
     """Add a row's weights ``v`` to its targets."""
     if kind == modal.EXP:
         b = (1 + receptor) * n
@@ -408,210 +414,16 @@ def _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, 
                 if wakes and tg.itemsize == 4:
                     _prefetch_row(kind, x, n, lo, row, h)
                 if one_weight:
-                    _add_one(kind, receptor, x, n, lo, hi, row, np.float64(w[sender]), ca, cb, cc)
+                    add_one(kind, receptor, x, n, lo, hi, row, np.float64(w[sender]), ca, cb, cc)
                 else:
-                    _add_row(kind, receptor, x, n, lo, hi, row, w[first:last], ca, cb, cc)
+                    add_row(kind, receptor, x, n, lo, hi, row, w[first:last], ca, cb, cc)
                 if wakes:
-                    count = _wake_row(kind, x, n, lo, row, f, k, width, reach_e, reach_i, h, due, active, count)
+                    count = wake_row(kind, x, n, lo, row, f, k, width, reach_e, reach_i, h, due, active, count)
     return events, count
 
 
 @jit
-def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, offsets, row_ptr, tg, w, c, one_weight,
-                    ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, count, rule, par, rows, short_rows, lags,
-                    site, history, heads, voltages, tables, pool, dt):
-    """As :func:`_block` for synapses that change: rows are brought up to date before they are added."""
-    events = np.int64(0)
-    n_delays = delays.size
-    learns = rule[plasticity.R_FAMILY] != plasticity.NONE
-    sent_first = learns and rule[plasticity.R_ORDER] == plasticity.BRIAN2
-    coming = rule[plasticity.R_COMING] == 1  # rows may get synapses later: they are kept up to date without any
-    short = rule[plasticity.R_SHORT]
-    sign = np.float64(rule[plasticity.R_SIGN])
-    ring, cells, depth = site[plasticity.S_RING], site[plasticity.S_N], site[plasticity.S_DEPTH]
-    many = ring * cells
-    times, ys, zs = history[:many], history[many:2 * many], history[2 * many:]
-    none = w[:0]
-    for d in range(n_delays):
-        s = t - delays[d] - base_step
-        if s < 0:
-            continue
-        for q in range(pointer.shape[0]):
-            for e in range(offsets[q] + pointer[q, s], offsets[q] + pointer[q, s + 1]):
-                sender = np.int64(spikes[e])
-                at = sender * n_delays + d
-                first, last = np.int64(row_ptr[at]), np.int64(row_ptr[at + 1])
-                if last == first and not coming:
-                    continue
-                events += last - first
-                row = tg[first:last]
-                z = sign
-                if short > 0:
-                    z *= plasticity.transmitted(short, short_rows[at * plasticity.SHORT_ROW_SIZE:], par[plasticity.PAR_SIZE:], t, dt)
-                if one_weight:
-                    _add_one(kind, receptor, x, n, lo, hi, row, z * w[sender], ca, cb, cc)
-                else:
-                    v = w[first:last]
-                    own = c[first:last] if c.size > 0 else none
-                    state = rows[at * plasticity.ROW_SIZE:(at + 1) * plasticity.ROW_SIZE]
-                    if learns:
-                        plasticity.change_row(rule, par, state, row, lo, v, own, none, times, ys, zs, voltages, depth, cells,
-                                              heads, ring, tables, pool, t, lags[d],
-                                              plasticity.CUT if sent_first else plasticity.ARRIVAL, dt)
-                    _add_row(kind, receptor, x, n, lo, hi, row, v, z * ca, z * cb, z * cc)
-                    if sent_first:
-                        plasticity.change_row(rule, par, state, row, lo, v, own, none, times, ys, zs, voltages, depth, cells,
-                                              heads, ring, tables, pool, t, lags[d], plasticity.LATE_ARRIVAL, dt)
-                if wakes:
-                    count = _wake_row(kind, x, n, lo, row, f, k, width, reach_e, reach_i, h, due, active, count)
-    return events, count
-
-
-@jit
-def _of_rule(net, b, p):
-    """The arrays of a part block that changes."""
-    rule = net.rules[net.blocks[b, B_RULE]]
-    par = net.rule_par[rule[plasticity.R_PAR]:]
-    rows = net.row_state[rule[plasticity.R_ROWS]:]
-    short_rows = net.row_state[rule[plasticity.R_SHORT_ROWS]:]
-    lags = net.lags[rule[plasticity.R_LAGS]:]
-    site = net.sites[rule[plasticity.R_SITE]]
-    history = net.history[site[plasticity.S_HISTORY]:]
-    heads = net.heads[site[plasticity.S_HEADS]:]
-    voltages = net.voltages[site[plasticity.S_VOLTAGE]:]
-    pool = net.pools[rule[plasticity.R_POOL]:]
-    c = net.eligibility[rule[plasticity.R_C]:] if rule[plasticity.R_FAMILY] == plasticity.DOPAMINE else net.eligibility[:0]
-    return rule, par, rows, short_rows, lags, site, history, heads, voltages, pool, c
-
-
-@jit
-def settle_block(net, b, p, t, dt, out, why):
-    """Bring all rows of a part block that changes up to date at step ``t``; ``why``: SETTLE or CUT.
-
-    With ``out`` (the block's synapses, else empty) only the weights of this moment are written there.
-    """
-    rule, par, rows, short_rows, lags, site, history, heads, voltages, pool, c = _of_rule(net, b, p)
-    n_delays = net.blocks[b, B_DELAYS]
-    row_ptr = net.row_ptr[net.blocks[b, B_PTR]:]
-    t0, w0 = net.blocks[b, B_TARGETS], net.blocks[b, B_W]
-    lo = net.parts[p, P_LO]
-    ring, cells, depth = site[plasticity.S_RING], site[plasticity.S_N], site[plasticity.S_DEPTH]
-    many = ring * cells
-    times, ys, zs = history[:many], history[many:2 * many], history[2 * many:]
-    w = net.changing[w0:]
-    none = net.changing[:0]
-    for at in range(net.blocks[b, B_ROWS] * n_delays):
-        first, last = np.int64(row_ptr[at]), np.int64(row_ptr[at + 1])
-        if last == first and rule[plasticity.R_COMING] == 0:
-            continue
-        state = rows[at * plasticity.ROW_SIZE:(at + 1) * plasticity.ROW_SIZE]
-        own = c[first:last] if c.size > 0 else none
-        piece = out[first:last] if out.size > 0 else none
-        lag = lags[at % n_delays]
-        if net.blocks[b, B_WIDE] == 1:
-            plasticity.change_row(rule, par, state, net.targets32[t0 + first:t0 + last], lo, w[first:last], own, piece, times, ys,
-                                  zs, voltages, depth, cells, heads, ring, net.decays, pool, t, lag, why, dt)
-        else:
-            plasticity.change_row(rule, par, state, net.targets16[t0 + first:t0 + last], lo, w[first:last], own, piece, times, ys,
-                                  zs, voltages, depth, cells, heads, ring, net.decays, pool, t, lag, why, dt)
-
-
-@jit
-def settle_part(net, p, s, t, dt):
-    """Bring all rows that look at site ``s`` up to date, so that older target spikes may be forgotten."""
-    none = net.changing[:0]
-    for b in range(net.parts[p, P_BLOCK0], net.parts[p, P_BLOCK0] + net.parts[p, P_BLOCKS]):
-        r = net.blocks[b, B_RULE]
-        if r >= 0 and net.rules[r, plasticity.R_SITE] == s and net.rules[r, plasticity.R_FAMILY] != plasticity.NONE:
-            settle_block(net, b, p, t, dt, none, plasticity.SETTLE)
-            if net.rules[r, plasticity.R_FAMILY] == plasticity.DOPAMINE:
-                plasticity.forget(net.pools[net.rules[r, plasticity.R_POOL]:], np.float64(t - 1 - net.sites[s, plasticity.S_LAG]))
-    at = net.sites[s, plasticity.S_SWEPT] + p - net.groups[net.parts[p, P_GROUP], G_PART0]
-    net.swept[at] = np.float64(t - 1 - net.sites[s, plasticity.S_LAG])
-
-
-@jit
-def settle(net, t, dt):
-    """Bring all synapses up to date (between runs)."""
-    for p in range(net.parts.shape[0]):
-        for s in range(net.parts[p, P_SITE0], net.parts[p, P_SITE0] + net.parts[p, P_SITES]):
-            settle_part(net, p, s, t, dt)
-
-
-@jit
-def remember(net, g, p, t, dt, found, base_step, kind, x, n, lo, hi, f, k, width):
-    """Let plasticity know the spikes (and potentials) of step ``t``."""
-    begin = net.offsets[p] + net.pointer[p, t - base_step]
-    ids = net.spikes[begin:begin + found]
-    y = net.groups[g, G_Y]
-    for s in range(net.parts[p, P_SITE0], net.parts[p, P_SITE0] + net.parts[p, P_SITES]):
-        site = net.sites[s]
-        ring, many = site[plasticity.S_RING], site[plasticity.S_RING] * n
-        history = net.history[site[plasticity.S_HISTORY]:]
-        times, ys, zs = history[:many], history[many:2 * many], history[2 * many:]
-        heads = net.heads[site[plasticity.S_HEADS]:site[plasticity.S_HEADS] + n]
-        par = net.rule_par[site[plasticity.S_PAR]:]
-        at = site[plasticity.S_SWEPT] + p - net.groups[g, G_PART0]
-        if site[plasticity.S_KIND] == plasticity.CLOPATH:
-            voltages = net.voltages[site[plasticity.S_VOLTAGE]:]
-            depth = site[plasticity.S_DEPTH]
-            for e in range(found):
-                voltages[(depth + 1) * n + ids[e]] = np.float64(t)
-            v = np.empty(hi - lo)
-            for i in range(lo, hi):
-                if kind == STEP:
-                    v[i - lo] = x[site[plasticity.S_MINUS] * n + i]
-                else:
-                    v[i - lo] = net.reset[y + i]
-                    if net.h[y + i] != math.inf:
-                        v[i - lo] = net.base[y + i] + net.scale[y + i] * modal.value(kind, x, n, i, f, k, width)
-            if not plasticity.observe(lo, hi, t, v, par, times, zs, heads, ring, net.swept[at], voltages, depth, n, dt, False):
-                settle_part(net, p, s, t, dt)
-                if not plasticity.observe(lo, hi, t, v, par, times, zs, heads, ring, net.swept[at], voltages, depth, n, dt, False):
-                    net.full[3] = 1
-            plasticity.observe(lo, hi, t, v, par, times, zs, heads, ring, net.swept[at], voltages, depth, n, dt, True)
-        elif found > 0:
-            minus = net.decays[site[plasticity.S_MINUS]:site[plasticity.S_MINUS] + site[plasticity.S_MINUS_SIZE]]
-            if plasticity.crowded(ids, found, times, heads, ring, net.swept[at]):
-                settle_part(net, p, s, t, dt)
-                if plasticity.crowded(ids, found, times, heads, ring, net.swept[at]):
-                    net.full[3] = 1
-            plasticity.remember(site[plasticity.S_KIND], site[plasticity.S_PAIRING], ids, found, t, times, ys, zs, heads, ring,
-                                minus, par[0], par[1])
-
-
-@jit
-def modulate(net, p, t, dt, base_step):
-    """Dopamine released by spikes that arrive at step ``t``."""
-    for m in range(net.parts[p, P_MOD0], net.parts[p, P_MOD0] + net.parts[p, P_MODS]):
-        row = net.modulators[m]
-        s = t - row[M_DELAY] - base_step
-        if s < 0:
-            continue
-        count = np.int64(0)
-        q0 = net.groups[row[M_SOURCE], G_PART0]
-        for q in range(q0, q0 + net.groups[row[M_SOURCE], G_PARTS]):
-            for e in range(net.offsets[q] + net.pointer[q, s], net.offsets[q] + net.pointer[q, s + 1]):
-                count += np.int64(net.members[row[M_MEMBERS] + np.int64(net.spikes[e])])
-        if count > 0:
-            rule = net.rules[row[M_RULE]]
-            release_dopamine(net, p, rule, t, count * net.rule_par[row[M_AMOUNT]], dt)
-
-
-@jit
-def release_dopamine(net, p, rule, t, amount, dt):
-    """Raise the dopamine of a rule in a part by ``amount`` at step ``t``."""
-    pool = net.pools[rule[plasticity.R_POOL]:]
-    tau_d = net.rule_par[rule[plasticity.R_PAR] + plasticity.TAU_D]
-    room = rule[plasticity.R_POOL_ROOM]
-    if not plasticity.drop(pool, room, t, amount, tau_d, dt):
-        settle_part(net, p, rule[plasticity.R_SITE], t - 1, dt)
-        if not plasticity.drop(pool, room, t, amount, tau_d, dt):
-            net.full[3] = 1
-
-
-@jit
-def deliver(net, g, p, t, dt, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i):
+def deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i):
     """Everything that arrives at step ``t``; returns the number of synaptic events."""
     total = np.int64(0)
     y = net.groups[g, G_Y]
@@ -634,20 +446,7 @@ def deliver(net, g, p, t, dt, base_step, kind, x, n, lo, hi, f, k, width, event,
         t0, w0 = net.blocks[b, B_TARGETS], net.blocks[b, B_W]
         kind_w = net.blocks[b, B_WEIGHTS]
         one = kind_w == ROW_WEIGHT
-        if net.blocks[b, B_RULE] >= 0:
-            rule, par, rows, short_rows, lags, site, history, heads, voltages, pool, c = _of_rule(net, b, p)
-            w64 = net.row_weight[w0:] if one else net.changing[w0:]
-            if net.blocks[b, B_WIDE] == 1:
-                events, count = _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
-                                                row_ptr, net.targets32[t0:], w64, c, one, ca, cb, cc, wakes, f, k, width, reach_e,
-                                                reach_i, h, due, active, count, rule, par, rows, short_rows, lags, site, history,
-                                                heads, voltages, net.decays, pool, dt)
-            else:
-                events, count = _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
-                                                row_ptr, net.targets16[t0:], w64, c, one, ca, cb, cc, wakes, f, k, width, reach_e,
-                                                reach_i, h, due, active, count, rule, par, rows, short_rows, lags, site, history,
-                                                heads, voltages, net.decays, pool, dt)
-        elif net.blocks[b, B_WIDE] == 1:
+        if net.blocks[b, B_WIDE] == 1:
             if kind_w == WEIGHTS32:
                 events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
                                        row_ptr, net.targets32[t0:], net.weights32[w0:], False, ca, cb, cc, wakes, f, k,
@@ -929,6 +728,12 @@ def current_of(kind, x, n, i, f, k, width, receptor):
 
 
 @jit
+def learn(net, what, p, t, base_step, found, dt):
+    """Call ``kernels.learning.act``: rows that change, and what they remember."""
+    return call_hook(net.hook[0], np.uint64(net.table.ctypes.data), what, p, t, base_step, found, dt)
+
+
+@jit
 def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
     """Advance part ``p`` from step t0 to step t1; sets ``full[2]`` if a source found no room."""
     part = net.parts[p]
@@ -972,10 +777,10 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
         if kind == STEP and group[G_FIRST] == 0:
             found = call(address, lo, hi, n, group[G_NPAR], p_x, p_par, p_cur,
                          p_spk + np.uint64(4 * (net.offsets[p] + used)), t, dt, np.uint64(group[G_KEY]))
-        if part[P_MODS] > 0:
-            modulate(net, p, t, dt, base_step)
         if part[P_BLOCKS] > 0:
-            events += deliver(net, g, p, t, dt, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i)
+            events += deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i)
+        if part[P_CHANGES] > 0:
+            events += learn(net, ARRIVE, p, t, base_step, 0, dt)
         if part[P_INPUTS] > 0:
             poisson_input(net, g, p, t, fresh and t == t0 + 1, kind, x, n, f, k, width, event, reach_e, reach_i)
         if is_modal:
@@ -992,7 +797,7 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
                 found = np.int64(0)
         net.pointer[p, t - base_step + 1] = used + found
         if part[P_SITES] > 0:
-            remember(net, g, p, t, dt, found, base_step, kind, x, n, lo, hi, f, k, width)
+            learn(net, REMEMBER, p, t, base_step, found, dt)
         if group[G_PUT] >= 0:
             put_out(net, g, p, t, x)
         if part[P_RECS] > 0:

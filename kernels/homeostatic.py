@@ -24,7 +24,8 @@ _ROWS = 14
 
 
 @jit
-def _sweep(v, theta, ge, gi, r, j, level, rate, drive, per_cm, e_e, e_i, v_thresh, v_reset, he, hi, de, di, kept, minus_dt):
+def _sweep(v, theta, ge, gi, r, j, level, rate, drive, per_cm, e_e, e_i, v_thresh, v_reset, he, hi, de, di, kept,
+           minus_dt):
     """Advance a tile and write its thresholds into ``level``; arrays of shape (m,)."""
     for i in range(v.size):
         v[i] = _membrane(v[i], ge[i] * he[i], gi[i] * hi[i], j[i], r[i],

@@ -36,3 +36,28 @@ def prefetch(typingctx, array, index):
         return context.get_dummy_value()
 
     return types.void(array, types.int64), codegen
+
+
+@intrinsic
+def pointer(typingctx, address, dtype):
+    """A pointer to numbers of a type, from an integer."""
+    kind = types.CPointer(dtype.instance_type)
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(kind))
+
+    return kind(address, dtype), codegen
+
+
+@intrinsic
+def call_hook(typingctx, address, table, what, p, t, base_step, found, dt):
+    """Call ``kernels.learning.act`` at ``address``; ``table`` is the address of its first argument."""
+    signature = types.int64(types.uint64, types.uint64, *[types.int64] * 5, types.float64)
+
+    def codegen(context, builder, sig, args):
+        word, real, byte = ir.IntType(64), ir.DoubleType(), ir.IntType(8).as_pointer()
+        function_type = ir.FunctionType(word, [byte] + [word] * 5 + [real])
+        function = builder.inttoptr(args[0], function_type.as_pointer())
+        return builder.call(function, [builder.inttoptr(args[1], byte), *args[2:]])
+
+    return signature, codegen

@@ -141,12 +141,12 @@ class _Assembler:
                 lo, hi = p * group.part_size, min((p + 1) * group.part_size, group.n)
                 row = [0] * k.P_SIZE
                 row[k.P_GROUP], row[k.P_LO], row[k.P_HI] = g, lo, hi
-                row[k.P_BLOCK0], row[k.P_MOD0] = len(self.blocks), len(self.learning.modulators)
-                self.add_blocks(group, p, pointers)
-                row[k.P_BLOCKS] = len(self.blocks) - row[k.P_BLOCK0]
-                row[k.P_GRADED0] = len(self.blocks)
-                self.add_blocks(group, p, pointers, graded=True)
-                row[k.P_GRADEDS] = len(self.blocks) - row[k.P_GRADED0]
+                row[k.P_MOD0] = len(self.learning.modulators)
+                for kind, begin, number in (("static", k.P_BLOCK0, k.P_BLOCKS), ("changing", k.P_CHANGE0, k.P_CHANGES),
+                                            ("graded", k.P_GRADED0, k.P_GRADEDS)):
+                    row[begin] = len(self.blocks)
+                    self.add_blocks(group, p, pointers, kind)
+                    row[number] = len(self.blocks) - row[begin]
                 row[k.P_MODS] = len(self.learning.modulators) - row[k.P_MOD0]
                 row[k.P_INPUT0] = len(self.inputs)
                 for one in self.network.inputs:
@@ -173,15 +173,16 @@ class _Assembler:
             out[b] = [weights, delays, *(self.row_ptr.add(pointer) for pointer in block.pointer)]
         return out
 
-    def add_blocks(self, group: Group, p: int, pointers: dict[int, list[int]], graded: bool = False) -> None:
+    def add_blocks(self, group: Group, p: int, pointers: dict[int, list[int]], kind: str) -> None:
         k = self.k
         for b, block in enumerate(self.store.blocks):
-            empty = block.bases[p + 1] == block.bases[p] and block.structure is None
-            if block.target is not group or block.graded != graded or empty:
+            if block.target is not group or block.sort != kind:
+                continue
+            if block.bases[p + 1] == block.bases[p] and block.structure is None:
                 continue
             row = [0] * k.B_SIZE
             row[k.B_SOURCE] = self.groups.index(block.source)
-            row[k.B_RECEPTOR] = 0 if graded else group.input_row(block.receptor)
+            row[k.B_RECEPTOR] = 0 if block.graded else group.input_row(block.receptor)
             row[k.B_WEIGHTS], row[k.B_WIDE], row[k.B_WAKES] = block.kind, int(block.wide), int(block.wakes)
             row[k.B_DELAYS], row[k.B_DELAY0] = block.delays.size, pointers[b][1]
             row[k.B_PTR], row[k.B_TARGETS] = pointers[b][2 + p], block.at + int(block.bases[p])

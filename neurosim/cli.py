@@ -28,6 +28,7 @@ __all__ = ["EXTRAS", "main"]
 # Each extra, and the modules that it brings.
 EXTRAS = {
     "plot": ("matplotlib",),
+    "data": ("sklearn",),
     "pynn": ("pyNN", "neo"),
     "learn": ("torch", "norse", "snntorch"),
     "nir": ("nir", "nirtorch"),

@@ -72,8 +72,10 @@ class Description:
         return cls(network, float(dt), neurons, sum(n for _, n in by_projection), nbytes, by_projection)
 
     def is_dense(self, members: Sequence[Population]) -> bool:
-        """Whether rows into these populations are long enough to be cut finely."""
+        """Whether rows into these populations are long enough to be cut finely, or change (their targets are 16 bits wide)."""
         into = {p.label for p in members}
+        if any(one.post.population.label in into and (one.changes or one.synapse is not None) for one in self.network.projections):
+            return True
         synapses = sum(n for projection, (_, n) in zip(self.network.projections, self.by_projection, strict=True)
                        if projection.post.population.label in into)
         return synapses > 500.0 * max(1, self.neurons)

@@ -48,7 +48,7 @@ class Simulation:
     dt : float
         Step, ms.  Delays, refractory times and spike times are whole steps.
     seed : int
-        Decides Poisson spikes and noise (the graph belongs to the network's seed).
+        Decides Poisson spikes and noise, and which synapses come and go (the graph belongs to the network's seed).
     threads : int, optional
         The spikes do not depend on it.  By default all processors, or one if the network is too small to gain.
     update : {"auto", "clock", "event"}
@@ -88,6 +88,7 @@ class Simulation:
         self.build_seconds = time.perf_counter() - began
         net, self._tables = assemble(network, self._groups, self._place, self._store, self._recorder.recorded, self.dt, self.seed)
         self._placed: dict[str, np.ndarray] = {}  # where the synapses of projections that change lie, and what they join
+        self._settled = -1  # the step at which all weights were last brought up to date
         self._joins: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._watched = slow.watched(self)
         self._synapses = self._store.n_synapses
@@ -296,6 +297,7 @@ class Simulation:
         net.meeting[0] = 0
         net.full[:] = 0
         net.stats[:] = 0
+        learning.bind(net)
         began = time.perf_counter()
         args = (start, stop, base, self._slice, self._multiplicity, self.dt)
         threads = self._threads_now()
@@ -494,7 +496,8 @@ class Simulation:
     def weights(self, projection: Projection | str) -> Weights:
         """The synapses of a projection, by target: weights with their senders and receivers, counted within their populations.
 
-        Weights that change are those that a spike arriving now would find.
+        Weights that change are those that a spike arriving now would find.  Of a projection with ``structure=``, the
+        synapses that there are now, by target, then source.
 
         Parameters
         ----------

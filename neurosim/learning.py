@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import FileFormatError, NetworkError, ParameterError
+from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
 from .groups import Group
 from .network import Network, Projection
 from .parameters import numbers
@@ -44,7 +45,7 @@ _LONGEST_TABLE = 65536
 _RING = 64  # target spikes that are remembered; many more, and memory grows; fewer, and rows are brought up to date more often
 _VOLTAGE_RING = 256
 _POOL = 1024  # events of dopamine that are remembered
-STATE = ("changing", "eligibility", "row_state", "history", "heads", "swept", "voltages", "pools", "rules")
+STATE = ("changing", "eligibility", "row_state", "history", "heads", "swept", "voltages", "pools", "rules", "table")
 """Arrays that a branch needs for itself."""
 
 
@@ -274,6 +275,8 @@ class Tables:
             "heads": np.zeros(self._heads + 1, np.int64), "swept": np.zeros(self._swept + 1),
             "voltages": np.zeros(self._voltages + 1), "decays": self.decays.done(), "pools": np.zeros(self.pools + 1),
             "modulators": table(self.modulators, columns.M_COLS), "members": self.members.done(),
+            "hook": np.array([_act().address if self.rules else 0], np.uint64),
+            "table": np.zeros((len(columns.Net._fields), 3), np.int64),
         }
 
 
@@ -309,6 +312,7 @@ def _time_constants(rule: Any) -> tuple[float, float]:
 def start(sim: Simulation) -> None:
     """No spike was ever seen; weights are left as they are."""
     net, k = sim._net, _kernel()
+    sim._settled = -1
     net.row_state[:] = 0.0
     net.eligibility[:] = 0.0
     net.heads[:] = 1  # entry 0 lies before all times
@@ -341,13 +345,36 @@ def start(sim: Simulation) -> None:
 
 def settle(sim: Simulation) -> None:
     """Bring all weights up to date; leaves no trace in what follows."""
-    if sim._net.rules.shape[0]:
-        sim._k.settle(sim._net, sim._step, sim.dt)
+    if sim._net.rules.shape[0] and sim._settled != sim._step:
+        sim._settled = sim._step
+        bind(sim._net)
+        for p, part in enumerate(sim._net.parts):
+            if part[sim._k.P_SITES] > 0:
+                _ask(sim, sim._k.SETTLE, p)
 
 
 def _kernel() -> Any:
     from .kernels import plasticity
     return plasticity
+
+
+def _act() -> Any:
+    """The hook of the main loop; only networks that learn load it."""
+    from .kernels.learning import act
+    return act
+
+
+def _ask(sim: Simulation, what: int, p: int, block: int = 0, address: int = 0) -> None:
+    """Call the hook between two calls of the main loop."""
+    table = sim._net.table.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+    _act().ctypes(table, what, p, sim._step, address, block, sim.dt)
+
+
+def bind(net: Any) -> None:
+    """Tell the main loop's hook where the arrays lie now."""
+    if net.hook[0]:
+        for j, array in enumerate(net):
+            net.table[j] = array.ctypes.data, array.shape[0], array.shape[-1]
 
 
 def _changing_parts(sim: Simulation) -> list[tuple[int, np.ndarray]]:
@@ -361,7 +388,7 @@ def parts_of(sim: Simulation, block: SynapseBlock) -> list[tuple[int, int]]:
     k, net = sim._k, sim._net
     first = net.groups[sim._groups.index(block.target), k.G_PART0]
     return [(p, b) for p in range(first, first + block.target.n_parts)
-            for b in range(net.parts[p, k.P_BLOCK0], net.parts[p, k.P_BLOCK0] + net.parts[p, k.P_BLOCKS])
+            for b in range(net.parts[p, k.P_CHANGE0], net.parts[p, k.P_CHANGE0] + net.parts[p, k.P_CHANGES])
             if sim._tables.block_of[b] is block]
 
 
@@ -387,9 +414,9 @@ def _now(sim: Simulation, block: SynapseBlock) -> np.ndarray:
     if not block.has_eligibility:
         return kept
     now = kept.copy()  # dopamine has gone on acting since the last event
+    bind(sim._net)
     for p, b in parts_of(sim, block):
-        sim._k.settle_block(sim._net, b, p, sim._step, sim.dt, now[sim._net.blocks[b, sim._k.B_W] - block.weights_at:],
-                            _kernel().SETTLE)
+        _ask(sim, sim._k.PEEK, p, b, now[sim._net.blocks[b, sim._k.B_W] - block.weights_at:].ctypes.data)
     return now
 
 
@@ -437,8 +464,9 @@ def cut(sim: Simulation, block: SynapseBlock) -> None:
     settle(sim)
     if block.has_eligibility:
         k, net = _kernel(), sim._net
+        bind(net)
         for p, b in parts_of(sim, block):
-            sim._k.settle_block(net, b, p, sim._step, sim.dt, np.empty(0), k.CUT)
+            _ask(sim, sim._k.CUT, p, b)
             net.rules[net.blocks[b, sim._k.B_RULE], k.R_CUT] = sim._step
 
 
@@ -459,9 +487,16 @@ def reinforce(sim: Simulation, projection: Projection | str, amount: Any) -> Non
     value = numbers(amount)
     if value is None or value.ndim or not np.isfinite(value):
         raise ParameterError(f"reinforce: the amount of dopamine for {one.label} must be a finite number, got {amount!r}")
-    net = sim._net
-    for p, b in parts_of(sim, block):
-        sim._k.release_dopamine(net, p, net.rules[net.blocks[b, sim._k.B_RULE]], sim._step, float(value), sim.dt)
+    k, net = _kernel(), sim._net
+    assert block.mechanism is not None and block.mechanism.neuromodulation is not None
+    tau_d = block.mechanism.neuromodulation.tau_d
+    for _, b in parts_of(sim, block):
+        rule = net.rules[net.blocks[b, sim._k.B_RULE]]
+        pool = net.pools[rule[k.R_POOL]:]
+        if not k.drop(pool, rule[k.R_POOL_ROOM], sim._step, float(value), tau_d, sim.dt):
+            settle(sim)
+            if not k.drop(pool, rule[k.R_POOL_ROOM], sim._step, float(value), tau_d, sim.dt):
+                raise SimulationError(f"reinforce: {one.label} cannot remember more releases of dopamine over the delays in its dendrites")
 
 
 # ------------------------------------------------------------------------------------ at intervals
@@ -554,9 +589,11 @@ def saved(sim: Simulation) -> dict[str, np.ndarray]:
             out[f"pool{number}"] = pool[:k.POOL_EVENTS + 2 * int(pool[k.POOL_COUNT])].copy()
         for name, column, width, asked in (("rows", k.R_ROWS, k.ROW_SIZE, block.mechanism is not None),
                                            ("short", k.R_SHORT_ROWS, k.SHORT_ROW_SIZE, rules[0][k.R_SHORT] > 0)):
-            if asked:  # a part that has none of a row's synapses does not know of its spikes
+            if asked:  # a part that has none of a row's synapses does not know of its spikes, nor what the others have seen
                 each = np.stack([net.row_state[r[column]:r[column] + rows * width].reshape(rows, width) for r in rules])
-                out[f"{name}{number}"] = each[each[:, :, 0].argmax(axis=0), np.arange(rows)]
+                last = each[:, :, 0]
+                known = np.where(last == last.max(axis=0), each[:, :, k.SEEN], -np.inf).argmax(axis=0)
+                out[f"{name}{number}"] = each[known, np.arange(rows)]
         out[f"flags{number}"] = np.array([rules[0][k.R_FROZEN], rules[0][k.R_CUT]])
     if out:
         out.update(history=net.history, heads=net.heads, voltages=net.voltages)
@@ -566,6 +603,7 @@ def saved(sim: Simulation) -> dict[str, np.ndarray]:
 def restore(sim: Simulation, kept: Mapping[str, np.ndarray]) -> None:
     """Put synapses into a saved state; the simulation's step is already the saved one."""
     k, net = _kernel(), sim._net
+    sim._settled = -1
     if not net.rules.shape[0]:
         return
     for name in ("history", "heads", "voltages"):

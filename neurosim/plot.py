@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from .network import Network
 
-__all__ = ["ResultPlot", "check_format", "colours", "connectivity", "receptive_fields", "show", "synapse_matrix", "weight_histogram"]
+__all__ = ["ResultPlot", "check_format", "colours", "connectivity", "receptive_fields", "show", "synapse_matrix",
+           "weight_histogram"]
 
 # Told apart by colour-blind readers (a test measures it): blues for excitation, oranges for inhibition.
 _COLD = ("#0072B2", "#56B4E9", "#332288", "#1F8A9E")
@@ -365,12 +366,15 @@ def receptive_fields(fields: np.ndarray, title: str = "", curve: np.ndarray | No
         tiles[y:y + height, x:x + width] = fields[k]
     beside = curve is not None or confusion is not None
     with _figure(11.0 if beside else 7.4, 7.6) as figure:
-        left, *right = figure.subfigures(1, 2, width_ratios=(7.2, 3.8)) if beside else [figure]
-        axes = left.add_subplot()
-        axes.imshow(tiles, cmap="magma", vmin=0.0, vmax=max(float(np.quantile(fields, 0.997)), 1e-30), interpolation="nearest")
+        sides: Any = figure.subfigures(1, 2, width_ratios=(7.2, 3.8)) if beside else [figure]
+        axes = sides[0].add_subplot()
+        brightest = max(float(np.quantile(fields, 0.997)), 1e-30)
+        axes.imshow(tiles, cmap="magma", vmin=0.0, vmax=brightest, interpolation="nearest")
         axes.set_axis_off()
         axes.set_title(title)
-        panels = right[0].subplots(2, 1, height_ratios=(1.0, 1.25)) if beside else [None, None]
+        panels = sides[1].subplots(2, 1, height_ratios=(1.0, 1.25)) if beside else []
+        for panel, given in zip(panels, (curve, confusion)):
+            panel.set_visible(given is not None)
         if curve is not None:
             axes = panels[0]
             axes.plot(*curve, color=_COLD[0])
@@ -393,9 +397,6 @@ def receptive_fields(fields: np.ndarray, title: str = "", curve: np.ndarray | No
             axes.set_xlabel("taken for")
             axes.set_ylabel("shown (numbers: %)")
             axes.set_title(note)
-        for panel, given in zip(panels, (curve, confusion)):
-            if panel is not None and given is None:
-                panel.set_axis_off()
     return figure
 
 

@@ -68,6 +68,11 @@ class SynapseBlock:
         return self.mechanism is not None and self.mechanism.neuromodulation is not None
 
     @property
+    def sort(self) -> str:
+        """Who delivers it: the main loop ("static"), the hook of `kernels.learning` ("changing"), or neither ("graded")."""
+        return "graded" if self.graded else "changing" if self.ruled else "static"
+
+    @property
     def wide(self) -> bool:
         """Whether targets need 32 bits."""
         return self.target.part_size > 65536

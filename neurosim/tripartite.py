@@ -1,7 +1,7 @@
-"""Synapses with a third cell: for some synapses of a projection, one from the sender to an astrocyte, one from it to the target.
+"""Synapses with a third cell: some have one more from the sender to an astrocyte, and one from it to the target.
 
-Which synapses have a third cell, and which cell it is, are functions of the seed and of the label of the *primary* projection:
-both sides draw the same without knowing of each other, whatever the portions.  The rule is that of NEST's
+Which synapses have a third cell, and which cell it is, are functions of the seed and of the label of the *primary*
+projection: both sides draw the same without knowing of each other, whatever the portions.  The rule is that of NEST's
 ``third_factor_bernoulli_with_pool``.
 """
 
@@ -49,8 +49,8 @@ class ThirdFactorConnector(Connector):
     pool_size
         How many third cells a target of the primary projection may choose from.
     pool_type
-        ``"random"``: each target has a pool of its own, drawn without replacement.  ``"block"``: targets and third cells
-        are cut into equal blocks side by side: one third cell to a block of targets (``pool_size=1``), or
+        ``"random"``: each target has a pool of its own, drawn without replacement.  ``"block"``: targets and third
+        cells are cut into equal blocks side by side: one third cell to a block of targets (``pool_size=1``), or
         ``pool_size`` third cells to each target.
     side
         ``"in"``: from the senders to the third cells; ``"out"``: from the third cells to the targets.
@@ -70,7 +70,8 @@ class ThirdFactorConnector(Connector):
         whole = isinstance(self.pool_size, (int, np.integer)) and not isinstance(self.pool_size, bool)
         if not whole or not 1 <= self.pool_size <= self.n_third:
             raise ParameterError(
-                f"{name}: pool_size must be a whole number between 1 and {self.n_third}, the third cells, got {self.pool_size!r}"
+                f"{name}: pool_size must be a whole number between 1 and {self.n_third}, the third cells,"
+                f" got {self.pool_size!r}"
             )
         if self.pool_type not in _TYPES:
             raise ParameterError(f"{name}: pool_type must be 'random' or 'block', got {self.pool_type!r}")
@@ -127,7 +128,7 @@ class ThirdFactorConnector(Connector):
             high = max(int(np.searchsorted(ends, done + max_synapses, side="right")), low + 1)
             pieces = [(pre[here], third[here]) for pre, third, _ in self._chosen(context.seed, max_synapses)
                       for here in [(third >= low) & (third < high)]]
-            pre, third = (np.concatenate([np.empty(0, np.int32), *(piece[side] for piece in pieces)]) for side in (0, 1))
+            pre, third = (np.concatenate([np.empty(0, np.int32), *(piece[k] for piece in pieces)]) for k in (0, 1))
             order = np.lexsort((pre, third))
             yield Block(pre[order], third[order])
             low, done = high, int(ends[high - 1])

@@ -16,10 +16,11 @@ F = np.longdouble
 
 class Outcome:
     """``weights`` (steps + 1, n): after all that the synapses have seen up to each step;  ``sent[i]``: for each spike of source
-    ``i``, in order, what synapse ``i`` sends with it (NaN for spikes that it has not seen by the last step)."""
+    ``i``, in order, what synapse ``i`` sends with it (NaN for spikes that it has not seen by the last step);  ``read``
+    (steps + 1, n): the weights of spikes that arrive at the targets at each step, or would."""
 
-    def __init__(self, weights, sent):
-        self.weights, self.sent = weights, sent
+    def __init__(self, weights, sent, read):
+        self.weights, self.sent, self.read = weights, sent, read
 
 
 def split(mechanism, delay):
@@ -223,12 +224,13 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
     """n synapses under an `STDPMechanism`.  ``pre[i]``, ``post[i]``: steps of the spikes of the source and the target of synapse
     i (a source's may repeat); ``weight`` its initial magnitude, ``delay`` in steps; ``v`` (steps + 1, n) the targets' potentials, for
     `ClopathRule` (or ``potentials``, what `clopath_potentials` makes of it); ``doses`` (steps + 1, n) or (steps + 1, 1): by how much
-    the dopamine concentration rises in each step; ``frozen``: (first, last) steps between which spikes leave traces and no
-    weight changes, ``writes``: {step: weights}, from after that step on (both without dopamine)."""
+    the dopamine concentration rises in each step; ``frozen``: (first, last) steps between whose arrivals at the targets spikes
+    leave traces and no weight changes, ``writes``: {step: weights} after the arrivals of a step (both without dopamine)."""
     n = len(pre)
     weight, delay = np.broadcast_to(np.asarray(weight, F), (n,)), np.broadcast_to(np.asarray(delay, int), (n,))
     dendrite, axon = split(mechanism, delay)
     order = mechanism.order
+    assert order != "spinnaker" or dendrite.min() >= 1
     timing = mechanism.timing_dependence
     rule = _RULES[type(timing).__name__](timing, mechanism.weight_dependence, n, dt)
     weights = _Modulated(mechanism, weight, dt) if mechanism.neuromodulation is not None else _Weights(mechanism, weight)
@@ -236,9 +238,10 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
     doses = np.zeros((steps + 1, 1), F) if doses is None else np.asarray(doses, F)
     if isinstance(rule, _Clopath):
         size, low = potentials or clopath_potentials(timing, v, post, dt)
-        place = np.clip(np.arange(steps + 1)[:, None] - dendrite, 0, None)  # the step of the target that is seen
-        size, low = np.take_along_axis(size, place, 0), np.take_along_axis(low, place, 0)
-        low[np.arange(steps + 1)[:, None] < dendrite] = -np.inf  # nothing of the target can be seen yet
+        place = np.arange(steps + 1)[:, None] - dendrite  # the step of the target that is seen
+        size = np.take_along_axis(size, np.maximum(place, 0), 0)
+        place = np.where(dendrite == 0, place - 1, place)  # the potential of the step of arrival comes after it
+        low = np.where(place >= 0, np.take_along_axis(low, np.maximum(place, 0), 0), -np.inf)  # nothing can be seen yet
         fired = size > 0  # nothing happens in step 0, which stands for all earlier ones
     else:
         fired = counts(post, dendrite, steps) > 0
@@ -248,25 +251,31 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
     sent = [np.full(len(s), np.nan) for s in pre]
     number = np.zeros(n, int)  # of spikes of each source seen so far
     history = np.empty((steps + 1, n))
-
-    learns = np.ones(steps + 1, bool)
+    late = (dendrite == 0) if order == "nest" else np.full(n, order == "brian2")  # target spikes after the source's
+    before = np.empty((steps + 1, n))
+    on_arrival, on_target_spike = np.ones((steps + 1, n), bool), np.ones((steps + 1, n), bool)  # whether they change the weight
+    now = np.arange(steps + 1)[:, None] + dendrite  # the step at which a spike that is sent now arrives
     for first, last in frozen:
-        learns[first + 1: last + 1] = False
+        on_arrival &= ~((first < now) & (now <= last))
+        on_target_spike &= np.where(late, ~((first <= now) & (now < last)), on_arrival)
+    writes = writes or {}
+    for step, values in writes.items():
+        weights.w = np.where(step < dendrite, values, weights.w)
 
     def source_spikes(t, many, post_traces):
         """The spikes that the synapses see of their sources at step t, in turn."""
         for k in range(many.max()):
             which = many > k
-            before = weights.at(t)
-            weights.add(rule.depress(weights.at(t), rule.pre, post_traces), which & learns[t])
+            was = weights.at(t)
+            weights.add(rule.depress(weights.at(t), rule.pre, post_traces), which & on_arrival[t])
             rule.pre = rule.spike(rule.pre, which)
-            goes = before if order == "brian2" else weights.at(t)
+            goes = was if order == "brian2" else weights.at(t)
             for i in np.flatnonzero(which):
                 sent[i][number[i]] = goes[i] * factor[i][number[i]]
                 number[i] += 1
 
     def target_spike(which, pre_traces, t):
-        weights.add(rule.potentiate(weights.at(t), pre_traces, rule.post), which & learns[t])
+        weights.add(rule.potentiate(weights.at(t), pre_traces, rule.post), which & on_target_spike[t])
         rule.post = rule.spike(rule.post, which)
 
     for t in range(steps + 1):
@@ -274,27 +283,23 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
             rule.decay()
         many, one, dose = seen[t], fired[t], doses[t]
         weights.advance(t, (many > 0) | one | (dose != 0), dose)
-        if many.any() or one.any():
-            if isinstance(rule, _Clopath):
-                rule.size, rule.low = size[t], low[t]
-            if order == "nest":
-                pre_before, post_before = rule.pre, rule.post
-                at_once = one & (dendrite == 0)  # the target fires after the arrival
-                target_spike(one & ~at_once, pre_before, t)
-                source_spikes(t, many, post_before)
-                target_spike(at_once, pre_before, t)
-            elif order == "spinnaker":
-                assert dendrite.min() >= 1
-                target_spike(one, rule.pre, t)
-                source_spikes(t, many, rule.post)
-            else:
-                assert order == "brian2"
-                source_spikes(t, many, rule.post)
-                target_spike(one, rule.pre, t)
-        if writes and t in writes:
-            weights.w = np.array(writes[t], F)
+        if isinstance(rule, _Clopath):
+            rule.size, rule.low = size[t], low[t]
+        pre_before, post_before = rule.pre, rule.post
+        if (one & ~late).any():
+            target_spike(one & ~late, pre_before if order == "nest" else rule.pre, t)
+        if many.any():
+            source_spikes(t, many, post_before if order == "nest" else rule.post)
+        for step, values in writes.items():
+            weights.w = np.where(now[t] == step, values, weights.w)
+        before[t] = weights.at(t)
+        if (one & late).any():
+            target_spike(one & late, pre_before if order == "nest" else rule.pre, t)
         history[t] = weights.at(t)
-    return Outcome(history, sent)
+    read = np.array([[before[t - d, i] if t >= d else weight[i] for i, d in enumerate(dendrite)] for t in range(steps + 1)])
+    for step, values in writes.items():
+        read[step:] = np.where(np.arange(step, steps + 1)[:, None] < dendrite, values, read[step:])
+    return Outcome(history, sent, read)
 
 
 def short_term(synapse, spikes, dt):

@@ -1,4 +1,4 @@
-"""The threshold that a cell's own spikes raise: when it rises, how it comes back, how it is held; else as IF_cond_exp."""
+"""The threshold that a cell's own spikes raise: when it rises, how it comes back, how it is held."""
 
 import math
 
@@ -87,7 +87,8 @@ def test_large_steps_stay_stable():
 def test_in_a_network_theta_is_initialised_recorded_and_read():
     net = Network(seed=3)
     theta = np.array([0.0, 1.0, 2.0, 3.0])
-    cells = net.population(4, IF_cond_exp_homeostatic(theta_plus=0.25, **SHARED), "cells", initial_values={"theta": theta})
+    cell = IF_cond_exp_homeostatic(theta_plus=0.25, **SHARED)
+    cells = net.population(4, cell, "cells", initial_values={"theta": theta})
     net.record(cells, ["spikes", "theta"])
     sim = Simulation(net, dt=0.1, threads=1)
     np.testing.assert_array_equal(sim.get(cells, "theta"), theta)

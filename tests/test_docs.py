@@ -47,7 +47,7 @@ EXAMPLES = [(page, k, code) for page in PAGES for k, code in enumerate(blocks(pa
 
 
 def test_there_are_examples_and_links():
-    assert {page.name for page, _, _ in EXAMPLES} == {"README.md", "models.md", "neurons.md"}
+    assert {page.name for page, _, _ in EXAMPLES} == {"README.md", "astrocytes.md", "models.md", "neurons.md"}
     assert len(links()) > 10
 
 

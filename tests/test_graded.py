@@ -1,4 +1,4 @@
-"""What astrocytes put out all the time: the current in their targets, whatever the threads, and tripartite connections."""
+"""What astrocytes put out all the time: currents in their targets, whatever the threads; tripartite connections."""
 
 import numpy as np
 import pytest
@@ -66,6 +66,28 @@ def test_current_is_the_weighted_sum_of_delayed_outputs(n, m, weights, delays, s
         lag = round(d / 0.1) + 1
         expected[lag:, j] += w * put[:-lag, i]
     np.testing.assert_allclose(seen, expected, atol=1e-15 * max(1.0, np.abs(expected).max()) * 100)
+
+
+@pytest.mark.parametrize("weight", [2.0, Uniform(-1.0, 2.0), "given"], ids=["one", "drawn", "given"])
+def test_targets_beyond_sixteen_bits(weight):
+    n = 70_000
+    net, astro = driven(2)
+    if isinstance(weight, str):
+        weight = np.linspace(-1.0, 1.0, 2 * n).reshape(2, n)
+    probe, modal = net.population(n, Probe(), "probe"), net.population(n, IF_curr_exp(), "modal")
+    chosen = [0, 1, 40_000, 65_535, 65_536, n - 1]
+    probe[chosen].record("seen")
+    modal[chosen].record("v")
+    graded = [net.project(astro, cells, AllToAllConnector(), weight, 0.5, receptor="sic", label=f"to {cells.label}")
+              for cells in (probe, modal)]
+    result = Simulation(net, threads=1).run(20.0)
+    put, seen = result.traces("astro", "sic").values, result.traces("probe", "seen").values
+    assert put.max() > 0.0
+    pre, post, w, _ = wiring.arrays(graded[0], net.seed, 0.1)
+    matrix = np.zeros((2, n))
+    matrix[pre, post] = w
+    np.testing.assert_allclose(seen[6:], (put[:-6] @ matrix)[:, chosen], atol=1e-14)
+    assert np.ptp(result.traces("modal", "v").values[-1]) > 0.0 or np.ndim(weight) == 0 and not hasattr(weight, "draw")
 
 
 @pytest.mark.parametrize("cell", [IF_curr_delta, IF_curr_exp, IF_curr_alpha, IF_cond_exp], ids=lambda c: c.__name__)
@@ -176,19 +198,21 @@ def test_current_and_potential_are_nests(delay, needs):
     astro = net.population(1, Astrocyte(), "astro", initial_values=RISING).record("sic")
     d = nest.GetDefaults("aeif_cond_alpha_astro")
     aeif = EIF_cond_alpha_isfa_ista(
-        cm=d["C_m"] / 1e3, tau_refrac=0.1, v_spike=d["V_peak"], v_reset=d["V_reset"], v_rest=d["E_L"], tau_m=d["C_m"] / d["g_L"],
-        a=d["a"], b=d["b"] / 1e3, delta_T=d["Delta_T"], tau_w=d["tau_w"], v_thresh=d["V_th"])
+        cm=d["C_m"] / 1e3, tau_refrac=0.1, v_spike=d["V_peak"], v_reset=d["V_reset"], v_rest=d["E_L"],
+        tau_m=d["C_m"] / d["g_L"], a=d["a"], b=d["b"] / 1e3, delta_T=d["Delta_T"], tau_w=d["tau_w"], v_thresh=d["V_th"])
     ours = net.population(1, aeif, "aeif").record(["v", "spikes"])
     probe = net.population(1, Probe(), "probe").record("seen")
     for target in (ours, probe):
         net.project(astro, target, OneToOneConnector(), weight=w, delay=delay, receptor="sic")
     result = Simulation(net).run(300.0)
     # the current that NEST records at t acts from t on
-    np.testing.assert_allclose(1e3 * result.traces("probe", "seen").values[2:, 0], meter.events["I_SIC"][:2999], atol=1e-7)
+    seen = 1e3 * result.traces("probe", "seen").values[:, 0]
+    np.testing.assert_allclose(seen[2:], meter.events["I_SIC"][:2999], atol=1e-7)
     np.testing.assert_allclose(result.spikes("aeif").times, recorder.events["times"], atol=0.1001)
     assert result.spikes("aeif").count > 3
     first = round(recorder.events["times"][0] / 0.1) - 5
-    np.testing.assert_allclose(result.traces("aeif", "v").values[1:first, 0], meter.events["V_m"][:first - 1], atol=2e-3)
+    v = result.traces("aeif", "v").values[:, 0]
+    np.testing.assert_allclose(v[1:first], meter.events["V_m"][:first - 1], atol=2e-3)
 
 
 # ------------------------------------------------------------------------------------------ errors
@@ -242,8 +266,10 @@ def test_the_three_projections_agree(n_pre, n_post, n_astro, p, p_third, seed, d
         assert len(entering) == p_third * len(main)
     # each sender and each target has as many synapses with astrocytes as it has of those that were chosen from
     assert (np.bincount(entering[:, 0], minlength=n_pre) <= np.bincount(main[:, 0], minlength=n_pre)).all()
-    np.testing.assert_array_equal(np.bincount(entering[:, 1], minlength=n_astro), np.bincount(leaving[:, 0], minlength=n_astro))
-    triples = np.concatenate([np.stack(found, axis=1) for found in to.connector._chosen(seed, 7)] or [np.empty((0, 3), int)])
+    np.testing.assert_array_equal(np.bincount(entering[:, 1], minlength=n_astro),
+                                  np.bincount(leaving[:, 0], minlength=n_astro))
+    chosen = [np.stack(found, axis=1) for found in to.connector._chosen(seed, 7)]
+    triples = np.concatenate([np.empty((0, 3), int), *chosen])
     known = {tuple(pair) for pair in main}
     assert {(i, j) for i, _, j in triples} <= known
     assert len({(i, j) for i, _, j in triples}) == len(triples)  # each synapse of the main projection at most once
@@ -251,7 +277,7 @@ def test_the_three_projections_agree(n_pre, n_post, n_astro, p, p_third, seed, d
     assert sorted(map(tuple, triples[:, 1:])) == sorted(map(tuple, leaving))
     for j in range(n_post):
         assert np.unique(triples[triples[:, 2] == j, 1]).size <= pool
-    for one, whole in zip((to, back), (entering, leaving)):  # portions change nothing, and order is by target, then source
+    for one, whole in zip((to, back), (entering, leaving)):  # portions change nothing; by target, then source
         np.testing.assert_array_equal(pairs(net, one, 3), whole)
         np.testing.assert_array_equal(np.lexsort((whole[:, 0], whole[:, 1])), np.arange(len(whole)))
     again = three(n_pre, n_post, n_astro, p, seed, p_third=p_third, pool_size=pool)[1]
@@ -278,7 +304,7 @@ def test_pools():
     ({"pool_size": 11}, "pool_size must be a whole number between 1 and 10"),
     ({"pool_size": 2.0}, "pool_size must be a whole number between 1 and 10"),
     ({"pool_type": "ring"}, "pool_type must be 'random' or 'block'"),
-    ({"pool_type": "block", "pool_size": 3}, "blocks need pool_size = 1 and a number of targets that 10 third cells divide"),
+    ({"pool_type": "block", "pool_size": 3}, "blocks need pool_size = 1 and a number of targets that 10 third"),
     ({"pool_type": "block", "pool_size": 1, "n_post": 25}, "got pool_size = 1 and 25 targets"),
     ({"weight_out": np.inf}, "weight must be finite"),
 ])
@@ -320,7 +346,8 @@ def test_numbers_of_connections_are_distributed_as_nests(pool_type, pool_size, n
         found = []
         for sources, targets in ((pre, post), (pre, astro), (astro, post)):
             got = nest.GetConnections(sources, targets)
-            found.append(np.array([got.get("source"), got.get("target")]).T - [sources[0].global_id, targets[0].global_id])
+            ids = np.array([got.get("source"), got.get("target")]).T
+            found.append(ids - [sources[0].global_id, targets[0].global_id])
         theirs.append(found)
         net, parts = three(n_pre, n_post, n_astro, p, seed, p_third=p_third, pool_size=pool_size, pool_type=pool_type)
         ours.append([pairs(net, one) for one in parts])
@@ -335,5 +362,6 @@ def test_numbers_of_connections_are_distributed_as_nests(pool_type, pool_size, n
     for name, look in looks.items():
         a, b = (np.concatenate([look(f) for f in side]) for side in (theirs, ours))
         p_value = stats.ks_2samp(a, b).pvalue
-        print(f"{pool_type} {pool_size} {name}: NEST {a.mean():.2f} +- {a.std():.2f}, ours {b.mean():.2f} +- {b.std():.2f}, p = {p_value:.3f}")
+        print(f"{pool_type} {pool_size} {name}: NEST {a.mean():.2f} +- {a.std():.2f},"
+              f" ours {b.mean():.2f} +- {b.std():.2f}, p = {p_value:.3f}")
         assert p_value > 1e-4

@@ -214,6 +214,24 @@ def test_threads_portions_and_saved_states_change_nothing(homeostasis, synapse, 
     assert seen(whole) == want
 
 
+def test_a_branch_reads_and_changes_its_own_weights():
+    """Where weights go on changing between events, they are computed when they are asked for."""
+    simulation = Simulation(a_network(*RULES[-1], weight=0.3), threads=1)
+    simulation.run(100.0)
+    branch = simulation.branch()
+    before = branch.weights("in").values
+    assert np.array_equal(simulation.weights("in").values, before)
+    simulation.run(55.0)
+    after = simulation.weights("in").values
+    assert not np.array_equal(after, before)
+    assert np.array_equal(branch.weights("in").values, before)
+    assert np.array_equal(simulation.weights("in").values, after)
+    branch.freeze("in")
+    branch.run(55.0)
+    assert np.array_equal(branch.weights("in").values, before)
+    assert np.array_equal(simulation.weights("in").values, after)
+
+
 def test_a_process_acts_on_the_weights_of_its_time():
     """Against the same network without it, taken apart at each interval, normalised by hand, and set again."""
     rule = WeightNormalization(total=7.0, interval=60.0)

@@ -29,10 +29,11 @@ THIRD_PARTY = {
     "tqdm": ("neurosim.console",),
     "matplotlib": ("neurosim.plot",),
     "neo": ("neurosim.neo_export",),
+    "sklearn": ("neurosim.models.digits_data",),
     "quantities": ("neurosim.neo_export",),
 }
 # Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
-OPTIONAL = ("matplotlib", "neo", "quantities")
+OPTIONAL = ("matplotlib", "neo", "quantities", "sklearn")
 
 # Our own modules that only these may import, besides the module itself and what lies below it.
 RESERVED = {
@@ -48,7 +49,7 @@ KERNEL_EXCEPTIONS = {("neurosim.kernels.sync", "os")}
 NOT_FOR_HARDWARE = ("neurosim.engine", "neurosim.plot")
 
 # What an `import neurosim` must not load, unless `import numba` alone already does.
-HEAVY = ("torch", "pyNN", "neo", "nir", "matplotlib", "brian2", "nest", "scipy")
+HEAVY = ("torch", "pyNN", "neo", "nir", "matplotlib", "brian2", "nest", "scipy", "sklearn")
 
 
 def within(module: str, parents: tuple[str, ...] | str) -> bool:

@@ -16,8 +16,10 @@ from neurosim.network import Network
 from neurosim.parameters import Normal
 from neurosim.result import PopulationInfo, Result, Spikes
 
-NAMES = sorted(MODELS)
-SMALL = {"brunel": 0.02, "coba": 0.1, "cuba": 0.1, "microcircuit": 0.01, "sparse": 0.0005}
+LEARNERS = sorted(name for name in MODELS if MODELS[name].learn is not None)  # see their own tests
+NAMES = sorted(set(MODELS) - set(LEARNERS))
+SMALL = {"brunel": 0.02, "coba": 0.1, "cuba": 0.1, "microcircuit": 0.01, "sparse": 0.0005,
+         "tripartite": 0.02}
 
 
 def simulate(name, scale, duration, dt=0.1, **options):
@@ -35,7 +37,7 @@ def by_label(network):
 
 
 def test_the_models_are_those_that_are_documented():
-    assert NAMES == ["brunel", "coba", "cuba", "microcircuit", "sparse"]
+    assert NAMES == ["brunel", "coba", "cuba", "microcircuit", "sparse", "tripartite"] and LEARNERS == ["digits"]
     assert sorted(SMALL) == NAMES
 
 
@@ -47,7 +49,8 @@ def test_a_model_says_what_it_is_and_builds(name):
     assert model.default_time > 0 and model.default_dt == 0.1
     network = model.build(scale=SMALL[name], seed=3)
     assert isinstance(network, Network) and network.seed == 3
-    assert {(r.target.label, r.variable) for r in network.records} == {(p.label, "spikes") for p in network.populations}
+    spiking = {(p.label, "spikes") for p in network.populations if p.cell.spikes}
+    assert {(r.target.label, r.variable) for r in network.records if r.variable == "spikes"} == spiking
     assert wiring.expected_synapses(network.projections[0]) > 0
 
 
@@ -422,7 +425,7 @@ def test_render_lines_up():
 def test_every_model_runs_and_reports(name):
     result = simulate(name, SMALL[name], 100.0)
     assert result.label == MODELS[name].build(scale=SMALL[name]).label
-    assert sum(result.spikes(label).count for label in result.recorded) > 0
+    assert sum(result.spikes(label).count for label, what in result.recorded.items() if "spikes" in what) > 0
     assert MODELS[name].report(result).startswith("population")
 
 
@@ -537,3 +540,32 @@ def test_full_microcircuit_fires_as_published_in_six_gigabytes():
     rates = np.array([result.spikes(label).between(500.0, 10_500.0).rate() for label in microcircuit.POPULATIONS])
     assert rates == pytest.approx(published.FULL_RATES, rel=0.1)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < 6e9
+
+
+# ------------------------------------------------------------------------------------- tripartite
+
+
+def test_the_tripartite_network_has_an_astrocyte_at_half_of_its_excitatory_synapses():
+    network = MODELS["tripartite"].build(scale=0.1, seed=3)
+    assert [p.size for p in network.populations] == [800, 200, 1000]
+    expected = {pair: wiring.expected_synapses(p) for pair, p in by_label(network).items()}
+    assert expected["exc", "inh"] == 160_000
+    assert expected["exc", "inh"] + expected["exc", "exc"] == 2.0 * sum(
+        wiring.expected_synapses(p) for p in network.projections if p.graded)
+    full = MODELS["tripartite"].build()
+    assert sum(wiring.expected_synapses(p) for p in full.projections) == pytest.approx(18e6)
+    with pytest.raises(ParameterError, match="coupling must be >= 0"):
+        MODELS["tripartite"].build(coupling=-1.0)
+
+
+@pytest.mark.slow
+def test_astrocytes_make_the_tripartite_network_fire_more():
+    """The current sets in when calcium has risen, after half a second, and raises the rate from then on (docs/astrocytes.md)."""
+    rates = {}
+    for coupling in (0.0, 1.0, 4.0):
+        result = simulate("tripartite", 0.1, 1000.0, coupling=coupling)
+        rates[coupling] = result.spikes("exc").between(600.0, 1000.0).rate()
+        report = MODELS["tripartite"].report(result)
+        assert "calcium 0.2" in report
+    assert 2.0 < rates[0.0] < rates[4.0]
+    assert rates[1.0] < rates[4.0]

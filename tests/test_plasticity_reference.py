@@ -1,4 +1,9 @@
-"""The engine's learning against the plain synapses of `reference_plasticity`, driven by the spikes that the engine gave."""
+"""The engine's learning against the plain synapses of `reference_plasticity`, driven by the spikes that the engine gave.
+
+Weights are read as spikes that arrive at the target would carry them: after a dendrite of D steps, what the synapse was D steps ago.
+"""
+
+import dataclasses
 
 import numpy as np
 import plasticity_networks as nets
@@ -19,6 +24,7 @@ from neurosim import (
     Izhikevich,
     Network,
     Simulation,
+    SpikePairRule,
     SpikeSourceArray,
     SpikeSourcePoisson,
     STDPMechanism,
@@ -78,7 +84,7 @@ def test_pairs(mechanism, seed, how, busy, dt):
     total = steps + 20
     result = simulation.run(total * dt)
     expected = ref.run(mechanism, pre, post, weight, delay, dt, total)
-    same_weights(simulation.weights(projection).values, expected.weights[-1])
+    same_weights(simulation.weights(projection).values, expected.read[-1])
     assert [a.tolist() for a in nets.by_neuron(result, network["pre"])] == [a.tolist() for a in pre]
     assert [a.tolist() for a in nets.by_neuron(result, network["post"])] == [a.tolist() for a in post]
     v = result.traces("post", "v").values
@@ -98,7 +104,7 @@ def test_weights_at_any_time(mechanism, seed):
     network, projection = nets.pairs(mechanism, pre, post, -weight, delay, receptor="inhibitory")
     network.record_weights(projection, every * nets.DT)
     simulation = Simulation(network, threads=1)
-    expected = -ref.run(mechanism, pre, post, weight, delay, nets.DT, steps + 45).weights
+    expected = -ref.run(mechanism, pre, post, weight, delay, nets.DT, steps + 45).read
     for step in range(1, steps + 46):
         simulation.step()
         same_weights(simulation.weights(projection).values, expected[step])
@@ -132,9 +138,9 @@ def test_dopamine(mechanism, seed, how):
         doses[step] += amount
     simulation.run(steps * nets.DT - simulation.t)
     expected = ref.run(mechanism, pre, post, weight, delay, nets.DT, steps, doses=doses)
-    same_weights(simulation.weights(projection).values, expected.weights[-1])
+    same_weights(simulation.weights(projection).values, expected.read[-1])
     kept = simulation.result.weights("plastic")
-    same_weights(kept.values, expected.weights[::30])
+    same_weights(kept.values, expected.read[::30])
     v = simulation.result.traces("post", "v").values
     arrived = np.vstack([np.zeros((1, n)), v[1:] - v[:-1] * np.exp(-2.0)])
     for i, when in enumerate(post):
@@ -157,9 +163,10 @@ def test_closed_form_of_dopamine(order):
 
 
 @settings(max_examples=25)
-@given(st.sampled_from(nets.ORDERS), st.sampled_from([0.5, 1.0]), st.sampled_from([0.0, 1.0, 3.0]), SEEDS, RUNS)
+@given(st.sampled_from(nets.ORDERS), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 1.0, 3.0]), SEEDS, RUNS)
 def test_clopath(order, fraction, t_spike, seed, how):
     n, steps = 12, 300
+    fraction = 0.5 if order == "spinnaker" and fraction == 0.0 else fraction
     mechanism = STDPMechanism(nets.clopath(1.0, t_spike=t_spike), AdditiveWeightDependence(0.0, 1.0), dendritic_delay_fraction=fraction,
                               order=order)
     pre, post, delay = random_pairs(seed, n, steps, 60)
@@ -171,7 +178,7 @@ def test_clopath(order, fraction, t_spike, seed, how):
     result = simulation.run((steps + 45) * nets.DT)
     v = result.traces("post", "v").values
     expected = ref.run(mechanism, pre, post, weight, delay, nets.DT, steps + 45, v=v)
-    same_weights(simulation.weights(projection).values, expected.weights[-1])
+    same_weights(simulation.weights(projection).values, expected.read[-1])
     arrived = np.vstack([np.zeros((1, n)), v[1:] - v[:-1] * np.exp(-2.0)])
     for i, when in enumerate(post):
         arrived[when, i] = np.nan
@@ -188,9 +195,9 @@ def everything(high=1.0):
     return made
 
 
-@pytest.mark.parametrize("update", ["clock", "event"])
+@pytest.mark.parametrize("threads, update", [(1, "clock"), (2, "event")])
 @pytest.mark.parametrize("name", everything())
-def test_sources_that_hardly_spike(name, update):
+def test_sources_that_hardly_spike(name, threads, update):
     """Between two spikes of a source the target has fired hundreds of times: what is remembered of it must not run over."""
     mechanism = everything()[name]
     steps = 6000
@@ -200,14 +207,14 @@ def test_sources_that_hardly_spike(name, update):
     doses = np.zeros((steps + 51, 1))
     doses[100] = 0.1
     network, projection = nets.pairs(mechanism, pre, post, weight, delay)
-    simulation = Simulation(network, threads=1, update=update)
+    simulation = Simulation(network, threads=threads, update=update)
     simulation.run(10.0)
     if name == "dopamine":
         simulation.reinforce(projection, 0.1)
     simulation.run((steps + 50) * nets.DT - 10.0)
     v = simulation.result.traces("post", "v").values
     expected = ref.run(mechanism, pre, post, weight, delay, nets.DT, steps + 50, v=v, doses=doses)
-    same_weights(simulation.weights(projection).values, expected.weights[-1])
+    same_weights(simulation.weights(projection).values, expected.read[-1])
     arrived = np.vstack([np.zeros((1, 5)), v[1:] - v[:-1] * np.exp(-2.0)])
     for i, when in enumerate(post):
         arrived[when, i] = np.nan
@@ -237,8 +244,68 @@ def test_freezing_and_writing(name):
     simulation.run(15.0)
     v = simulation.result.traces("post", "v").values
     expected = ref.run(mechanism, pre, post, weight, delay, nets.DT, 420, v=v, frozen=[(100, 220)], writes={270: written})
-    same_weights(simulation.weights(projection).values, expected.weights[-1])
-    assert np.abs(expected.weights[-1] - written).max() > 1e-3
+    same_weights(simulation.weights(projection).values, expected.read[-1])
+    assert np.abs(expected.read[-1] - written).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", [name for name in nets.RULES])
+def test_long_gaps_and_long_traces(name):
+    """Longer than the tables of exponentials: seven seconds between spikes, time constants of two."""
+    mechanism = nets.mechanism(name)
+    timing = mechanism.timing_dependence
+    slow = {field: 2000.0 + 100.0 * k for k, field in enumerate(vars(timing)) if field.startswith("tau")}
+    mechanism = dataclasses.replace(mechanism, timing_dependence=dataclasses.replace(timing, **slow))
+    pre = [np.array([10, 70500]), np.array([70400]), np.array([20, 66000, 70300])]
+    post = [np.array([35, 40, 70450]), np.array([3, 4]), np.array([65700])]
+    network, projection = nets.pairs(mechanism, pre, post, 0.5, [3, 1, 20], record=False)
+    simulation = Simulation(network, threads=1, update="event")
+    simulation.run(7060.0)
+    expected = ref.run(mechanism, pre, post, 0.5, [3, 1, 20], nets.DT, 70600)
+    assert np.abs(expected.read[-1] - 0.5).min() > 1e-5
+    same_weights(simulation.weights(projection).values, expected.read[-1])
+
+
+def test_dopamine_at_every_step():
+    """Thousands of its events between two spikes of a source."""
+    steps = 5000
+    mechanism = nets.mechanism("pair", order="brian2", dendritic_delay_fraction=0.5, neuromodulation=Dopamine(150.0, 5.0, 0.002))
+    pre, post = [np.array([5, 9]), np.array([10, 3000, 4990]), np.array([], int)], [np.array([8, 12]), np.array([4, 3100]), np.array([9])]
+    delay = np.array([1, 8, 20])
+    network, projection = nets.pairs(mechanism, pre, post, 0.5, delay)
+    every = network.population(2, SpikeSourceArray(spike_times=[np.arange(steps) * nets.DT, np.arange(0, steps, 7) * nets.DT]), "dopamine")
+    network.modulate(every, projection, 1e-4, 0.5)
+    simulation = Simulation(network, threads=2)
+    simulation.run(steps * nets.DT)
+    doses = np.zeros((steps + 1, 1))
+    doses[5:, 0] += 1e-4
+    doses[np.arange(0, steps - 4, 7) + 5, 0] += 1e-4
+    expected = ref.run(mechanism, pre, post, 0.5, delay, nets.DT, steps, doses=doses)
+    assert np.abs(expected.read[-1] - 0.5)[:2].min() > 1e-3
+    np.testing.assert_allclose(simulation.weights(projection).values, expected.read[-1].astype(float), rtol=1e-9)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_targets_that_need_32_bits(threads):
+    """Seventy thousand targets, of which a few fire."""
+    n, many, steps = 300, 70000, 300
+    rng = np.random.default_rng(2)
+    which = np.sort(rng.choice(many, n, replace=False))
+    pre, post = nets.trains(rng, n, 20, steps), nets.trains(rng, n, 20, steps)
+    delay, weight = rng.integers(1, 20, n), rng.uniform(0.2, 0.8, n)
+    mechanism = nets.mechanism("triplet", dendritic_delay_fraction=0.5)
+    network = Network()
+    sources = network.population(n, SpikeSourceArray(spike_times=[t * nets.DT for t in pre]), "pre")
+    driver = network.population(n, SpikeSourceArray(spike_times=[(t - 1) * nets.DT for t in post]), "driver")
+    cells = network.population(many, nets.quiet(), "post", initial_values={"v": 0.0})
+    network.project(driver, cells, FromListConnector(np.column_stack([np.arange(n), which])), 3000.0, nets.DT)
+    rows = np.column_stack([np.arange(n), which, weight, delay * nets.DT])
+    projection = network.project(sources, cells, FromListConnector(rows), synapse=mechanism)
+    simulation = Simulation(network, threads=threads)
+    simulation.run(35.0)
+    kept = simulation.weights(projection)
+    expected = ref.run(mechanism, pre, post, weight, delay, nets.DT, 350)
+    assert (kept.pre.tolist(), kept.post.tolist()) == (list(range(n)), which.tolist())
+    same_weights(kept.values, expected.read[-1])
 
 
 def test_frozen_dopamine_stays():
@@ -347,7 +414,7 @@ def test_networks(built, seed, how):
         outcomes[projection.label], i, j, _ = nets.replayed(network, projection, result, dt, steps)
         kept = simulation.weights(projection)
         assert (kept.pre.tolist(), kept.post.tolist()) == (i.tolist(), j.tolist())
-        same_weights(np.sign(weight) * kept.values, outcomes[projection.label].weights[-1], projection.synapse.weight_dependence.w_max)
+        same_weights(np.sign(weight) * kept.values, outcomes[projection.label].read[-1], projection.synapse.weight_dependence.w_max)
     total = all_that_arrives(network, result, dt, steps, outcomes)
     for label, kind in kinds.items():
         for state, tau, receptor in zip(SHOWN.get(kind, ()), ("tau_syn_E", "tau_syn_I"), ("excitatory", "inhibitory"), strict=False):
@@ -355,6 +422,38 @@ def test_networks(built, seed, how):
             arrived = trace[1:] - trace[:-1] * np.exp(-dt / getattr(network[label].cell, tau))
             expected = total[label, receptor]
             np.testing.assert_allclose(arrived, expected[1:], rtol=1e-8, atol=1e-10 * max(1e-9, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("how", [{"threads": 1, "update": "clock"}, {"threads": 2, "update": "event"}], ids=str)
+@pytest.mark.parametrize("kind", CELLS)
+def test_potentials_and_rewards_in_networks(kind, how):
+    """Clopath's rule with the potentials that cells really have, and dopamine that neurons release."""
+    dt, steps = 0.1, 600
+    network = Network(seed=6)
+    cells = network.population(90, CELLS[kind](np.random.default_rng(1), 90), "cells")
+    unit = UNIT[cells.cell.weight_unit]
+    source = network.population(30, SpikeSourcePoisson(rate=60.0), "source")
+    network.poisson_input(cells, 1500.0, 0.5 * unit)
+    bounds = AdditiveWeightDependence(0.0, 3.0 * unit)
+    rule = nets.clopath(0.1 * unit, theta_minus=-64.0, theta_plus=-60.0, u_spike=20.0)
+    voltage = STDPMechanism(rule, bounds, dendritic_delay_fraction=0.5)
+    rewarded = STDPMechanism(SpikePairRule(A_plus=0.03, A_minus=0.02), bounds, neuromodulation=Dopamine(100.0, 20.0, 0.01))
+    low = Uniform(0.3 * unit, 1.5 * unit)
+    learning = [network.project(source, cells, FixedProbabilityConnector(0.3), low, Uniform(0.1, 3.0), synapse=voltage),
+                network.project(cells, cells, FixedProbabilityConnector(0.05), low, Uniform(0.1, 3.0), synapse=rewarded)]
+    network.modulate(cells[10:20], learning[1], 0.03, 1.5)
+    network.record(None, "spikes")
+    cells.record("v")
+    simulation = Simulation(network, seed=4, **how)
+    result = simulation.run(steps * dt)
+    assert result.spikes("cells").count > 50
+    doses = np.zeros((steps + 1, 1))
+    for released in nets.by_neuron(result, cells)[10:20]:
+        np.add.at(doses, (released[released + 15 <= steps] + 15, 0), 0.03)
+    for projection in learning:
+        outcome, *_ = nets.replayed(network, projection, result, dt, steps, doses=doses, v=result.traces("cells", "v").values)
+        np.testing.assert_allclose(simulation.weights(projection).values, outcome.read[-1], rtol=1e-9, atol=1e-11 * unit)
+        assert np.ptp(outcome.read, axis=0).max() > 0.02 * unit
 
 
 def test_weights_in_a_list_are_held_against_the_bounds():

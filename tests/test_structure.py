@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from neurosim import (
     AdditiveWeightDependence,
     AllToAllConnector,
+    ClopathRule,
     Dopamine,
     FileFormatError,
     FixedProbabilityConnector,
@@ -248,7 +249,7 @@ def test_elements_grow_as_nest_has_them(rng, curve):
     nest.resolution, nest.structural_plasticity_update_interval = 0.1, 10.0
     nest.EnableStructuralPlasticity()
     rule = {"linear": LinearGrowth(nu=0.01, eps=0.2), "gaussian": GaussianGrowth(nu=0.01, eta=0.05, eps=0.2)}[curve]
-    element = {"growth_curve": curve, "growth_rate": rule.nu, "eps": rule.eps, "z": 5.0, "tau_vacant": 0.0}
+    element = {"growth_curve": curve, "growth_rate": rule.nu, "eps": rule.eps, "z": 5.0, "tau_vacant": 1e-9}
     if curve == "gaussian":
         element["eta"] = rule.eta
     cells = nest.Create("iaf_psc_delta", 20, {"t_ref": 0.1, "synaptic_elements": {"den": element}})
@@ -265,12 +266,12 @@ def test_elements_grow_as_nest_has_them(rng, curve):
         theirs.append([one["den"]["z"] for one in cells.synaptic_elements])
     spikes = recorder.events
     z, calcium, ours = np.full(20, 5.0), np.zeros(20), []
-    for k in range(300):
-        now = (spikes["times"] > 10.0 * k + 1e-6) & (spikes["times"] <= 10.0 * (k + 1) + 1e-6)
-        limit = 0.02 * np.bincount(spikes["senders"][now] - cells[0].global_id, minlength=20) * 100.0
-        z = np.maximum(z + rule.grown(calcium, limit, 10.0, 1000.0), 0.0)
-        calcium = limit + (calcium - limit) * math.exp(-0.01)
-        if k % 10 == 9:
+    for k in range(3000):
+        now = np.ceil(spikes["times"] - 1e-6) == k + 1
+        limit = 0.02 * np.bincount(spikes["senders"][now] - cells[0].global_id, minlength=20) * 1000.0
+        z = np.maximum(z + rule.grown(calcium, limit, 1.0, 1000.0), 0.0)
+        calcium = limit + (calcium - limit) * math.exp(-0.001)
+        if k % 100 == 99:
             ours.append(z.copy())
     assert np.ptp(theirs) > 15.0
     np.testing.assert_allclose(ours, theirs, atol=0.03)
@@ -558,6 +559,9 @@ REWIRED = [
      SynapticScaling(target_rate=8.0, eta=1.0, interval=30.0)),
     (Rewiring(f_rew=20000.0, s_max=20, interval=20.0, threshold=0.3, p_elim_dep=0.3, initial_weight=0.25),
      TsodyksMarkramSynapse(tau_rec=40.0), WeightNormalization(total=3.0, interval=20.0)),
+    (Rewiring(f_rew=20000.0, s_max=20, interval=20.0, threshold=0.3, p_elim_dep=0.3, initial_weight=0.25),
+     STDPMechanism(ClopathRule(theta_minus=-64.0, theta_plus=-55.0, A_LTD=1e-3, A_LTP=1e-4, u_spike=20.0),
+                   AdditiveWeightDependence(0.0, 2.0)), None),
     (HomeostaticGrowth(pre=GaussianGrowth(nu=0.02, eta=-0.1, eps=0.05), post=LinearGrowth(nu=0.02, eps=0.05),
                        tau_Ca=500.0, beta_Ca=0.01, interval=20.0, initial_weight=0.25, initial_delay=1.5), None, None),
     (HomeostaticGrowth(pre=LinearGrowth(nu=0.02, eps=0.2), post=LinearGrowth(nu=0.05, eps=0.05), tau_Ca=500.0,

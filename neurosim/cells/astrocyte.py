@@ -39,10 +39,10 @@ class Astrocyte(Cell):
     ``sic_scale`` (``SIC_scale``, in pA).  States there: ``IP3``, ``Ca_astro``, ``h_IP3R``.
     """
 
-    Ca_tot: Value = parameter(2.0, "uM", "calcium of cell and store, as a concentration in the cell", low=0, open_low=True)
+    Ca_tot: Value = parameter(2.0, "uM", "calcium of cell and store, as if all in the cell", low=0, open_low=True)
     IP3_0: Value = parameter(0.16, "uM", "IP3 at rest", low=0)
     Kd_IP3_1: Value = parameter(0.13, "uM", "IP3 at which half the channels bind it", low=0, open_low=True)
-    Kd_IP3_2: Value = parameter(0.9434, "uM", "the same for channels that calcium has inactivated", low=0, open_low=True)
+    Kd_IP3_2: Value = parameter(0.9434, "uM", "the same, of channels that are inactivated", low=0, open_low=True)
     Kd_act: Value = parameter(0.08234, "uM", "calcium that activates half the channels", low=0, open_low=True)
     Kd_inh: Value = parameter(1.049, "uM", "calcium that inactivates half the channels", low=0)
     Km_SERCA: Value = parameter(0.1, "uM", "calcium at which the pump runs at half its rate", low=0, open_low=True)
@@ -50,7 +50,7 @@ class Astrocyte(Cell):
     sic_thresh: Value = parameter(0.19669, "uM", "calcium above which there is a current", low=0)
     delta_IP3: Value = parameter(0.0002, "uM", "IP3 that an arriving weight of 1 makes", low=0)
     k_IP3R: Value = parameter(0.0002, "/ms/uM", "how fast channels bind the calcium that inactivates them", low=0)
-    rate_IP3R: Value = parameter(0.006, "/ms", "flow through open channels; more of it makes calcium rise faster", low=0)
+    rate_IP3R: Value = parameter(0.006, "/ms", "flow through open channels; more makes calcium rise faster", low=0)
     rate_L: Value = parameter(0.00011, "/ms", "leak out of the store", low=0)
     rate_SERCA: Value = parameter(0.0009, "uM/ms", "the most that the pump returns to the store", low=0)
     ratio_ER_cyt: Value = parameter(0.185, "", "volume of the store relative to that of the cell", low=0, open_low=True)
@@ -81,15 +81,15 @@ class Astrocyte(Cell):
 
 @dataclasses.dataclass(frozen=True)
 class IF_curr_delta_astro(Cell):
-    """Leaky integrate-and-fire with voltage jumps, in groups of ``group_size`` cells that share an astrocyte's calcium c::
+    """Leaky integrate-and-fire with voltage jumps; ``group_size`` cells share the calcium c of an astrocyte::
 
         cm dv/dt = -cm/tau_m (v - v_rest) + i_offset,      v <- v + (1 + g_astro c) weight on arrival
         spike where v >= v_rest + (v_thresh - v_rest) (1 - kappa tanh c)
         tau_c dc/dt = -c,      c <- c + delta_c/group_size for every spike of the group
 
-    So the group's own activity makes its cells easier to fire, for about tau_c.  Cells 0 .. group_size - 1 of a population
-    are the first group, and so on; its size must be a multiple of ``group_size``.  Input and threshold at step t see
-    c after its decay to t and before the spikes of t.  Arrivals, reset and refractoriness as in
+    So the group's own activity makes its cells easier to fire, for about tau_c.  Cells 0 .. group_size - 1 of a
+    population are the first group, and so on; its size must be a multiple of ``group_size``.  Input and threshold at
+    step t see c after its decay to t and before the spikes of t.  Arrivals, reset and refractoriness as in
     :class:`IF_curr_delta`, which this is for kappa = g_astro = 0.  c is a state of every cell; a group's is that of its
     first cell, and so are tau_c and delta_c.  Solved exactly on the grid of dt.
 
@@ -108,7 +108,7 @@ class IF_curr_delta_astro(Cell):
     g_astro: Value = parameter(0.0, "", "gain of synaptic input by calcium", low=0)
     tau_c: Value = parameter(2000.0, "ms", "decay time of calcium", low=0, open_low=True)
     delta_c: Value = parameter(0.1, "", "calcium that one spike of every cell of the group makes", low=0)
-    group_size: Value = parameter(1.0, "", "cells of an astrocyte: one whole number for a population", low=1, high=2**20)
+    group_size: Value = parameter(1.0, "", "cells of an astrocyte, a whole number for all", low=1, high=2**20)
 
     states: ClassVar[Mapping[str, State]] = {
         "v": State("mV", "v_rest", "membrane potential"),
@@ -130,14 +130,17 @@ class IF_curr_delta_astro(Cell):
     def values(self, n: int, seed: int, label: str) -> dict[str, np.ndarray]:
         """As :meth:`Cell.values`; ``n`` cells must make whole groups."""
         if n % int(self.group_size):  # type: ignore[arg-type]
-            raise ParameterError(f"{label}: {n} cells do not make whole groups of {self.name}.group_size = {self.group_size:g}")
+            raise ParameterError(
+                f"{label}: {n} cells do not make whole groups of {self.name}.group_size = {self.group_size:g}"
+            )
         return super().values(n, seed, label)
 
     def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
         """The arrays for ``kernels.astrocyte.step_delta``."""
         v, size = initial["v"], int(p["group_size"][0])
         c = np.repeat(initial["c"][::size], size)
-        rows = [*membrane_rows(p, dt), p["kappa"], p["g_astro"], np.exp(-dt / p["tau_c"]), p["delta_c"] / size, p["group_size"]]
+        rows = [*membrane_rows(p, dt), p["kappa"], p["g_astro"], np.exp(-dt / p["tau_c"]), p["delta_c"] / size,
+                p["group_size"]]
         return StepModel(
             module="astrocyte", function="step_delta", parameters=stack(rows), states=("v", "c", "_x", "_r"),
             initial=np.stack([v, c, np.zeros_like(v), np.zeros_like(v)]),

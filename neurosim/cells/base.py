@@ -34,12 +34,16 @@ class State:
 
 
 class Model:
-    """Base of everything that a population can be made of: parameters are checked on creation."""
+    """Base of everything that a population can be made of: parameters are checked on creation.
+
+    ``spikes`` says whether it ever does; ``graded`` names the state that it puts out all the time, if there is one.
+    """
 
     receptors: ClassVar[tuple[str, ...]] = ()
     states: ClassVar[Mapping[str, State]] = {}
     weight_unit: ClassVar[str] = ""
     is_source: ClassVar[bool] = False
+    spikes: ClassVar[bool] = True
     graded: ClassVar[str] = ""
 
     def __new__(cls, *args: Any, **values: Any) -> Any:
@@ -131,14 +135,12 @@ class Cell(Model):
 
     ``below`` lists pairs of parameters of which the first must be less than the second.  ``exact`` says that the
     stepping kernel has no discretisation error between spikes; otherwise ``order`` is its order of convergence.
-    ``spikes`` says whether it ever does; ``graded`` names the state that it puts out all the time, if there is one.
     """
 
     receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
     below: ClassVar[tuple[tuple[str, str], ...]] = ()
     exact: ClassVar[bool] = False
     order: ClassVar[int] = 0
-    spikes: ClassVar[bool] = True
 
     def check(self) -> None:
         """Raise :class:`ParameterError` where the pairs of ``below`` are not in order."""

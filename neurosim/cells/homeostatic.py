@@ -49,8 +49,8 @@ class IF_cond_exp_homeostatic(Cell):
     v_thresh: Value = parameter(-50.0, "mV", "potential at which the cell spikes while theta is 0")
     v_reset: Value = parameter(-65.0, "mV", "potential after a spike")
     i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
-    theta_plus: Value = parameter(0.05, "mV", "rise of the threshold at each spike; more of it evens out rates sooner", low=0)
-    tau_theta: Value = parameter(1e7, "ms", "time in which the threshold comes back; 1e30 for never", low=0, open_low=True)
+    theta_plus: Value = parameter(0.05, "mV", "rise of the threshold at each spike; more of it slows firing", low=0)
+    tau_theta: Value = parameter(1e7, "ms", "decay time of theta; with 1e30 it never decays", low=0, open_low=True)
 
     states: ClassVar[Mapping[str, State]] = {
         "v": State("mV", "v_rest", "membrane potential"),

@@ -85,12 +85,13 @@ class Model:
         name = f"model {self.name}"
         if self.learn is None:
             raise ParameterError(f"{name} learns nothing: build it and run it")
-        known = [k for k in inspect.signature(self.learn).parameters if k not in ("scale", "seed", "dt", "threads", "progress")]
+        common = ("scale", "seed", "dt", "threads", "progress")
+        known = [k for k in inspect.signature(self.learn).parameters if k not in common]
         unknown = sorted(set(options) - set(known))
         if unknown:
             raise ParameterError(f"{name} has no option {unknown[0]!r} for learning; it has {', '.join(known)}")
-        return self.learn(_positive(f"{name}: scale", scale), seed, _positive(f"{name}: dt", self.default_dt if dt is None else dt),
-                          threads, progress, **options)
+        scale, dt = _positive(f"{name}: scale", scale), _positive(f"{name}: dt", self.default_dt if dt is None else dt)
+        return self.learn(scale, seed, dt, threads, progress, **options)
 
     def report(self, result: Result) -> str:
         """What the model did, as text for the terminal."""

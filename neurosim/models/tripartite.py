@@ -26,9 +26,9 @@ SIC_WEIGHT, SIC_DELAY = 0.05, 1.0
 DRIVE = 2000.0  # Hz
 TAU_SYN = (2.0, 4.0)  # ms
 # The neuron's defaults in NEST (aeif_cond_alpha_astro), with these time constants of synapses
-CELL = EIF_cond_alpha_isfa_ista(cm=0.281, tau_refrac=0.0, v_spike=0.0, v_reset=-60.0, v_rest=-70.6, tau_m=281.0 / 30.0, a=4.0,
-                                b=0.0805, delta_T=2.0, tau_w=144.0, v_thresh=-50.4, e_rev_E=0.0, tau_syn_E=TAU_SYN[0],
-                                e_rev_I=-85.0, tau_syn_I=TAU_SYN[1])
+CELL = EIF_cond_alpha_isfa_ista(cm=0.281, tau_refrac=0.0, v_spike=0.0, v_reset=-60.0, v_rest=-70.6, tau_m=281.0 / 30.0,
+                                a=4.0, b=0.0805, delta_T=2.0, tau_w=144.0, v_thresh=-50.4, e_rev_E=0.0,
+                                tau_syn_E=TAU_SYN[0], e_rev_I=-85.0, tau_syn_I=TAU_SYN[1])
 SYNAPSES = tuple(TsodyksMarkramSynapse(U=0.5, tau_rec=800.0, tau_facil=0.0, tau_psc=tau) for tau in TAU_SYN)
 RECORDED = 50  # astrocytes, every millisecond
 
@@ -37,14 +37,15 @@ def build(scale: float, seed: int, dt: float, coupling: float = 1.0) -> Network:
     """The network.
 
     8000 excitatory and 2000 inhibitory adaptive neurons; each pair is connected with probability 0.1, by synapses that
-    depress.  Half of the excitatory synapses have an astrocyte, one of ten that their target may choose from; the sender's
-    spikes make IP3 in it, and its slow inward current reaches the target.  Every neuron has a Poisson input of 2 kHz.
+    depress.  Half of the excitatory synapses have an astrocyte, one of ten that their target may choose from; the
+    sender's spikes make IP3 in it, and its slow inward current reaches the target.  Every neuron has a Poisson input
+    of 2 kHz.
 
     Parameters
     ----------
     scale : float
-        Multiplies the numbers of neurons and astrocytes; the probability of a connection is divided by it, so that neurons
-        keep their inputs, up to 1 (below a scale of 0.1 inputs become fewer).
+        Multiplies the numbers of neurons and astrocytes; the probability of a connection is divided by it, so that
+        neurons keep their inputs, up to 1 (below a scale of 0.1 inputs become fewer).
     coupling : float
         Multiplies the slow inward currents; 0 for a network without astrocytes.
     """
@@ -77,8 +78,9 @@ def report(result: Result) -> str:
             one = result.traces("astro", name)
             trace[name] = one.values[(one.times > begin) & (one.times <= end)]
         calcium, current = float(trace["Ca"].mean()), 1e3 * float(trace["sic"].mean())
-        notes = [f"Astrocytes: calcium {number(calcium, 3)} uM, slow inward current {number(current, 2)} pA, on average."]
+        notes = [f"Mean of astrocytes: calcium {number(calcium, 3)} uM, slow inward current {number(current, 2)} pA."]
     return plain(result, notes)
 
 
-MODEL = Model("tripartite", "balanced network with astrocytes (NEST's example): 10,000 neurons, 10,000 astrocytes", build, report)
+MODEL = Model("tripartite", "balanced network with astrocytes (NEST's example): 10,000 neurons, 10,000 astrocytes",
+              build, report)
