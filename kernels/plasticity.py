@@ -158,16 +158,17 @@ def _one(mask):
 
 @inlined
 def _tile_recent(dependence, tg, w, steps, traces, seen, span, latest, now, last, gain, loss, low, top, plus, minus, none_plus,
-                 none_minus, arrives):
+                 none_minus, arrives, late):
     """Up to 64 synapses without a branch; returns, by bits, which are left to :func:`pair_synapse`.
 
-    ``span`` is the number of steps after ``seen`` that count; ``steps`` and ``traces`` are the lines of latest spikes.
+    ``span`` is the number of steps after ``seen`` that count; ``steps`` and ``traces`` are the lines of latest spikes;
+    ``late`` says that a target spike at ``last`` does not pair with the spike of the source there.
     """
     left = np.uint64(0)
     for j in range(tg.size):
         r = np.uint64(8) * np.uint64(tg[j])
         p0, p1, p2 = steps[r], steps[r + np.uint64(1)], steps[r + np.uint64(2)]
-        more = (steps[r + np.uint64(3)] > seen) | (p2 > latest)
+        more = (steps[r + np.uint64(3)] > seen) | (p2 > latest) | (late & ((p0 == last) | (p1 == last) | (p2 == last)))
         left |= np.uint64(more) << np.uint64(j)
         former = w[j]
         z = former
@@ -201,8 +202,8 @@ def pair_row(dependence, pairing, order, par, tg, base, w, times, ys, recent, he
     gain, loss = unit * par[A_PLUS] * after, unit_minus * par[A_MINUS]
     first_gain = unit * par[A_PLUS] * before if order == NEST else gain
     n = tg.size
-    if (alive and pairing != RESTRICTED and dependence != GUETIG and plus[plus.size - 1] == 0.0 and minus[minus.size - 1] == 0.0
-            and (order != NEST or until == now)):
+    if alive and pairing != RESTRICTED and dependence != GUETIG and plus[plus.size - 1] == 0.0 and minus[minus.size - 1] == 0.0:
+        late = order == NEST and until < now
         none_plus, none_minus = plus.size - 1, minus.size - 1
         step, former, seen_step = np.int64(now), np.int64(last), np.int64(seen)
         latest = step if order == SPINNAKER else step - 1
@@ -214,13 +215,13 @@ def pair_row(dependence, pairing, order, par, tg, base, w, times, ys, recent, he
             t, v = tg[start:min(start + 64, n)], w[start:min(start + 64, n)]
             if dependence == ADDITIVE:
                 left = _tile_recent(ADDITIVE, t, v, steps, traces, seen_step, span, latest, step, former, gain, loss, low, top, plus,
-                                    minus, none_plus, none_minus, arrives)
+                                    minus, none_plus, none_minus, arrives, late)
             elif dependence == MULTIPLICATIVE:
                 left = _tile_recent(MULTIPLICATIVE, t, v, steps, traces, seen_step, span, latest, step, former, gain, loss, low, top,
-                                    plus, minus, none_plus, none_minus, arrives)
+                                    plus, minus, none_plus, none_minus, arrives, late)
             else:
                 left = _tile_recent(VAN_ROSSUM, t, v, steps, traces, seen_step, span, latest, step, former, gain, loss, low, top,
-                                    plus, minus, none_plus, none_minus, arrives)
+                                    plus, minus, none_plus, none_minus, arrives, late)
             while left != np.uint64(0):
                 j = start + _one(left)
                 left &= left - np.uint64(1)

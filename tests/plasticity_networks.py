@@ -1,4 +1,4 @@
-"""Networks for tests of plasticity: pairs of cells that fire when they are told to, and what arrived in a recorded trace."""
+"""Networks for tests of plasticity: pairs of cells that fire when they are told to, and what arrived in a trace."""
 
 import numpy as np
 import reference_plasticity as ref
@@ -7,7 +7,6 @@ from neurosim import (
     AdditivePotentiationMultiplicativeDepression,
     AdditiveWeightDependence,
     ClopathRule,
-    Dopamine,
     GutigWeightDependence,
     IF_curr_delta,
     MultiplicativeWeightDependence,
@@ -19,7 +18,6 @@ from neurosim import (
     SpikeSourceArray,
     SpikeTripletRule,
     STDPMechanism,
-    TsodyksMarkramSynapse,
     Vogels2011Rule,
     wiring,
 )
@@ -39,7 +37,10 @@ RULES = {
     "pair, nearest": (lambda high: SpikePairRule(17.0, 31.0, 0.03, 0.02, pairing="nearest"), True),
     "pair, restricted": (lambda high: SpikePairRule(17.0, 31.0, 0.03, 0.02, pairing="restricted"), True),
     "triplet": (lambda high: SpikeTripletRule(16.8, 33.7, 101.0, 125.0, 0.004, 0.007, 0.006, 0.002), True),
-    "triplet, nearest": (lambda high: SpikeTripletRule(16.8, 33.7, 51.0, 40.0, 0.004, 0.007, 0.03, 0.02, pairing="nearest"), True),
+    "triplet, nearest": (
+        lambda high: SpikeTripletRule(16.8, 33.7, 51.0, 40.0, 0.004, 0.007, 0.03, 0.02, pairing="nearest"),
+        True,
+    ),
     "Vogels": (lambda high: Vogels2011Rule(20.0, 0.02 * high, 8.0), False),
     "Oja": (lambda high: OjaRule(25.0, 15.0, 0.02 * high, 1.3), False),
 }
@@ -57,24 +58,37 @@ def mechanism(name, dependence="additive", low=0.0, high=1.0, **more):
 
 def clopath(high, **more):
     """Amplitudes that matter for weights of up to ``high`` where the potential is around 0 mV."""
-    values = {"tau_x": 12.0, "tau_minus": 9.0, "tau_plus": 6.0, "theta_minus": -1.0, "theta_plus": 5.0, "A_LTD": 0.01 * high,
-              "A_LTP": 2e-3 * high, "u_spike": 30.0, "t_spike": 1.0}
+    values = {
+        "tau_x": 12.0,
+        "tau_minus": 9.0,
+        "tau_plus": 6.0,
+        "theta_minus": -1.0,
+        "theta_plus": 5.0,
+        "A_LTD": 0.01 * high,
+        "A_LTP": 2e-3 * high,
+        "u_spike": 30.0,
+        "t_spike": 1.0,
+    }
     return ClopathRule(**{**values, **more})
 
 
 def trains(rng, n, most, steps, first=1):
     """n trains of up to ``most`` spikes, at different steps from ``first`` to ``steps - 1``."""
-    return [np.sort(rng.choice(np.arange(first, steps), rng.integers(most // 2, most + 1), replace=False)) for _ in range(n)]
+    return [
+        np.sort(rng.choice(np.arange(first, steps), rng.integers(most // 2, most + 1), replace=False)) for _ in range(n)
+    ]
 
 
 def quiet(**more):
-    """A cell whose potential jumps by what arrives, then decays to 0 within a few steps, and that never fires by that."""
-    return IF_curr_delta(**{"tau_m": TAU, "cm": 1.0, "v_rest": 0.0, "v_reset": 0.0, "v_thresh": 1000.0, "tau_refrac": 0.0, **more})
+    """A cell whose potential jumps by what arrives, decays to 0 within a few steps, and never reaches the threshold."""
+    return IF_curr_delta(
+        **{"tau_m": TAU, "cm": 1.0, "v_rest": 0.0, "v_reset": 0.0, "v_thresh": 1000.0, "tau_refrac": 0.0, **more}
+    )
 
 
 def pairs(synapse, pre, post, weight, delay, dt=DT, receptor="excitatory", cell=None, record=True):
-    """(network, projection): n sources that spike at steps ``pre[i]``, each with one synapse of the given weight and delay (steps),
-    to n cells that fire at steps ``post[i]`` >= 1, and at no other."""
+    """(network, projection): n sources that spike at steps ``pre[i]``, each with one synapse of the given weight and
+    delay (steps), to n cells that fire at steps ``post[i]`` >= 1, and at no other."""
     n = len(pre)
     network = Network(seed=3)
     sources = network.population(n, SpikeSourceArray(spike_times=[np.asarray(t) * dt for t in pre]), "pre")
@@ -90,8 +104,8 @@ def pairs(synapse, pre, post, weight, delay, dt=DT, receptor="excitatory", cell=
 
 
 def run_pairs(synapse, pre, post, weight, delay, steps, dt=DT, receptor="excitatory", cell=None, doses=(), **more):
-    """What `pairs` do: (weights at the end, arrivals (steps + 1, n) with NaN where a cell fired, v (steps + 1, n)); ``doses``:
-    (step, amount) of dopamine, given by the way."""
+    """What `pairs` do: (weights at the end, arrivals (steps + 1, n) with NaN where a cell fired, v (steps + 1, n));
+    ``doses``: (step, amount) of dopamine, given by the way."""
     network, projection = pairs(synapse, pre, post, weight, delay, dt, receptor, cell)
     simulation = Simulation(network, dt=dt, **{"threads": 1, **more})
     done = 0
@@ -116,7 +130,7 @@ def run_pairs(synapse, pre, post, weight, delay, steps, dt=DT, receptor="excitat
 
 
 def arrivals(outcome, pre, delay, steps):
-    """(steps + 1, n): the sum of what reaches each target of ``n`` pairs at each step, from the reference's `Outcome`."""
+    """(steps + 1, n): what reaches each target of n pairs at each step in all, from the reference's `Outcome`."""
     total = np.zeros((steps + 1, len(pre)))
     for i, when in enumerate(pre):
         for k, s in enumerate(np.asarray(when, int)):
@@ -133,17 +147,26 @@ def by_neuron(result, population):
 
 
 def replayed(network, projection, result, dt, steps, doses=None, v=None):
-    """The reference's (outcome, pre, post, delay) of a projection, from the spikes that were recorded; magnitudes of weights.
+    """The reference's (outcome, pre, post, delay) of a projection, from the spikes that were recorded.
 
-    ``v`` (steps + 1, size of the target's population) for `ClopathRule`.
+    Weights are magnitudes; ``v`` (steps + 1, size of the target's population) is for `ClopathRule`.
     """
     i, j, weight, delay = wiring.arrays(projection, network.seed, dt)
     i, j, delay = projection.pre.indices[i], projection.post.indices[j], np.rint(delay / dt).astype(int)
     bounds = projection.synapse.weight_dependence
     weight = np.clip(np.abs(weight), bounds.w_min, bounds.w_max)
     sends, fires = by_neuron(result, projection.pre.population), by_neuron(result, projection.post.population)
-    outcome = ref.run(projection.synapse, [sends[k] for k in i], [fires[k] for k in j], weight, delay, dt, steps, doses=doses,
-                      v=None if v is None else v[:, j])
+    outcome = ref.run(
+        projection.synapse,
+        [sends[k] for k in i],
+        [fires[k] for k in j],
+        weight,
+        delay,
+        dt,
+        steps,
+        doses=doses,
+        v=None if v is None else v[:, j],
+    )
     return outcome, i, j, delay
 
 

@@ -1,7 +1,7 @@
 """Plastic synapses, plainly: every synapse at every step, traces decayed step by step, in extended precision.
 
-It shares nothing with the engine but the descriptions of the rules (`STDPMechanism` and what it holds), which are read by the
-names of their classes and parameters.  Slow, and meant to be read.
+It shares nothing with the engine but the descriptions of the rules (`STDPMechanism` and what it holds), which are read
+by the names of their classes and parameters.  Slow, and meant to be read.
 
 Weights are magnitudes here.  Delays are whole steps.
 """
@@ -15,9 +15,9 @@ F = np.longdouble
 
 
 class Outcome:
-    """``weights`` (steps + 1, n): after all that the synapses have seen up to each step;  ``sent[i]``: for each spike of source
-    ``i``, in order, what synapse ``i`` sends with it (NaN for spikes that it has not seen by the last step);  ``read``
-    (steps + 1, n): the weights of spikes that arrive at the targets at each step, or would."""
+    """``weights`` (steps + 1, n): after all that the synapses have seen up to each step;  ``sent[i]``: for each spike
+    of source ``i``, in order, what synapse ``i`` sends with it (NaN for spikes that it has not seen by the last step);
+    ``read`` (steps + 1, n): the weights of spikes that arrive at the targets at each step, or would."""
 
     def __init__(self, weights, sent, read):
         self.weights, self.sent, self.read = weights, sent, read
@@ -40,7 +40,7 @@ def counts(spikes, shift, steps):
     return seen
 
 
-# --- what is between the weight and its bounds -----------------------------------------------------------------------------------
+# --- what is between the weight and its bounds ------------------------------------------------------------------------
 
 def factors(dependence, w):
     """f+ and f- at the weights ``w``."""
@@ -61,9 +61,10 @@ def clip(dependence, w):
     return np.minimum(np.maximum(w, F(dependence.w_min)), F(dependence.w_max))
 
 
-# --- rules: traces that spikes of the source and of the target leave, and the changes that they make ------------------------------
-# ``pre`` and ``post`` are dictionaries of arrays.  A spike of the target changes the weight by ``potentiate(w, pre, post)``, one of
-# the source by ``depress(w, pre, post)``; whose traces are given (before or after a simultaneous spike) is up to the caller.
+# --- rules: traces that spikes of the source and of the target leave, and the changes that they make ------------------
+# ``pre`` and ``post`` are dictionaries of arrays.  A spike of the target changes the weight by
+# ``potentiate(w, pre, post)``, one of the source by ``depress(w, pre, post)``; whose traces are given (before or after
+# a simultaneous spike) is up to the caller.
 
 class _Pair:
     pre_taus, post_taus = {"x": "tau_plus"}, {"y": "tau_minus"}
@@ -73,7 +74,8 @@ class _Pair:
         self.nearest = getattr(rule, "pairing", "all") != "all"
         self.pre = {name: np.zeros(n, F) for name in self.pre_taus}
         self.post = {name: np.zeros(n, F) for name in self.post_taus}
-        self.pre["rank"], self.post["rank"] = np.full(n, -1), np.full(n, -1)  # of the last event; later ones have higher ranks
+        self.pre["rank"] = np.full(n, -1)  # of the last event; later ones have higher ranks
+        self.post["rank"] = np.full(n, -1)
         self.next = 0
         self.jump = F(1)
 
@@ -134,8 +136,8 @@ class _Oja(_Pair):
 
 
 class _Clopath(_Pair):
-    """The target's "spikes" are the steps in which its potential is high; their sizes are put in ``size`` and the filtered
-    potential that a spike of the source meets in ``low`` before each step."""
+    """The target's "spikes" are the steps in which its potential is high; their sizes are put in ``size`` and the
+    filtered potential that a spike of the source meets in ``low`` before each step."""
 
     pre_taus, post_taus = {"x": "tau_x"}, {}
 
@@ -157,7 +159,8 @@ _RULES = {"SpikePairRule": _Pair, "SpikeTripletRule": _Triplet, "Vogels2011Rule"
 def clopath_potentials(rule, v, post, dt):
     """(size, low): of each step (steps + 1, n), the size of the post event there (0: none) and ubar_minus.
 
-    ``v`` (steps + 1, n) after everything of each step, ``v[0]`` the initial one; ``post`` the steps of the spikes of each target.
+    ``v`` (steps + 1, n) after everything of each step, ``v[0]`` the initial one; ``post`` the steps of the spikes of
+    each target.
     """
     v = np.asarray(v, F)
     u = v.copy()
@@ -170,14 +173,16 @@ def clopath_potentials(rule, v, post, dt):
         low[t] = u[t] + (low[t - 1] - u[t]) * np.exp(-F(dt) / F(rule.tau_minus))
         high[t] = u[t] + (high[t - 1] - u[t]) * np.exp(-F(dt) / F(rule.tau_plus))
         rises = (u[t] > F(rule.theta_plus)) & (high[t - 1] > F(rule.theta_minus))
-        size[t] = np.where(rises, F(rule.A_LTP) * F(dt) * (u[t] - F(rule.theta_plus)) * (high[t - 1] - F(rule.theta_minus)), 0)
+        size[t] = np.where(
+            rises, F(rule.A_LTP) * F(dt) * (u[t] - F(rule.theta_plus)) * (high[t - 1] - F(rule.theta_minus)), 0
+        )
     return size, low
 
 
-# --- the synapse -----------------------------------------------------------------------------------------------------------------
+# --- the synapse ------------------------------------------------------------------------------------------------------
 
 class _Weights:
-    """The weights, changed at once, or with dopamine through an eligibility that its concentration turns into weight."""
+    """The weights, changed at once."""
 
     def __init__(self, mechanism, weight):
         self.w = np.array(weight, F)
@@ -221,11 +226,15 @@ class _Modulated(_Weights):
 
 
 def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, potentials=None, frozen=(), writes=None):
-    """n synapses under an `STDPMechanism`.  ``pre[i]``, ``post[i]``: steps of the spikes of the source and the target of synapse
-    i (a source's may repeat); ``weight`` its initial magnitude, ``delay`` in steps; ``v`` (steps + 1, n) the targets' potentials, for
-    `ClopathRule` (or ``potentials``, what `clopath_potentials` makes of it); ``doses`` (steps + 1, n) or (steps + 1, 1): by how much
-    the dopamine concentration rises in each step; ``frozen``: (first, last) steps between whose arrivals at the targets spikes
-    leave traces and no weight changes, ``writes``: {step: weights} after the arrivals of a step (both without dopamine)."""
+    """n synapses under an `STDPMechanism`.
+
+    ``pre[i]``, ``post[i]``: steps of the spikes of the source and the target of synapse i (a source's may repeat);
+    ``weight`` its initial magnitude, ``delay`` in steps; ``v`` (steps + 1, n) the targets' potentials, for `ClopathRule`
+    (or ``potentials``, what `clopath_potentials` makes of it); ``doses`` (steps + 1, n) or (steps + 1, 1): by how much
+    the dopamine concentration rises in each step; ``frozen``: (first, last) steps between whose arrivals at the targets
+    spikes leave traces and no weight changes, ``writes``: {step: weights} after the arrivals of a step (both without
+    dopamine).
+    """
     n = len(pre)
     weight, delay = np.broadcast_to(np.asarray(weight, F), (n,)), np.broadcast_to(np.asarray(delay, int), (n,))
     dendrite, axon = split(mechanism, delay)
@@ -233,7 +242,8 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
     assert order != "spinnaker" or dendrite.min() >= 1
     timing = mechanism.timing_dependence
     rule = _RULES[type(timing).__name__](timing, mechanism.weight_dependence, n, dt)
-    weights = _Modulated(mechanism, weight, dt) if mechanism.neuromodulation is not None else _Weights(mechanism, weight)
+    rewarded = mechanism.neuromodulation is not None
+    weights = _Modulated(mechanism, weight, dt) if rewarded else _Weights(mechanism, weight)
     seen = counts(pre, axon, steps)
     doses = np.zeros((steps + 1, 1), F) if doses is None else np.asarray(doses, F)
     if isinstance(rule, _Clopath):
@@ -253,7 +263,8 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
     history = np.empty((steps + 1, n))
     late = (dendrite == 0) if order == "nest" else np.full(n, order == "brian2")  # target spikes after the source's
     before = np.empty((steps + 1, n))
-    on_arrival, on_target_spike = np.ones((steps + 1, n), bool), np.ones((steps + 1, n), bool)  # whether they change the weight
+    on_arrival = np.ones((steps + 1, n), bool)  # whether a spike of the source changes the weight
+    on_target_spike = np.ones((steps + 1, n), bool)
     now = np.arange(steps + 1)[:, None] + dendrite  # the step at which a spike that is sent now arrives
     for first, last in frozen:
         on_arrival &= ~((first < now) & (now <= last))
@@ -296,20 +307,24 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
         if (one & late).any():
             target_spike(one & late, pre_before if order == "nest" else rule.pre, t)
         history[t] = weights.at(t)
-    read = np.array([[before[t - d, i] if t >= d else weight[i] for i, d in enumerate(dendrite)] for t in range(steps + 1)])
+    read = np.array(
+        [[before[t - d, i] if t >= d else weight[i] for i, d in enumerate(dendrite)] for t in range(steps + 1)]
+    )
     for step, values in writes.items():
         read[step:] = np.where(np.arange(step, steps + 1)[:, None] < dendrite, values, read[step:])
     return Outcome(history, sent, read)
 
 
 def short_term(synapse, spikes, dt):
-    """What the weight is multiplied by, for each spike of a source in steps: Tsodyks & Markram's equations, step by step."""
+    """What the weight is multiplied by, for each spike of a source: Tsodyks & Markram's equations, step by step."""
     u_step = math.exp(-dt / synapse.tau_facil) if synapse.tau_facil > 0 else 0.0
     big_u = synapse.U
     tau_psc, tau_rec = synapse.tau_psc, synapse.tau_rec
     state = np.array([1.0, 0.0, 0.0])  # x recovered, y active, z inactive
     if tau_psc > 0:
-        step = expm(np.array([[0.0, 0.0, 1.0 / tau_rec], [0.0, -1.0 / tau_psc, 0.0], [0.0, 1.0 / tau_psc, -1.0 / tau_rec]]) * dt)
+        step = expm(
+            np.array([[0.0, 0.0, 1.0 / tau_rec], [0.0, -1.0 / tau_psc, 0.0], [0.0, 1.0 / tau_psc, -1.0 / tau_rec]]) * dt
+        )
     else:  # what is released is inactive at once
         step = expm(np.array([[0.0, 0.0, 1.0 / tau_rec], [0.0, 0.0, 0.0], [0.0, 0.0, -1.0 / tau_rec]]) * dt)
     u, now, factor = 0.0, None, []
@@ -328,7 +343,7 @@ def short_term(synapse, spikes, dt):
 
 
 def dopamine_by_integration(mechanism, pre, post, weight, delay, dt, steps, doses, parts=200):
-    """One synapse with additive pair rule and dopamine, integrated by the midpoint rule in ``parts`` parts of a step; no bounds."""
+    """One synapse with additive pair rule and dopamine, no bounds, by the midpoint rule in ``parts`` of a step."""
     rule, m, high = mechanism.timing_dependence, mechanism.neuromodulation, mechanism.weight_dependence.w_max
     dendrite, axon = (int(a) for a in split(mechanism, delay))
     h = dt / parts

@@ -50,8 +50,8 @@ def cells(text):
 
 
 def test_all_models_that_neurosim_has_are_compared(peer):
-    assert sorted([*RANDOM, "M5"]) == sorted([*peer.SHIPPED, "M5"]) == sorted(run.ORDER)
-    assert set(models.MODELS) - set(run.ORDER) == {"M4"}
+    assert sorted([*RANDOM, "M5"]) == sorted([*peer.SHIPPED, "M5"])
+    assert set(models.MODELS) == set(run.ORDER) == {*RANDOM, "M4", "M5"}
 
 
 @pytest.mark.parametrize("key", RANDOM)
@@ -121,8 +121,18 @@ def test_pacemakers_can_be_changed_and_nothing_else(peer):
     assert (current[:50] == models.model("M6").pacemaker_current).all() and not current[50:].any()
     with pytest.raises(measure.NotAvailableError, match="without changes of delay"):
         peer.network("M6:delay=2", 1000, seed=1)
-    with pytest.raises(measure.NotAvailableError, match="no STDP"):
-        peer.network("M4", 1000, seed=1)
+
+
+def test_the_plastic_network_has_the_numbers_that_the_peers_get(peer):
+    net, built = models.model("M4"), peer.network("M4", 1000, seed=1)
+    learning = [one for one in built.projections if one.changes]
+    assert [(one.pre.label, one.post.label) for one in learning] == [("exc", "exc")]
+    rule, bounds = learning[0].synapse.timing_dependence, learning[0].synapse.weight_dependence
+    assert (rule.A_plus, rule.A_minus, bounds.w_min, bounds.w_max) == (0.01, 0.01, 0.0, 0.2)
+    assert (rule.tau_plus, rule.tau_minus) == (net.stdp.tau_plus, net.stdp.tau_minus)
+    assert built.describe().synapses == 1000 * (net.indegree_E + net.indegree_I)
+    assert [one.rate for one in built.inputs] == [net.poisson_rate] * 2
+    assert peer.run("M4", 1000, 20.0)["spikes"] > 0
 
 
 # ------------------------------------------------------------------------------- measuring
@@ -151,9 +161,9 @@ def test_the_rate_of_m1_is_that_of_the_other_simulators(peer):
 
 @pytest.mark.needs("psutil")
 def test_a_model_that_is_not_available_leaves_a_row_that_says_so(peer, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["peer", "M4", "100"])
+    monkeypatch.setattr("sys.argv", ["peer", "M6:delay=2", "1000"])
     measure.main(peer.run, peer.MODES)
-    assert json.loads(capsys.readouterr().out) == {"left_out": "neurosim has no STDP yet"}
+    assert json.loads(capsys.readouterr().out) == {"left_out": "neurosim is measured without changes of delay"}
 
 
 # ------------------------------------------------------------------------------- planning and keeping

@@ -186,11 +186,12 @@ def test_only_learners_can_be_taught():
 def test_images_excite_alike_however_thick_they_are():
     thin, thick = np.zeros((2, 6, 6))
     thin[2], thick[1:4] = 0.5, 1.0
-    rates = digits._rates(np.stack([thin, thick]))
+    both = np.stack([thin, thick])
+    rates = digits._rates(both, digits._gain(both))
     assert rates.shape == (2, 36)
     np.testing.assert_allclose(np.linalg.norm(rates, axis=1), np.linalg.norm(rates[0]))
     assert rates.sum(axis=1).mean() == pytest.approx(digits.INPUT)
-    assert not digits._rates(np.zeros((1, 6, 6)) + [[[1.0] * 6] + [[0.0] * 6] * 5])[0, 6:].any()
+    assert not rates[0, :12].any() and not digits._rates(np.zeros((1, 6, 6)), 1.0).any()
 
 
 # ----------------------------------------------------------------------------------------------- votes
@@ -223,7 +224,7 @@ def some_learnt():
     confusion[np.arange(10), np.arange(10)] = 8
     confusion[4, 9], confusion[2, 10] = 2, 1
     facts = {"data": "bars", "train": 50, "asked": 80, "different": 40, "complete": False, "assign": 30, "test": 83,
-             "seed": 1, "dt": 1.0, "learning_s": 1.0, "testing_s": 2.0, "cpu_s": 3.0}
+             "seed": 1, "dt": 1.0, "gain": 1500.0, "learning_s": 1.0, "testing_s": 2.0, "cpu_s": 3.0}
     return Learned(rng.random((36, 7)).astype(np.float32) * 1e-3, rng.random(7), (6, 6), rng.random((10, 7)),
                    np.array([[10.0, 20.0], [0.2, 0.5]]), confusion, 0.97, facts)
 

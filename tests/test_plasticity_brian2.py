@@ -23,6 +23,8 @@ def in_brian2(brian2, pre, post, weight, axon, dendrite, steps):
         return brian2.SpikeGeneratorGroup(len(trains), ids, np.concatenate(trains) * DT * ms)
 
     sources, targets = cells(pre), cells(post)
+    amplitudes = {"Apre": A_PLUS * HIGH, "Apost": -A_MINUS * HIGH, "wmax": HIGH}
+    values = {"taupre": TAU_PLUS * ms, "taupost": TAU_MINUS * ms, **amplitudes}
     synapses = brian2.Synapses(sources, targets, """
         w : 1
         sent : 1
@@ -35,7 +37,7 @@ def in_brian2(brian2, pre, post, weight, axon, dendrite, steps):
         """, on_post="""
         apost += Apost
         w = clip(w + apre, 0, wmax)
-        """, namespace={"taupre": TAU_PLUS * ms, "taupost": TAU_MINUS * ms, "Apre": A_PLUS * HIGH, "Apost": -A_MINUS * HIGH, "wmax": HIGH})
+        """, namespace=values)
     synapses.connect(j="i")
     synapses.w = weight
     synapses.pre.delay, synapses.post.delay = axon * DT * ms, dendrite * DT * ms
@@ -62,7 +64,9 @@ def test_documented_example(fraction, brian2):
     assert np.median(np.ptp(weights, axis=0)) > 0.1
     plain = ref.run(mechanism, pre, post, weight, delay, DT, steps)
     np.testing.assert_allclose(plain.weights, weights, rtol=1e-11, atol=1e-13)
-    end, arrived, _ = nets.run_pairs(mechanism, pre, post, weight, delay, steps + LONGEST)  # all that the synapses saw, in the dendrite
+    end, arrived, _ = nets.run_pairs(
+        mechanism, pre, post, weight, delay, steps + LONGEST
+    )  # all that the synapses saw, in the dendrite
     np.testing.assert_allclose(end, weights[-1], rtol=1e-10, atol=1e-12)
     for i in range(N):
         np.testing.assert_allclose(plain.sent[i], sent[i], rtol=1e-11, atol=1e-13)

@@ -1,7 +1,7 @@
 """Plastic synapses against NEST's: what every spike sends, on random trains, a thousand pairs of neurons, with delays.
 
-NEST has the whole delay in the dendrite.  Its synapses are between parrots, whose spikes are given; what they send is kept by a
-weight recorder.
+NEST has the whole delay in the dendrite.  Its synapses are between parrots, whose spikes are given; what they send is
+kept by a weight recorder.
 """
 
 import numpy as np
@@ -38,7 +38,9 @@ def start(nest):
 def parrots(nest, trains):
     """Neurons that spike at the given steps (>= 2)."""
     made = nest.Create("parrot_neuron", len(trains))
-    generators = nest.Create("spike_generator", len(trains), params=[{"spike_times": (np.asarray(t) - 1) * DT} for t in trains])
+    generators = nest.Create(
+        "spike_generator", len(trains), params=[{"spike_times": (np.asarray(t) - 1) * DT} for t in trains]
+    )
     nest.Connect(generators, made, "one_to_one", {"delay": DT})
     return made
 
@@ -55,7 +57,8 @@ def sent_by(recorder, sources, n):
 def in_nest(nest, model, params, pre, post, weight, delay, steps, doses=None):
     """What pairs of neurons that spike at the steps ``pre`` and ``post`` send, by pair.
 
-    ``params`` of the synapse, and the target's tau_minus and tau_minus_triplet; ``doses``: steps at which dopamine is released.
+    ``params`` of the synapse, and the target's tau_minus and tau_minus_triplet; ``doses``: steps at which dopamine is
+    released.
     """
     start(nest)
     sources, targets = parrots(nest, pre), parrots(nest, post)
@@ -78,7 +81,8 @@ def in_nest(nest, model, params, pre, post, weight, delay, steps, doses=None):
 def trains(seed, n, steps=STEPS, most=40):
     """(pre, post, delay, weight in 0.2 ... 0.8): a third of the pairs coincide once at the synapse.
 
-    The first spike of each source comes before all of its target's: NEST's nearest-neighbour synapses count one at time 0.
+    The first spike of each source comes before all of its target's: NEST's nearest-neighbour synapses count one at
+    time 0.
     """
     rng = np.random.default_rng(seed)
     pre, post = nets.trains(rng, n, most, steps, 2), nets.trains(rng, n, most, steps, 2)
@@ -104,28 +108,67 @@ LEARNING, RATIO = 0.02, 1.1
 
 
 def pair(pairing="all", dependence=None):
-    return STDPMechanism(SpikePairRule(17.0, 31.0, LEARNING, RATIO * LEARNING, pairing), dependence or AdditiveWeightDependence(0.0, HIGH))
+    return STDPMechanism(
+        SpikePairRule(17.0, 31.0, LEARNING, RATIO * LEARNING, pairing),
+        dependence or AdditiveWeightDependence(0.0, HIGH),
+    )
 
 
 def nest_pair(mu_plus, mu_minus):
-    return {"tau_plus": 17.0, "tau_minus": 31.0, "lambda": LEARNING, "alpha": RATIO, "mu_plus": mu_plus, "mu_minus": mu_minus, "Wmax": HIGH}
+    return {
+        "tau_plus": 17.0,
+        "tau_minus": 31.0,
+        "lambda": LEARNING,
+        "alpha": RATIO,
+        "mu_plus": mu_plus,
+        "mu_minus": mu_minus,
+        "Wmax": HIGH,
+    }
 
 
 # model of NEST, its parameters, ours, what multiplies the initial weights
 CASES = {
     "additive": ("stdp_synapse", nest_pair(0.0, 0.0), pair(), HIGH),
-    "multiplicative": ("stdp_synapse", nest_pair(1.0, 1.0), pair(dependence=nets.WEIGHT["multiplicative"](0.0, HIGH)), HIGH),
+    "multiplicative": (
+        "stdp_synapse",
+        nest_pair(1.0, 1.0),
+        pair(dependence=nets.WEIGHT["multiplicative"](0.0, HIGH)),
+        HIGH,
+    ),
     "van Rossum": ("stdp_synapse", nest_pair(0.0, 1.0), pair(dependence=nets.WEIGHT["van Rossum"](0.0, HIGH)), HIGH),
     "Guetig": ("stdp_synapse", nest_pair(0.4, 0.7), pair(dependence=GutigWeightDependence(0.0, HIGH, 0.4, 0.7)), HIGH),
     "nearest": ("stdp_nn_symm_synapse", nest_pair(0.0, 0.0), pair("nearest"), HIGH),
-    "restricted": ("stdp_nn_restr_synapse", nest_pair(0.0, 1.0), pair("restricted", nets.WEIGHT["van Rossum"](0.0, HIGH)), HIGH),
-    "triplet": ("stdp_triplet_synapse", {
-        "tau_plus": 16.8, "tau_minus": 33.7, "tau_plus_triplet": 101.0, "tau_minus_triplet": 125.0, "Aplus": 0.004, "Aminus": 0.007,
-        "Aplus_triplet": 0.006, "Aminus_triplet": 0.002, "Wmax": 1.0},
-        STDPMechanism(SpikeTripletRule(16.8, 33.7, 101.0, 125.0, 0.004, 0.007, 0.006, 0.002), AdditiveWeightDependence(0.0, 1.0)), 1.0),
+    "restricted": (
+        "stdp_nn_restr_synapse",
+        nest_pair(0.0, 1.0),
+        pair("restricted", nets.WEIGHT["van Rossum"](0.0, HIGH)),
+        HIGH,
+    ),
+    "triplet": (
+        "stdp_triplet_synapse",
+        {
+            "tau_plus": 16.8,
+            "tau_minus": 33.7,
+            "tau_plus_triplet": 101.0,
+            "tau_minus_triplet": 125.0,
+            "Aplus": 0.004,
+            "Aminus": 0.007,
+            "Aplus_triplet": 0.006,
+            "Aminus_triplet": 0.002,
+            "Wmax": 1.0,
+        },
+        STDPMechanism(
+            SpikeTripletRule(16.8, 33.7, 101.0, 125.0, 0.004, 0.007, 0.006, 0.002), AdditiveWeightDependence(0.0, 1.0)
+        ),
+        1.0,
+    ),
     # Away from the upper bound: NEST cuts the two parts of a source's change one after the other.
-    "Vogels": ("vogels_sprekeler_synapse", {"tau": 20.0, "tau_minus": 20.0, "eta": 0.02, "alpha": 2 * 8.0 * 20.0 / 1000.0, "Wmax": 50.0},
-               STDPMechanism(Vogels2011Rule(20.0, 0.02, 8.0), AdditiveWeightDependence(0.0, 50.0)), 5.0),
+    "Vogels": (
+        "vogels_sprekeler_synapse",
+        {"tau": 20.0, "tau_minus": 20.0, "eta": 0.02, "alpha": 2 * 8.0 * 20.0 / 1000.0, "Wmax": 50.0},
+        STDPMechanism(Vogels2011Rule(20.0, 0.02, 8.0), AdditiveWeightDependence(0.0, 50.0)),
+        5.0,
+    ),
 }
 
 
@@ -176,9 +219,27 @@ def test_dopamine(baseline, high, needs):
     doses = np.sort(np.random.default_rng(5).choice(np.arange(20, 1900), 12, replace=False))
     up, down, tau_c, tau_d, steps = 0.02, 0.03, 150.0, 80.0, 2000 + LONGEST
     weight = 2.0 + 6.0 * weight
-    expected = in_nest(needs("nest"), "stdp_dopamine_synapse", {
-        "A_plus": up * high, "A_minus": down * high, "tau_plus": 17.0, "tau_minus": 31.0, "tau_c": tau_c, "tau_n": tau_d, "b": baseline,
-        "Wmin": 0.0, "Wmax": high}, pre, post, weight, delay, steps + 10, doses)
+    expected = in_nest(
+        needs("nest"),
+        "stdp_dopamine_synapse",
+        {
+            "A_plus": up * high,
+            "A_minus": down * high,
+            "tau_plus": 17.0,
+            "tau_minus": 31.0,
+            "tau_c": tau_c,
+            "tau_n": tau_d,
+            "b": baseline,
+            "Wmin": 0.0,
+            "Wmax": high,
+        },
+        pre,
+        post,
+        weight,
+        delay,
+        steps + 10,
+        doses,
+    )
     synapse = STDPMechanism(SpikePairRule(17.0, 31.0, up, down), AdditiveWeightDependence(0.0, high),
                             neuromodulation=Dopamine(tau_c, tau_d, baseline))
     found = in_neurosim(synapse, pre, post, weight, delay, steps, doses=[(s, 1.0 / tau_d) for s in doses])
@@ -204,14 +265,29 @@ def test_clopath(needs):
     rule = ClopathRule(15.0, 10.0, 7.0, -70.6, -50.3, 14e-4, 8e-5)
     start(nest)
     sources = parrots(nest, pre)
-    targets = nest.Create("aeif_psc_delta_clopath", n, params={
-        "A_LTD": rule.A_LTD, "A_LTP": rule.A_LTP, "theta_minus": rule.theta_minus, "theta_plus": rule.theta_plus, "A_LTD_const": True,
-        "tau_u_bar_minus": rule.tau_minus, "tau_u_bar_plus": rule.tau_plus, "delay_u_bars": DT, "I_e": 300.0, "t_clamp": 2.0})
+    targets = nest.Create(
+        "aeif_psc_delta_clopath",
+        n,
+        params={
+            "A_LTD": rule.A_LTD,
+            "A_LTP": rule.A_LTP,
+            "theta_minus": rule.theta_minus,
+            "theta_plus": rule.theta_plus,
+            "A_LTD_const": True,
+            "tau_u_bar_minus": rule.tau_minus,
+            "tau_u_bar_plus": rule.tau_plus,
+            "delay_u_bars": DT,
+            "I_e": 300.0,
+            "t_clamp": 2.0,
+        },
+    )
     meter = nest.Create("multimeter", params={"record_from": ["V_m", "u_bar_plus", "u_bar_minus"], "interval": DT})
     nest.Connect(meter, targets)
     nest.Connect(nest.Create("poisson_generator", params={"rate": 1000.0}), targets, syn_spec={"weight": 2.0})
     recorder = nest.Create("weight_recorder")
-    nest.CopyModel("clopath_synapse", "mine", {"weight_recorder": recorder, "tau_x": rule.tau_x, "Wmin": 0.0, "Wmax": 4.0})
+    nest.CopyModel(
+        "clopath_synapse", "mine", {"weight_recorder": recorder, "tau_x": rule.tau_x, "Wmin": 0.0, "Wmax": 4.0}
+    )
     nest.Connect(sources, targets, "one_to_one", {"synapse_model": "mine", "weight": weight, "delay": delay * DT})
     nest.Simulate((steps + 35) * DT)
     events = meter.events

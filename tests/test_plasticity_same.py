@@ -1,4 +1,4 @@
-"""One seed, one answer, while synapses learn: whatever the threads, the chunks, the way of updating, saving, branching, reading."""
+"""One seed, one answer, while synapses learn: whatever the threads, chunks, updates, saving, branching, reading."""
 
 import numpy as np
 import plasticity_networks as nets
@@ -44,8 +44,10 @@ def synapses(high, rest):
     """One of each kind, with weights of up to ``high`` and potentials around ``rest``."""
     made = [nets.mechanism(name, high=high, order=nets.ORDERS[k % 3], dendritic_delay_fraction=(1.0, 0.5)[k % 2])
             for k, name in enumerate(nets.RULES)]
-    made += [nets.mechanism("pair", name, high=high, order="brian2", dendritic_delay_fraction=0.0, short_term=SHORT[k % 2])
-             for k, name in enumerate(nets.WEIGHT)]
+    made += [
+        nets.mechanism("pair", name, high=high, order="brian2", dendritic_delay_fraction=0.0, short_term=SHORT[k % 2])
+        for k, name in enumerate(nets.WEIGHT)
+    ]
     made += [nets.mechanism("pair", high=high, neuromodulation=Dopamine(100.0, 50.0, 0.01)), *SHORT,
              STDPMechanism(nets.clopath(0.1 * high, theta_minus=rest, theta_plus=rest + 5.0, u_spike=rest + 60.0),
                            AdditiveWeightDependence(0.0, high))]
@@ -70,7 +72,9 @@ def build(name):
         weight = 0.5 * sign * unit if k % 5 == 0 else Uniform(low, high)
         delay = (0.1, 1.5, Uniform(0.1, 4.0))[(k // 2) % 3]
         connector = FixedNumberPreConnector(3) if pre is cells else FixedProbabilityConnector(0.2)
-        made = network.project(pre, cells[7:] if k % 2 else cells, connector, weight, delay, receptor, f"{k}", synapse=synapse)
+        made = network.project(
+            pre, cells[7:] if k % 2 else cells, connector, weight, delay, receptor, f"{k}", synapse=synapse
+        )
         if isinstance(synapse, STDPMechanism):
             learning.append(made)
             network.record_weights(made, 2.5, None if k % 2 else range(0, 20, 3))
@@ -196,7 +200,9 @@ def test_branch_and_reset(name, update, answers):
     simulation.run(9.1)
     twin, other = simulation.branch(), simulation.branch()
     for projection in learning:
-        other.set_weights(projection, np.sign(other.weights(projection).values) * projection.synapse.weight_dependence.w_max)
+        other.set_weights(
+            projection, np.sign(other.weights(projection).values) * projection.synapse.weight_dependence.w_max
+        )
     for _ in range(10):  # interleaved, in unequal pieces
         other.run(0.7)
         twin.run(0.3)
@@ -250,8 +256,12 @@ def test_learning_that_cannot_change_is_static(name):
         unit = UNIT[cells.cell.weight_unit]
         network.poisson_input(cells, 2000.0, 0.5 * unit)
         array = np.random.default_rng(1).uniform(0.2, 0.8, (50, N)) * unit
-        network.project(source, cells, FixedProbabilityConnector(0.3), array, Uniform(0.1, 3.0), synapse=synapse and synapse(unit))
-        network.project(cells, cells, FixedNumberPreConnector(5), Uniform(0.2 * unit, unit), 1.5, synapse=synapse and synapse(unit))
+        network.project(
+            source, cells, FixedProbabilityConnector(0.3), array, Uniform(0.1, 3.0), synapse=synapse and synapse(unit)
+        )
+        network.project(
+            cells, cells, FixedNumberPreConnector(5), Uniform(0.2 * unit, unit), 1.5, synapse=synapse and synapse(unit)
+        )
         network.record(None, "spikes")
         cells[::7].record("v")
         return Simulation(network, seed=3, threads=2, update="event").run(100.0)
@@ -273,5 +283,7 @@ def test_renumbering_renumbers_the_weights(name, order, seed):
     delay, weight, place = rng.integers(1, 30, n), rng.uniform(0.2, 0.8, n), rng.permutation(n)
     mechanism = nets.mechanism(name, order=order)
     plain, _, _ = nets.run_pairs(mechanism, pre, post, weight, delay, steps)
-    mixed, _, _ = nets.run_pairs(mechanism, [pre[i] for i in place], [post[i] for i in place], weight[place], delay[place], steps)
+    mixed, _, _ = nets.run_pairs(
+        mechanism, [pre[i] for i in place], [post[i] for i in place], weight[place], delay[place], steps
+    )
     assert mixed.tolist() == plain[place].tolist()

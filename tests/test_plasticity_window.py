@@ -1,4 +1,4 @@
-"""Rules against what is written about them: the window of pairs, the recursion of short-term plasticity, triplets and frequency."""
+"""Rules against what is written about them: the window of pairs, short-term plasticity, triplets and frequency."""
 
 import math
 
@@ -63,10 +63,18 @@ def test_window_of_pairs(order, fraction, delay):
 @pytest.mark.parametrize("order", nets.ORDERS)
 def test_window_scales_with_the_weight(order, dependence, pairing):
     low, high, w = 0.25, 2.0, 0.8
-    mechanism = STDPMechanism(SpikePairRule(TAU_PLUS, TAU_MINUS, A_PLUS, A_MINUS, pairing), nets.WEIGHT[dependence](low, high),
-                              dendritic_delay_fraction=0.6, order=order)
-    plus, minus = {"additive": (high, high), "multiplicative": (high - w, w - low), "van Rossum": (high, w - low),
-                   "Guetig": (high * ((high - w) / (high - low)) ** 0.4, high * ((w - low) / (high - low)) ** 0.7)}[dependence]
+    mechanism = STDPMechanism(
+        SpikePairRule(TAU_PLUS, TAU_MINUS, A_PLUS, A_MINUS, pairing),
+        nets.WEIGHT[dependence](low, high),
+        dendritic_delay_fraction=0.6,
+        order=order,
+    )
+    plus, minus = {
+        "additive": (high, high),
+        "multiplicative": (high - w, w - low),
+        "van Rossum": (high, w - low),
+        "Guetig": (high * ((high - w) / (high - low)) ** 0.4, high * ((w - low) / (high - low)) ** 0.7),
+    }[dependence]
     expected = window(LAGS, order, plus * A_PLUS, minus * A_MINUS, TAU_PLUS, TAU_MINUS)
     np.testing.assert_allclose(changes(mechanism, w, 9), expected, rtol=1e-9, atol=1e-15)
 
@@ -74,12 +82,16 @@ def test_window_scales_with_the_weight(order, dependence, pairing):
 @pytest.mark.parametrize("order", nets.ORDERS)
 def test_window_of_an_inhibitory_synapse(order):
     """The magnitude follows the rule; the weight is negative."""
-    mechanism = STDPMechanism(SpikePairRule(TAU_PLUS, TAU_MINUS, A_PLUS, A_MINUS), AdditiveWeightDependence(0.0, 2.0), order=order)
+    mechanism = STDPMechanism(
+        SpikePairRule(TAU_PLUS, TAU_MINUS, A_PLUS, A_MINUS), AdditiveWeightDependence(0.0, 2.0), order=order
+    )
     expected = window(LAGS, order, 2.0 * A_PLUS, 2.0 * A_MINUS, TAU_PLUS, TAU_MINUS)
     np.testing.assert_allclose(changes(mechanism, -1.0, 9, receptor="inhibitory"), -expected, rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.parametrize("order, fraction", [(order, f) for order in nets.ORDERS for f in (0.0, 1.0) if (order, f) != ("spinnaker", 0.0)])
+@pytest.mark.parametrize(
+    "order, fraction", [(order, f) for order in nets.ORDERS for f in (0.0, 1.0) if (order, f) != ("spinnaker", 0.0)]
+)
 def test_window_of_triplets_is_that_of_their_pairs(order, fraction):
     rule = SpikeTripletRule(TAU_PLUS, TAU_MINUS, 101.0, 125.0, A_PLUS, A_MINUS, 0.5, 0.7)
     mechanism = STDPMechanism(rule, AdditiveWeightDependence(0.0, 2.0), dendritic_delay_fraction=fraction, order=order)
@@ -112,11 +124,11 @@ def test_bounds_cut_changes():
     np.testing.assert_allclose(change, [-0.1, 0.2], rtol=1e-12)
 
 
-# --- dopamine ------------------------------------------------------------------------------------------------------------------
+# --- dopamine ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("lag", [-20, 20])
 def test_reward_after_a_pair(lag):
-    """Izhikevich (2007): c decays from the pair on, d from the reward on; the weight moves by the integral of their product."""
+    """Izhikevich (2007): c decays from the pair on, d from the reward on; w moves by the integral of their product."""
     tau_c, tau_d, wait, after, amount = 40.0, 15.0, 200, 500, 0.3
     mechanism = STDPMechanism(SpikePairRule(TAU_PLUS, TAU_MINUS, A_PLUS, A_MINUS), AdditiveWeightDependence(0.0, 2.0),
                               neuromodulation=Dopamine(tau_c, tau_d))
@@ -130,7 +142,7 @@ def test_reward_after_a_pair(lag):
     assert abs(expected) > 1e-3
 
 
-# --- short-term plasticity -------------------------------------------------------------------------------------------------------
+# --- short-term plasticity --------------------------------------------------------------------------------------------
 
 def closed_recursion(synapse, spikes):
     """Maass & Markram (2002), or the three states of Tsodyks, Uziel & Markram (2000), from spike to spike."""
@@ -192,10 +204,10 @@ def test_short_term_on_top_of_learning(order):
         np.testing.assert_allclose(both[1][here, i][seen], (plain[1][here, i] * factor)[seen], rtol=1e-9, atol=1e-12)
 
 
-# --- triplets --------------------------------------------------------------------------------------------------------------------
+# --- triplets ---------------------------------------------------------------------------------------------------------
 
-# Pfister & Gerstner (2006), table 4, fits to pairings in visual cortex (Sjostrom et al. 2001), all spikes interacting: the full and the
-# minimal set.  The last column is tau_x, tau_y; the minimal set has no tau_x.
+# Pfister & Gerstner (2006): their fits to pairings in visual cortex (Sjostrom et al. 2001), all spikes interacting, the
+# full set of amplitudes and time constants and the minimal one, which has no tau_x.
 FULL = SpikeTripletRule(16.8, 33.7, 101.0, 125.0, 5e-10, 7e-3, 6.2e-3, 2.3e-4)
 MINIMAL = SpikeTripletRule(16.8, 33.7, 101.0, 114.0, 0.0, 7.1e-3, 6.5e-3, 0.0)
 RATES = (0.1, 10.0, 20.0, 40.0, 50.0)
@@ -204,24 +216,34 @@ PAIRINGS = {0.1: 15, 10.0: 60, 20.0: 60, 40.0: 60, 50.0: 60}
 
 def scaled(rule, by):
     """With amplitudes a fraction of the paper's: changes are linear in them, and stay within bounds."""
-    return SpikeTripletRule(rule.tau_plus, rule.tau_minus, rule.tau_x, rule.tau_y, by * rule.A2_plus, by * rule.A2_minus,
-                            by * rule.A3_plus, by * rule.A3_minus)
+    return SpikeTripletRule(
+        rule.tau_plus,
+        rule.tau_minus,
+        rule.tau_x,
+        rule.tau_y,
+        by * rule.A2_plus,
+        by * rule.A2_minus,
+        by * rule.A3_plus,
+        by * rule.A3_minus,
+    )
 
 
 def triplet_sums(rule, pre, post):
-    """The change that pairings at the times (ms) ``pre`` and ``post`` make, as sums of exponentials over all earlier spikes."""
+    """The change by spikes at the times (ms) ``pre`` and ``post``, as sums of exponentials over all earlier spikes."""
     def trace(spikes, t, tau):
         before = spikes[spikes < t]
         return np.exp(-(t - before) / tau).sum()
 
     up = sum(trace(pre, t, rule.tau_plus) * (rule.A2_plus + rule.A3_plus * trace(post, t, rule.tau_y)) for t in post)
-    down = sum(trace(post, t, rule.tau_minus) * (rule.A2_minus + rule.A3_minus * trace(pre, t, rule.tau_x)) for t in pre)
+    down = sum(
+        trace(post, t, rule.tau_minus) * (rule.A2_minus + rule.A3_minus * trace(pre, t, rule.tau_x)) for t in pre
+    )
     return up - down
 
 
 @pytest.fixture(scope="module")
 def frequency_dependence():
-    """{rule: (changes, expected)} of shape (2, rates): pairings at +10 ms and -10 ms, at the rates of RATES, in units of the weight."""
+    """{rule: (changes, expected)} of shape (2, rates): pairings at +10 ms and -10 ms, at the rates of RATES."""
     out = {}
     dt, by, delay = 0.5, 0.1, 1
     for name, rule in (("full", FULL), ("minimal", MINIMAL)):
@@ -252,8 +274,8 @@ def test_triplets_at_several_rates(name, frequency_dependence):
 
 @pytest.mark.parametrize("name", ["full", "minimal"])
 def test_the_published_dependence_on_frequency(name, frequency_dependence):
-    """Pre before post: nothing at 0.1 Hz, growing potentiation with the rate.  Post before pre: depression at low rates,
-    potentiation at 40 Hz and more (Sjostrom et al. 2001; Pfister & Gerstner 2006)."""
+    """Pre before post: nothing at 0.1 Hz, growing potentiation with the rate.  Post before pre: depression at low
+    rates, potentiation at 40 Hz and more (Sjostrom et al. 2001; Pfister & Gerstner 2006)."""
     (before, after), _ = frequency_dependence[name]
     assert abs(before[0]) < 0.02
     assert (np.diff(before) > 0).all() and before[-2] > 0.3

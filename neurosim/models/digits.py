@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from ..console import count_bar, interruptible
 from ..errors import FileFormatError, ParameterError
 from ..homeostasis import WeightNormalization
 from ..network import Network
+from ..parameters import stream_key
 from ..plasticity import AdditiveWeightDependence, SpikePairRule, STDPMechanism
 from .base import Model, plain
 from .digits_data import Digits, load
@@ -46,7 +48,8 @@ SHOWN, PAUSE = 150.0, 50.0  # ms
 INPUT = 15_000.0  # Hz, of all sources together while the average image is shown
 NORMALISED = 10  # images from one normalisation of the weights to the next
 SPREAD = 0.18  # of the first weights about the centre of the image, in its widths
-TRAIN, ASSIGN, TEST = 20_000, 10_000, 10_000
+TRAIN, ASSIGN, TEST = 40_000, 10_000, 10_000
+_PORTION = 500  # images that one thread shows in one simulation
 
 
 # ----------------------------------------------------------------------------------------- the network
@@ -132,11 +135,15 @@ def report(result: Result) -> str:
 # -------------------------------------------------------------------------------------- showing images
 
 
-def _rates(images: np.ndarray) -> np.ndarray:
-    """Rates of the sources, Hz, (n, pixels): images divided by their norms, such that the mean of the sums is INPUT."""
+def _rates(images: np.ndarray, gain: float) -> np.ndarray:
+    """Rates of the sources, Hz, (n, pixels): images divided by their norms, times a gain."""
     flat = images.reshape(len(images), -1).astype(np.float64)
-    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
-    return flat * (INPUT / flat.sum(axis=1).mean())
+    return flat * (gain / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
+
+
+def _gain(images: np.ndarray) -> float:
+    """What makes the mean sum of the rates of these images INPUT."""
+    return float(INPUT / _rates(images, 1.0).sum(axis=1).mean())
 
 
 def _show(simulation: Simulation, rates: np.ndarray) -> np.ndarray:
@@ -199,7 +206,8 @@ class Learned:
         if images.ndim != 3 or images.shape[1:] != tuple(self.shape):
             expected = f"(n, {self.shape[0]}, {self.shape[1]})"
             raise ParameterError(f"images must have the shape {expected}, got {images.shape}")
-        counts = _answers(self.weights, self.theta, images, self.facts["dt"], seed, _workers(threads), lambda n: None)
+        rates = _rates(images, self.facts["gain"])
+        counts = _answers(self.weights, self.theta, rates, self.facts["dt"], seed, _workers(threads), lambda n: None)
         return _vote(counts, self.responses)
 
     def report(self) -> str:
@@ -291,34 +299,36 @@ def learn(scale: float = 1.0, seed: int = 1, dt: float = 1.0, threads: int | Non
         raise ParameterError(f"model digits: images must be square, got {digits.shape}")
     order = np.concatenate([rng.permutation(len(digits.train)) for _ in range(-(-train // len(digits.train)))])[:train]
     began, cpu = time.perf_counter(), time.process_time()
-    weights, theta, counts = _learnt(digits, order, _cells(scale), seed, dt, threads, progress)
+    gain = _gain(digits.train)
+    weights, theta, counts = _learnt(digits, order, gain, _cells(scale), seed, dt, threads, progress)
     learnt = time.perf_counter()
     seen = order[:len(counts)]
     chosen = rng.permutation(len(digits.train))[:assign]
     held = np.arange(len(digits.test)) if test >= len(digits.test) else rng.permutation(len(digits.test))[:test]
     with count_bar(progress, chosen.size + held.size, "images", "testing") as tick:
-        one, two = (_answers(weights, theta, some, dt, seed + 1 + k, _workers(threads), tick)
-                    for k, some in enumerate((digits.train[chosen], digits.test[held])))
+        one, two = (_answers(weights, theta, _rates(some, gain), dt, stream_key(seed, "digits", name),
+                             _workers(threads), tick)
+                    for name, some in (("assign", digits.train[chosen]), ("test", digits.test[held])))
     responses = _responses(one, digits.train_labels[chosen])
     labels = digits.test_labels[held]
     confusion = np.zeros((10, 11), np.int64)
     np.add.at(confusion, (labels, _vote(two, responses)), 1)  # a vote of -1 is the last column
     facts = {"data": digits.name, "train": len(seen), "asked": int(train), "different": int(np.unique(seen).size),
              "complete": len(seen) == len(order), "assign": int(chosen.size), "test": int(held.size), "seed": int(seed),
-             "dt": float(dt), "learning_s": learnt - began, "testing_s": time.perf_counter() - learnt,
+             "dt": float(dt), "gain": gain, "learning_s": learnt - began, "testing_s": time.perf_counter() - learnt,
              "cpu_s": time.process_time() - cpu}
     curve = _curve(counts, digits.train_labels[seen])
-    return Learned(weights.astype(np.float32), theta, digits.shape, responses, curve, confusion,
+    return Learned(weights, theta, digits.shape, responses, curve, confusion,
                    float((_weighted_vote(two, responses) == labels).mean()), facts)
 
 
-def _learnt(digits: Digits, order: np.ndarray, n: int, seed: int, dt: float, threads: int | None,
+def _learnt(digits: Digits, order: np.ndarray, gain: float, n: int, seed: int, dt: float, threads: int | None,
             progress: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights, thresholds, and the spikes of each cell for each image shown, fewer if interrupted."""
     from ..engine import Simulation
     side = digits.shape[0]
     net = _network(n, side, seed, dt, _first_weights(n, side, seed))
-    rates = _rates(digits.train)
+    rates = _rates(digits.train, gain)
     counts = np.zeros((len(order), n), np.int32)
     k = 0
     with Simulation(net, dt=dt, seed=seed, threads=threads) as simulation, interruptible() as stop, \
@@ -327,34 +337,38 @@ def _learnt(digits: Digits, order: np.ndarray, n: int, seed: int, dt: float, thr
             counts[k] = _show(simulation, rates[order[k]])
             k += 1
             tick(1)
-        weights = np.zeros((side * side, n))
+        weights = np.zeros((side * side, n), np.float32)
         found = simulation.weights("learnt")
         weights[found.pre, found.post] = found.values
         theta = simulation.get(net.populations[1], "theta")
     return weights, theta, counts[:k]
 
 
-def _answers(weights: np.ndarray, theta: np.ndarray, images: np.ndarray, dt: float, seed: int, workers: int,
+def _answers(weights: np.ndarray, theta: np.ndarray, rates: np.ndarray, dt: float, seed: int, workers: int,
              tick: Callable[[int], Any]) -> np.ndarray:
-    """Spikes of each cell for each image, (images, cells), in a network that does not learn, by several threads.
+    """Spikes of each cell for each row of rates, (images, cells), in a network that does not learn, by several threads.
 
-    Every 500 images have a simulation and a seed of their own, so that the number of threads does not matter.
+    Each portion of the images has a simulation and a seed of its own, so that the number of threads does not matter.
     """
     from ..engine import Simulation
-    n, side = weights.shape[1], images.shape[1]
-    net = _network(n, side, 1, dt, weights.astype(np.float64), theta, learns=False)
-    rates = _rates(images)
-    counts = np.zeros((len(images), n), np.int32)
-    portions = [np.arange(first, min(first + 500, len(images))) for first in range(0, len(images), 500)]
+    n = weights.shape[1]
+    net = _network(n, math.isqrt(len(weights)), 1, dt, weights.astype(np.float64), theta, learns=False)
+    counts = np.zeros((len(rates), n), np.int32)
 
-    def work(k: int) -> None:
-        with Simulation(net, dt=dt, seed=(seed << 20) + k, threads=1) as simulation:
-            for i in portions[k]:
+    def work(first: int) -> None:
+        with Simulation(net, dt=dt, seed=stream_key(seed, first) % 2**62, threads=1) as simulation:
+            for i in range(first, min(first + _PORTION, len(rates))):
                 counts[i] = _show(simulation, rates[i])
                 tick(1)
 
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(work, range(len(portions))))
+        jobs = [pool.submit(work, first) for first in range(0, len(rates), _PORTION)]
+        try:
+            for job in jobs:
+                job.result()
+        finally:  # after Ctrl-C only the portions that have begun are still waited for
+            for job in jobs:
+                job.cancel()
     return counts
 
 
