@@ -19,7 +19,8 @@ from .synapses import ROW_WEIGHT, WEIGHTS32, weight_kind
 __all__ = ["Description"]
 
 _WEIGHT_BYTES = {ROW_WEIGHT: 0, WEIGHTS32: 4}
-_NS_EVENT, _NS_LINEAR, _NS_STEPPED, _NS_POISSON = 1.0, 0.3, 3.0, 1.0  # measured, one thread
+_NS_EVENT, _NS_CHANGING, _NS_LINEAR, _NS_STEPPED, _NS_POISSON = 1.0, 8.0, 0.3, 3.0, 1.0  # measured, one thread
+_CHANGING_ROW, _REMEMBERED = 40.0, 1100.0  # bytes: a row of synapses that learn; the spikes of one of their targets
 _EVENTS_PER_STEP = 1000
 _REFRACTORY_STEPS = 10_000_000
 _LINEAR = ("IF_curr_exp", "IF_curr_alpha", "IF_curr_delta")
@@ -64,9 +65,13 @@ class Description:
             wiring.validate(projection, dt)
             expected = wiring.expected_synapses(projection)
             by_projection.append((projection.label, expected))
-            wide = 2 if projection.post.population.size <= 65536 else 4
-            nbytes += expected * (wide + _WEIGHT_BYTES.get(weight_kind(projection), 8))
-            nbytes += 8.0 * projection.pre.size * _distinct_delays(projection.delay, dt)  # rows, and filling them
+            learns = projection.changes or projection.synapse is not None
+            wide = 2 if learns or projection.post.population.size <= 65536 else 4
+            weight = _WEIGHT_BYTES.get(weight_kind(projection), 8)
+            nbytes += expected * (wide + weight + (8 if getattr(projection.synapse, "neuromodulation", None) else 0))
+            row = 8.0 + (_CHANGING_ROW if learns else 0.0)
+            nbytes += row * projection.pre.size * _distinct_delays(projection.delay, dt)  # rows, and filling them
+            nbytes += _REMEMBERED * projection.post.population.size if learns else 0.0
         neurons = sum(p.size for p in network.populations)
         nbytes += neurons * 200.0
         return cls(network, float(dt), neurons, sum(n for _, n in by_projection), nbytes, by_projection)
@@ -94,7 +99,9 @@ class Description:
             per_step = _NS_LINEAR if p.cell.name in _LINEAR else 0.01 if p.cell.is_source else _NS_STEPPED
             seconds += p.size * steps * per_step * 1e-9
         seconds += sum(one.target.size for one in self.network.inputs) * steps * _NS_POISSON * 1e-9
-        return seconds + self.synapses * rate * _NS_EVENT * 1e-9
+        for one, (_, synapses) in zip(self.network.projections, self.by_projection, strict=True):
+            seconds += synapses * rate * (_NS_CHANGING if one.changes else _NS_EVENT) * 1e-9
+        return seconds
 
     def check_memory(self) -> None:
         """Raise :class:`NetworkError` if the network cannot fit into this machine's memory."""

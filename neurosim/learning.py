@@ -128,7 +128,7 @@ class Tables:
     def _site_key(self, block: SynapseBlock) -> tuple:
         mechanism, k = block.mechanism, self.k
         assert mechanism is not None
-        rule = mechanism.timing_dependence
+        rule: Any = mechanism.timing_dependence
         nearest = getattr(rule, "pairing", "all") != "all"
         if isinstance(rule, ClopathRule):
             return (id(block.target), k.CLOPATH, rule.tau_minus, rule.tau_plus, rule.theta_minus, rule.theta_plus, rule.u_spike,
@@ -155,7 +155,7 @@ class Tables:
         row[k.S_HISTORY], row[k.S_HEADS], row[k.S_SWEPT] = self._history, self._heads, self._swept
         row[k.S_VOLTAGE], row[k.S_DEPTH] = self._voltages, lag + 2
         if voltage:
-            rule = block.mechanism.timing_dependence  # type: ignore[union-attr]
+            rule: Any = block.mechanism.timing_dependence  # type: ignore[union-attr]
             par = [0.0] * k.SITE_PAR_SIZE
             par[k.V_MINUS], par[k.V_PLUS] = math.exp(-self.dt / rule.tau_minus), math.exp(-self.dt / rule.tau_plus)
             par[k.V_LOW], par[k.V_HIGH] = rule.theta_minus, rule.theta_plus

@@ -6,7 +6,7 @@ What a rule means to the last step of time, and in which order simultaneous spik
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from .errors import ParameterError
 from .parameters import Settings, parameter, refuse_unknown
@@ -84,7 +84,7 @@ class GutigWeightDependence(WeightDependence):
 class TimingDependence(Settings):
     """Base of the rules."""
 
-    pairings = ("all",)
+    pairings: ClassVar[tuple[str, ...]] = ("all",)
 
     def check(self) -> None:
         """Raise for a pairing that the rule does not have."""
@@ -111,7 +111,7 @@ class SpikePairRule(TimingDependence):
     A_minus: Any = parameter(0.01, "", "size of depression")
     pairing: str = "all"
 
-    pairings = _PAIRINGS
+    pairings: ClassVar[tuple[str, ...]] = _PAIRINGS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +136,7 @@ class SpikeTripletRule(TimingDependence):
     A3_minus: Any = parameter(2.3e-4, "", "depression by triplets")
     pairing: str = "all"
 
-    pairings = _PAIRINGS[:2]
+    pairings: ClassVar[tuple[str, ...]] = _PAIRINGS[:2]
 
 
 @dataclasses.dataclass(frozen=True)

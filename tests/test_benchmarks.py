@@ -178,9 +178,9 @@ def usual_plan(**changes):
 def test_what_matters_comes_first_and_what_takes_long_last():
     jobs = usual_plan()
     seen = list(dict.fromkeys((job.model, job.size) for job in jobs))
-    assert list(dict.fromkeys(key for key, _ in seen)) == ["M3", "M6", "M1", "M2", "M5"]
+    assert list(dict.fromkeys(key for key, _ in seen)) == ["M3", "M4", "M6", "M1", "M2", "M5"]
     assert set(seen[-3:]) == run.BIG
-    assert seen[:-3] == [("M3", 12500), ("M6", 100000), ("M1", 4000), ("M1", 20000), ("M2", 4000), ("M2", 20000),
+    assert seen[:-3] == [("M3", 12500), ("M4", 10000), ("M6", 100000), ("M1", 4000), ("M1", 20000), ("M2", 4000), ("M2", 20000),
                          ("M5", 0.1)]  # fmt: skip
     nest = [job for job in jobs if job.peer == "nest" and job.model == "M6"]
     assert [(job.size, job.duration_ms) for job in nest] == [(100000, 100.0), (1000000, 100.0)]
