@@ -88,6 +88,7 @@ class Simulation:
         self.build_seconds = time.perf_counter() - began
         net, self._tables = assemble(network, self._groups, self._place, self._store, self._recorder.recorded, self.dt, self.seed)
         self._placed: dict[str, np.ndarray] = {}  # where the synapses of projections that change lie, and what they join
+        self._bound: Any = None  # the arrays that the hook of plasticity knows
         self._settled = -1  # the step at which all weights were last brought up to date
         self._joins: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._watched = slow.watched(self)
@@ -297,7 +298,7 @@ class Simulation:
         net.meeting[0] = 0
         net.full[:] = 0
         net.stats[:] = 0
-        learning.bind(net)
+        learning.bind(self)
         began = time.perf_counter()
         args = (start, stop, base, self._slice, self._multiplicity, self.dt)
         threads = self._threads_now()

@@ -183,6 +183,8 @@ class Tables:
         if not block.ruled:
             return -1
         k, mechanism = self.k, block.mechanism
+        if block.wide:
+            raise NetworkError(f"{block.target.label}: more than 65536 cells that must stay together cannot have synapses that change")
         row = [0] * k.R_SIZE
         row[k.R_SIGN], row[k.R_CUT], row[k.R_COMING] = block.sign, int(k.NEVER), int(block.structure is not None)
         short = block.synapse if mechanism is None else mechanism.short_term
@@ -347,7 +349,7 @@ def settle(sim: Simulation) -> None:
     """Bring all weights up to date; leaves no trace in what follows."""
     if sim._net.rules.shape[0] and sim._settled != sim._step:
         sim._settled = sim._step
-        bind(sim._net)
+        bind(sim)
         for p, part in enumerate(sim._net.parts):
             if part[sim._k.P_SITES] > 0:
                 _ask(sim, sim._k.SETTLE, p)
@@ -370,11 +372,14 @@ def _ask(sim: Simulation, what: int, p: int, block: int = 0, address: int = 0) -
     _act().ctypes(table, what, p, sim._step, address, block, sim.dt)
 
 
-def bind(net: Any) -> None:
+def bind(sim: Simulation) -> None:
     """Tell the main loop's hook where the arrays lie now."""
+    net = sim._net
     if net.hook[0]:
         for j, array in enumerate(net):
-            net.table[j] = array.ctypes.data, array.shape[0], array.shape[-1]
+            if sim._bound is None or array is not sim._bound[j]:
+                net.table[j] = array.ctypes.data, array.shape[0], array.shape[-1]
+        sim._bound = net
 
 
 def _changing_parts(sim: Simulation) -> list[tuple[int, np.ndarray]]:
@@ -414,7 +419,7 @@ def _now(sim: Simulation, block: SynapseBlock) -> np.ndarray:
     if not block.has_eligibility:
         return kept
     now = kept.copy()  # dopamine has gone on acting since the last event
-    bind(sim._net)
+    bind(sim)
     for p, b in parts_of(sim, block):
         _ask(sim, sim._k.PEEK, p, b, now[sim._net.blocks[b, sim._k.B_W] - block.weights_at:].ctypes.data)
     return now
@@ -464,7 +469,7 @@ def cut(sim: Simulation, block: SynapseBlock) -> None:
     settle(sim)
     if block.has_eligibility:
         k, net = _kernel(), sim._net
-        bind(net)
+        bind(sim)
         for p, b in parts_of(sim, block):
             _ask(sim, sim._k.CUT, p, b)
             net.rules[net.blocks[b, sim._k.B_RULE], k.R_CUT] = sim._step

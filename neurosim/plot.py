@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .network import Network
 
 __all__ = ["ResultPlot", "check_format", "colours", "connectivity", "receptive_fields", "show", "synapse_matrix",
-           "weight_histogram"]
+           "weight_histogram", "weights_in_time"]
 
 # Told apart by colour-blind readers (a test measures it): blues for excitation, oranges for inhibition.
 _COLD = ("#0072B2", "#56B4E9", "#332288", "#1F8A9E")
@@ -292,7 +292,7 @@ class ResultPlot:
         return figure
 
     def weights(self, projections: str | Sequence[str] | Mapping[str, Any], bins: int = 50) -> Figure:
-        """How the weights are distributed.
+        """How the weights are distributed; where all were recorded over time, how that changed (:func:`weights_in_time`).
 
         Parameters
         ----------
@@ -304,7 +304,8 @@ class ResultPlot:
         else:
             names = [projections] if isinstance(projections, str) else projections
             kept = {name: self._result.weights(name) for name in names}
-        return weight_histogram(kept, bins)
+        over_time = kept and all(w.times is not None and w.times.size > 1 for w in kept.values())
+        return weights_in_time(kept, bins) if over_time else weight_histogram(kept, bins)
 
     def connectivity(self, network: Network) -> Figure:
         """Synapses from population to population: see :func:`connectivity`."""
@@ -313,11 +314,7 @@ class ResultPlot:
 
 def weight_histogram(weights: Mapping[str, Weights], bins: int = 50) -> Figure:
     """How the weights of projections are distributed, one above the other on one axis."""
-    if not weights:
-        raise ParameterError("a histogram of weights needs at least one projection, got none")
-    units = {w.unit for w in weights.values()}
-    if len(units) > 1:
-        raise ParameterError(f"weights of one picture must have one unit, got {', '.join(sorted(units))}")
+    unit = _one_unit(weights)
     values = {name: np.ravel(w.last).astype(np.float64) for name, w in weights.items()}
     every = np.concatenate(list(values.values()))
     low, high = (float(every.min()), float(every.max())) if every.size else (0.0, 1.0)
@@ -332,9 +329,41 @@ def weight_histogram(weights: Mapping[str, Weights], bins: int = 50) -> Figure:
             axes.annotate(note, (0.99, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=9)
             axes.set_ylim(bottom=0.0)
             axes.yaxis.set_major_formatter(lambda y, _: _short(y))
-        unit = next(iter(units))
         panels[-1].set_xlabel(f"weight ({unit})" if unit else "weight")
         figure.supylabel("synapses", fontsize=10)
+    return figure
+
+
+def weights_in_time(weights: Mapping[str, Weights], bins: int = 50, curves: int = 5) -> Figure:
+    """Recorded weights against time, one panel for each projection.
+
+    Colour says which share of the synapses lies in each of ``bins`` intervals of weight; ``curves`` synapses, evenly
+    spread over the order of the last weights, are drawn as lines.  Of up to 20 synapses all are drawn, and no colour.
+    """
+    unit = _one_unit(weights)
+    with _figure(8.0, 0.7 + 2.2 * len(weights)) as figure:
+        panels = figure.subplots(len(weights), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (name, one) in zip(panels, weights.items()):
+            assert one.times is not None
+            n = one.values.shape[1]
+            picked = np.unique(np.linspace(0, one.times.size - 1, 500).astype(int))  # more columns than can be told apart
+            times, values = one.times[picked], one.values[picked]
+            if n > 20:
+                low, high = float(values.min()), float(values.max())
+                edges = np.linspace(low, high if high > low else low + (abs(low) or 1.0) * 1e-3, bins + 1)
+                shares = np.array([np.histogram(row, edges)[0] for row in values]) * (100.0 / n)
+                middle = 0.5 * (times[1:] + times[:-1])
+                image = axes.pcolormesh(np.concatenate([times[:1], middle, times[-1:]]), edges, shares.T, cmap="Blues", vmin=0.0,
+                                        vmax=max(float(np.quantile(shares, 0.99)), 1e-9), rasterized=True)
+                bar = figure.colorbar(image, ax=axes, label="% of synapses", extend="max", fraction=0.05, pad=0.02)
+                bar.outline.set_visible(False)
+            order = np.argsort(one.last, kind="stable")
+            shown = order if n <= 20 else order[np.linspace(0, n - 1, curves).round().astype(int)]
+            axes.plot(times, values[:, shown], color=_WARM[0] if n > 20 else _COLD[0], linewidth=0.9)
+            axes.set_title(f"{name.replace('->', chr(0x2192))}: {n:,} synapses")
+            axes.set_ylabel(f"weight ({unit})" if unit else "weight")
+        panels[-1].set_xlim(times[0], times[-1])
+        panels[-1].set_xlabel("time (ms)")
     return figure
 
 
@@ -466,6 +495,16 @@ def _chosen(neurons: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarra
         n = ids.size if total <= most else min(ids.size, max(least, round(most * ids.size / total)))
         chosen[name] = ids[np.arange(n) * ids.size // max(1, n)]
     return chosen
+
+
+def _one_unit(weights: Mapping[str, Weights]) -> str:
+    """The unit of all of these weights; raises if there are several, or no weights."""
+    if not weights:
+        raise ParameterError("a picture of weights needs at least one projection, got none")
+    units = {w.unit for w in weights.values()}
+    if len(units) > 1:
+        raise ParameterError(f"weights of one picture must have one unit, got {', '.join(sorted(units))}")
+    return units.pop()
 
 
 def _rows(ids: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

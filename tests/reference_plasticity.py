@@ -6,6 +6,7 @@ by the names of their classes and parameters.  Slow, and meant to be read.
 Weights are magnitudes here.  Delays are whole steps.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -229,7 +230,7 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
     """n synapses under an `STDPMechanism`.
 
     ``pre[i]``, ``post[i]``: steps of the spikes of the source and the target of synapse i (a source's may repeat);
-    ``weight`` its initial magnitude, ``delay`` in steps; ``v`` (steps + 1, n) the targets' potentials, for `ClopathRule`
+    ``weight`` its first magnitude, ``delay`` in steps; ``v`` (steps + 1, n) the targets' potentials, for `ClopathRule`
     (or ``potentials``, what `clopath_potentials` makes of it); ``doses`` (steps + 1, n) or (steps + 1, 1): by how much
     the dopamine concentration rises in each step; ``frozen``: (first, last) steps between whose arrivals at the targets
     spikes leave traces and no weight changes, ``writes``: {step: weights} after the arrivals of a step (both without
@@ -315,18 +316,20 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
     return Outcome(history, sent, read)
 
 
+@functools.lru_cache
+def resources(tau_rec, tau_psc, dt):
+    """What a step does to (recovered, active, inactive) resources; ``tau_psc`` 0: what is released is inactive at once."""
+    ends = 1.0 / tau_psc if tau_psc > 0 else 0.0
+    return expm(np.array([[0.0, 0.0, 1.0 / tau_rec], [0.0, -ends, 0.0], [0.0, ends, -1.0 / tau_rec]]) * dt)
+
+
 def short_term(synapse, spikes, dt):
     """What the weight is multiplied by, for each spike of a source: Tsodyks & Markram's equations, step by step."""
     u_step = math.exp(-dt / synapse.tau_facil) if synapse.tau_facil > 0 else 0.0
     big_u = synapse.U
     tau_psc, tau_rec = synapse.tau_psc, synapse.tau_rec
     state = np.array([1.0, 0.0, 0.0])  # x recovered, y active, z inactive
-    if tau_psc > 0:
-        step = expm(
-            np.array([[0.0, 0.0, 1.0 / tau_rec], [0.0, -1.0 / tau_psc, 0.0], [0.0, 1.0 / tau_psc, -1.0 / tau_rec]]) * dt
-        )
-    else:  # what is released is inactive at once
-        step = expm(np.array([[0.0, 0.0, 1.0 / tau_rec], [0.0, 0.0, 0.0], [0.0, 0.0, -1.0 / tau_rec]]) * dt)
+    step = resources(tau_rec, tau_psc, dt)
     u, now, factor = 0.0, None, []
     for s in np.asarray(spikes, int):
         for _ in range(0 if now is None else s - now):
