@@ -13,7 +13,7 @@ part's neurons, and meets the other threads once per minimum delay.  Within a st
    sources are tested, and spikes of step t are written to the part's list, and remembered for plasticity;
 6. states are sampled; what acts on others all the time (of astrocytes) is put where later steps find it.
 
-All tables are flat arrays; ``Net`` names them.
+All tables are flat arrays; ``Core`` and ``Net`` name them.
 """
 
 import math
@@ -56,8 +56,11 @@ ROW_V = -1  # of a modal group; its synaptic currents are -2 - receptor
 S_EVENTS, S_ACTIVE, S_STEPS, S_SIZE = range(4)
 
 
-class Net(NamedTuple):
-    """Everything the loop reads and writes; see the engine's builder for how each is made."""
+class Core(NamedTuple):
+    """Everything the loop reads and writes; see the engine's builder for how each is made.
+
+    Few arrays on purpose: a call that is not inlined copies them all.
+    """
 
     groups: np.ndarray      # int64 (groups, G_SIZE)
     parts: np.ndarray       # int64 (parts, P_SIZE)
@@ -117,29 +120,41 @@ class Net(NamedTuple):
     meeting: np.ndarray     # int64 (1,): where threads meet
     full: np.ndarray        # int64 (4,): a part has no room for another slice (two flags in turn), a source overflowed,
     #                         spikes of targets could not be remembered
-    changing: np.ndarray    # float64: weights that change
-    eligibility: np.ndarray  # float64: of synapses with dopamine
-    rules: np.ndarray       # int64 (part blocks that change, R_SIZE)
-    rule_par: np.ndarray    # float64
-    row_state: np.ndarray   # float64: (rows, ROW_SIZE) for each block that changes and part
-    lags: np.ndarray        # int64: steps in the dendrite, twice, for each delay of such blocks
-    sites: np.ndarray       # int64 (sites, S_SIZE)
-    history: np.ndarray     # float64: rings of steps, traces and second values of target spikes
-    heads: np.ndarray       # int64: how many spikes each ring has seen
-    swept: np.ndarray       # float64 (sites x parts): steps up to which all rows have seen target spikes
-    voltages: np.ndarray    # float64: filtered potentials
-    decays: np.ndarray      # float64: tables of exp(-k dt / tau)
-    pools: np.ndarray       # float64: dopamine
-    modulators: np.ndarray  # int64 (.., M_COLS)
-    members: np.ndarray     # uint8: which cells of a group release dopamine
     hook: np.ndarray        # uint64 (1,): address of ``kernels.learning.act``, which only networks that learn load
-    table: np.ndarray       # int64 (fields, 3): address and shape of all these arrays, for the hook
+    table: np.ndarray       # int64 (fields, 3): address and shape of the arrays of ``Net``, for the hook
+
+
+# Besides these, what only the hook reads and writes:
+_LEARNING = (
+    "changing",     # float64: weights that change
+    "eligibility",  # float64: of synapses with dopamine
+    "rules",        # int64 (part blocks that change, R_SIZE)
+    "rule_par",     # float64
+    "row_state",    # float64: (rows, ROW_SIZE) for each block that changes and part
+    "lags",         # int64: steps in the dendrite, twice, for each delay of such blocks
+    "sites",        # int64 (sites, S_SIZE)
+    "history",      # float64: rings of steps, traces and second values of target spikes
+    "heads",        # int64: how many spikes each ring has seen
+    "swept",        # float64 (sites x parts): steps up to which all rows have seen target spikes
+    "voltages",     # float64: filtered potentials
+    "decays",       # float64: tables of exp(-k dt / tau)
+    "pools",        # float64: dopamine
+    "modulators",   # int64 (.., M_COLS)
+    "members",      # uint8: which cells of a group release dopamine
+)
+
+Net = NamedTuple("Net", [(name, np.ndarray) for name in (*Core._fields, *_LEARNING)])  # type: ignore[misc]
+
+
+def core(net):
+    """The arrays that the loop is called with."""
+    return Core(*net[:len(Core._fields)])
 
 
 @jit
 def borrowed(net):
     """The same arrays without reference counts: counting them took most of the time of small networks."""
-    return Net(borrow(net.groups), borrow(net.parts), borrow(net.blocks), borrow(net.inputs), borrow(net.injections),
+    return Core(borrow(net.groups), borrow(net.parts), borrow(net.blocks), borrow(net.inputs), borrow(net.injections),
                borrow(net.records), borrow(net.mode), borrow(net.rebuild), borrow(net.x), borrow(net.par),
                borrow(net.tables), borrow(net.h), borrow(net.h0), borrow(net.rho), borrow(net.base),
                borrow(net.scale), borrow(net.gain), borrow(net.reset), borrow(net.refractory),
@@ -151,12 +166,7 @@ def borrowed(net):
                borrow(net.draws), borrow(net.least), borrow(net.rate), borrow(net.dead), borrow(net.start),
                borrow(net.stop), borrow(net.bins), borrow(net.array_step), borrow(net.array_id),
                borrow(net.array_next), borrow(net.traces), borrow(net.stats), borrow(net.puts), borrow(net.stirred),
-               borrow(net.meeting), borrow(net.full),
-               borrow(net.changing), borrow(net.eligibility), borrow(net.rules), borrow(net.rule_par),
-               borrow(net.row_state), borrow(net.lags), borrow(net.sites), borrow(net.history), borrow(net.heads),
-               borrow(net.swept), borrow(net.voltages), borrow(net.decays), borrow(net.pools), borrow(net.modulators),
-               borrow(net.members),
-               borrow(net.hook), borrow(net.table))
+               borrow(net.meeting), borrow(net.full), borrow(net.hook), borrow(net.table))
 
 
 @jit

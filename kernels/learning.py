@@ -93,12 +93,12 @@ def opened(table):
                _row(table, 48, np.int64), _row(table, 49, np.int32), _row(table, 50, np.int64),
                _row(table, 51, np.float64), _table(table, 52, np.int64), _row(table, 53, np.float64),
                _table(table, 54, np.int64), _row(table, 55, np.int64), _row(table, 56, np.int64),
-               _row(table, 57, np.float64), _row(table, 58, np.float64), _table(table, 59, np.int64),
-               _row(table, 60, np.float64), _row(table, 61, np.float64), _row(table, 62, np.int64),
-               _table(table, 63, np.int64), _row(table, 64, np.float64), _row(table, 65, np.int64),
-               _row(table, 66, np.float64), _row(table, 67, np.float64), _row(table, 68, np.float64),
-               _row(table, 69, np.float64), _table(table, 70, np.int64), _row(table, 71, np.uint8),
-               _row(table, 72, np.uint64), _table(table, 73, np.int64))
+               _row(table, 57, np.uint64), _table(table, 58, np.int64), _row(table, 59, np.float64),
+               _row(table, 60, np.float64), _table(table, 61, np.int64), _row(table, 62, np.float64),
+               _row(table, 63, np.float64), _row(table, 64, np.int64), _table(table, 65, np.int64),
+               _row(table, 66, np.float64), _row(table, 67, np.int64), _row(table, 68, np.float64),
+               _row(table, 69, np.float64), _row(table, 70, np.float64), _row(table, 71, np.float64),
+               _table(table, 72, np.int64), _row(table, 73, np.uint8))
 
 
 @jit

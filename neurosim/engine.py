@@ -130,7 +130,7 @@ class Simulation:
     def _load_kernels(self) -> None:
         """Compile or load the main loop now, by no step, so that the time of a run is that of the run."""
         began = time.perf_counter()
-        self._k.advance(self._net, self._owner[1], 0, 1, self._step, self._step, self._base, self._slice,
+        self._k.advance(self._k.core(self._net), self._owner[1], 0, 1, self._step, self._step, self._base, self._slice,
                         self._multiplicity, self.dt)
         self.compile_seconds = time.perf_counter() - began
 
@@ -301,10 +301,11 @@ class Simulation:
         learning.bind(self)
         began = time.perf_counter()
         args = (start, stop, base, self._slice, self._multiplicity, self.dt)
+        core = self._k.core(net)
         threads = self._threads_now()
 
         def work_of(thread: int) -> int:
-            return self._k.advance(net, self._owner[threads], thread, threads, *args)
+            return self._k.advance(core, self._owner[threads], thread, threads, *args)
 
         if threads == 1:
             reached = work_of(0)

@@ -70,7 +70,7 @@ def set_current(sim: Simulation, target: Cells, value: Any) -> None:
     period = group.modal.period if group.modal is not None else 1
     ids = first + target.indices
     held = np.array([sim._held.get(group.y + int(i), 0.0) for i in ids])
-    k.shift_currents(net, group.kind, group.y, ids, amounts - held, net.x[net.groups[g, k.G_X]:],
+    k.shift_currents(k.core(net), group.kind, group.y, ids, amounts - held, net.x[net.groups[g, k.G_X]:],
                      net.tables[net.groups[g, k.G_F]:], sim._step % period)
     sim._held.update(zip((group.y + ids).tolist(), amounts.tolist(), strict=True))
     _wake(sim, group, g)

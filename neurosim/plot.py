@@ -292,7 +292,7 @@ class ResultPlot:
         return figure
 
     def weights(self, projections: str | Sequence[str] | Mapping[str, Any], bins: int = 50) -> Figure:
-        """How the weights are distributed; where all were recorded over time, how that changed (:func:`weights_in_time`).
+        """How the weights are distributed; where they were recorded over time, how that changed.
 
         Parameters
         ----------
@@ -346,21 +346,22 @@ def weights_in_time(weights: Mapping[str, Weights], bins: int = 50, curves: int 
         for axes, (name, one) in zip(panels, weights.items()):
             assert one.times is not None
             n = one.values.shape[1]
-            picked = np.unique(np.linspace(0, one.times.size - 1, 500).astype(int))  # more columns than can be told apart
+            picked = np.unique(np.linspace(0, one.times.size - 1, 500).astype(int))  # more could not be told apart
             times, values = one.times[picked], one.values[picked]
             if n > 20:
                 low, high = float(values.min()), float(values.max())
                 edges = np.linspace(low, high if high > low else low + (abs(low) or 1.0) * 1e-3, bins + 1)
                 shares = np.array([np.histogram(row, edges)[0] for row in values]) * (100.0 / n)
                 middle = 0.5 * (times[1:] + times[:-1])
-                image = axes.pcolormesh(np.concatenate([times[:1], middle, times[-1:]]), edges, shares.T, cmap="Blues", vmin=0.0,
-                                        vmax=max(float(np.quantile(shares, 0.99)), 1e-9), rasterized=True)
+                image = axes.pcolormesh(np.concatenate([times[:1], middle, times[-1:]]), edges, shares.T, vmin=0.0,
+                                        vmax=max(float(np.quantile(shares, 0.99)), 1e-9), cmap="Blues", rasterized=True)
                 bar = figure.colorbar(image, ax=axes, label="% of synapses", extend="max", fraction=0.05, pad=0.02)
                 bar.outline.set_visible(False)
             order = np.argsort(one.last, kind="stable")
             shown = order if n <= 20 else order[np.linspace(0, n - 1, curves).round().astype(int)]
             axes.plot(times, values[:, shown], color=_WARM[0] if n > 20 else _COLD[0], linewidth=0.9)
-            axes.set_title(f"{name.replace('->', chr(0x2192))}: {n:,} synapses")
+            axes.set_title(f"{name.replace('->', chr(0x2192))}: {_short(n)} synapse{'s' if n > 1 else ''}")
+            axes.ticklabel_format(axis="y", scilimits=(-2, 4))
             axes.set_ylabel(f"weight ({unit})" if unit else "weight")
         panels[-1].set_xlim(times[0], times[-1])
         panels[-1].set_xlabel("time (ms)")

@@ -318,7 +318,7 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
 
 @functools.lru_cache
 def resources(tau_rec, tau_psc, dt):
-    """What a step does to (recovered, active, inactive) resources; ``tau_psc`` 0: what is released is inactive at once."""
+    """What a step does to (recovered, active, inactive) resources; ``tau_psc`` 0: the released are inactive at once."""
     ends = 1.0 / tau_psc if tau_psc > 0 else 0.0
     return expm(np.array([[0.0, 0.0, 1.0 / tau_rec], [0.0, -ends, 0.0], [0.0, ends, -1.0 / tau_rec]]) * dt)
 

@@ -211,7 +211,7 @@ def test_short_term_on_top_of_learning(order):
 FULL = SpikeTripletRule(16.8, 33.7, 101.0, 125.0, 5e-10, 7e-3, 6.2e-3, 2.3e-4)
 MINIMAL = SpikeTripletRule(16.8, 33.7, 101.0, 114.0, 0.0, 7.1e-3, 6.5e-3, 0.0)
 RATES = (0.1, 10.0, 20.0, 40.0, 50.0)
-PAIRINGS = {0.1: 15, 10.0: 60, 20.0: 60, 40.0: 60, 50.0: 60}
+PAIRINGS = {0.1: 8, 10.0: 60, 20.0: 60, 40.0: 60, 50.0: 60}
 
 
 def scaled(rule, by):
@@ -279,5 +279,5 @@ def test_the_published_dependence_on_frequency(name, frequency_dependence):
     (before, after), _ = frequency_dependence[name]
     assert abs(before[0]) < 0.02
     assert (np.diff(before) > 0).all() and before[-2] > 0.3
-    assert after[0] < -0.2 * 15 / 60 and after[1] < -0.2
+    assert after[0] < -0.2 * 8 / 60 and after[1] < -0.2
     assert after[-2] > 0.1 and after[-1] > 0.1

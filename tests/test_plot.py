@@ -172,6 +172,29 @@ def test_weights(tmp_path, rng):
         r.plot.weights("x")
 
 
+def test_weights_in_time(tmp_path, rng):
+    times = np.arange(0.0, 1001.0, 10.0)
+    walks = np.clip(np.cumsum(rng.normal(0.0, 0.03, (times.size, 200)), axis=0) + 0.5, 0.0, 1.0)
+    r = result(rng)
+    r._weights["learnt"] = many = Weights(walks, "nA", times=times)
+    figure = r.plot.weights("learnt")
+    axes, bar = figure.axes
+    (mesh,) = axes.collections
+    shares = np.asarray(mesh.get_array()).reshape(50, times.size)
+    assert shares.sum(axis=0) == pytest.approx(np.full(times.size, 100.0))
+    assert shares[:, -1] == pytest.approx(np.histogram(walks[-1], 50, (walks.min(), walks.max()))[0] / 2.0)
+    assert len(axes.lines) == 5
+    lasts = [line.get_ydata()[-1] for line in axes.lines]
+    assert lasts == sorted(lasts) and (lasts[0], lasts[-1]) == (many.last.min(), many.last.max())
+    assert axes.get_xlim() == (0.0, 1000.0)
+    assert {"learnt: 200 synapses", "weight (nA)", "time (ms)", "% of synapses"} <= set(words(figure))
+    png(figure, tmp_path / "weights.png")
+    few = r.plot.weights({"few": Weights(walks[:, :3], "nA", times=times), "flat": Weights(walks[:1] * np.ones((2, 1)),
+                                                                                           "nA", times=times[:2])})
+    assert [len(a.lines) for a in few.axes[:2]] == [3, 5] and not few.axes[0].collections
+    assert not r.plot.weights({"last": Weights(many.last, "nA"), "both": many}).axes[0].lines, "not all over time"
+
+
 @pytest.mark.parametrize("matrix", [[[200, 50], [0, 12_800]], [[1, 10**9], [10**4, 3]], [[0, 0], [0, 0]]])
 def test_connectivity_writes_every_number(tmp_path, matrix):
     figure = plot.connectivity((["exc", "inh"], matrix))
