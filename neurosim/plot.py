@@ -360,7 +360,7 @@ def weights_in_time(weights: Mapping[str, Weights], bins: int = 50, curves: int 
             order = np.argsort(one.last, kind="stable")
             shown = order if n <= 20 else order[np.linspace(0, n - 1, curves).round().astype(int)]
             axes.plot(times, values[:, shown], color=_WARM[0] if n > 20 else _COLD[0], linewidth=0.9)
-            axes.set_title(f"{name.replace('->', chr(0x2192))}: {_short(n)} synapse{'s' if n > 1 else ''}")
+            axes.set_title(f"{name.replace('->', chr(0x2192))}: {n:,} synapse{'s' if n > 1 else ''}")
             axes.ticklabel_format(axis="y", scilimits=(-2, 4))
             axes.set_ylabel(f"weight ({unit})" if unit else "weight")
         panels[-1].set_xlim(times[0], times[-1])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from neurosim.benchmarks import stdp_windows
 from neurosim.benchmarks.speed import measure, models, run, scaling, start, table
 
 from neurosim.models import microcircuit as shipped
@@ -295,3 +296,18 @@ def test_a_program_that_fails_has_no_starting_time(tmp_path):
     assert 0 < start.seconds_to_output([sys.executable, "-c", "print(1)"], tmp_path) < 30
     with pytest.raises(RuntimeError, match="no spikes today"):
         start.seconds_to_output([sys.executable, "-c", "raise SystemExit('no spikes today')"], tmp_path)
+
+
+def test_windows_of_pairs_differ_where_spikes_meet():
+    meet = np.array([-1, 0, 1]) - stdp_windows.DELAY
+    found = {order: stdp_windows.changes(order, 1.0, meet) for order in stdp_windows.AT_ZERO}
+    away = stdp_windows.RULE.A_plus * np.exp(-0.1), -stdp_windows.RULE.A_minus * np.exp(-0.1)
+    for order, change in {"nest": 0.0, "spinnaker": -0.008, "brian2": 0.01}.items():
+        assert found[order] == pytest.approx([away[1], change, away[0]])
+
+
+@pytest.mark.needs("matplotlib")
+def test_the_picture_of_the_windows(tmp_path, capsys):
+    stdp_windows.draw(str(tmp_path / "windows.png"))
+    assert (tmp_path / "windows.png").stat().st_size > 10_000
+    assert "windows.png" in capsys.readouterr().out

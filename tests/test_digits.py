@@ -276,7 +276,7 @@ def taught(needs):
 
 
 def test_it_learns_real_digits(taught):
-    """Chance is 10 %; 100 cells reach 84 to 87 % after 2,000 images, on writers they have not seen."""
+    """Chance is 10 %; 100 cells reach 84 to 87 % after 2,000 images, on images held out."""
     assert taught.accuracy > 0.7 and taught.weighted > 0.7
     assert taught.confusion.sum() == 450 and (taught.confusion.sum(axis=1) > 35).all()
     assert taught.curve[1, -1] > taught.curve[1, 0]

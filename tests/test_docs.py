@@ -47,7 +47,8 @@ EXAMPLES = [(page, k, code) for page in PAGES for k, code in enumerate(blocks(pa
 
 
 def test_there_are_examples_and_links():
-    assert {page.name for page, _, _ in EXAMPLES} == {"README.md", "astrocytes.md", "models.md", "neurons.md"}
+    pages = {"README.md", "astrocytes.md", "models.md", "neurons.md", "plasticity.md"}
+    assert {page.name for page, _, _ in EXAMPLES} == pages
     assert len(links()) > 10
 
 
@@ -72,6 +73,13 @@ def test_the_readme_example_is_short_and_alive(tmp_path, monkeypatch, needs):
     (tmp_path / "example.py").write_text(code, encoding="utf-8")
     result = runpy.run_path("example.py")["result"]
     assert 2.0 < result.spikes("exc").rate() < 20.0
+
+
+def test_the_reward_example_learns(tmp_path):
+    (code,) = [code for code in blocks(ROOT / "docs" / "plasticity.md", "python") if "reinforce" in code]
+    (tmp_path / "example.py").write_text(code, encoding="utf-8")
+    right = runpy.run_path(str(tmp_path / "example.py"))["right"]
+    assert sum(right[:20]) < 18 and sum(right[-50:]) == 50
 
 
 @pytest.mark.parametrize(("page", "target"), links(), ids=lambda value: getattr(value, "name", value))

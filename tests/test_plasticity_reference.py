@@ -537,7 +537,8 @@ def test_several_synapses_of_a_pair(threads):
     driver = network.population(n, SpikeSourceArray(spike_times=[(t - 1) * nets.DT for t in post]), "driver")
     cells = network.population(n, nets.quiet(), "post", initial_values={"v": 0.0})
     network.project(driver, cells, FromListConnector(np.column_stack([np.arange(n)] * 2)), 3000.0, nets.DT)
-    projection = network.project(sources, cells, FromListConnector(rows), synapse=nets.mechanism("pair", "multiplicative"))
+    synapse = nets.mechanism("pair", "multiplicative")
+    projection = network.project(sources, cells, FromListConnector(rows), synapse=synapse)
     network.record([sources, cells], "spikes")
     chosen = rng.permutation(count)[:50]
     network.record_weights(projection, 10.0, chosen)
@@ -547,17 +548,20 @@ def test_several_synapses_of_a_pair(threads):
     simulation.set_weights(projection, written)
     assert simulation.weights(projection).values.tolist() == written.tolist()
     result = result.append(simulation.run(15.0))
-    plain, *_ = nets.replayed(network, projection, result, nets.DT, 350)
+    plain, i, j, delay = nets.replayed(network, projection, result, nets.DT, 350)
+    now = simulation.weights(projection)
+    assert np.array_equal(now.pre, i) and np.array_equal(now.post, j)
     same_weights(written[::-1], plain.read[200])
     kept = result.weights(projection.label)
     assert kept.times.tolist() == [0.0, 10.0, 20.0, 30.0]
-    assert np.array_equal(kept.pre, rows[chosen, 0]) and np.array_equal(kept.post, rows[chosen, 1])
+    assert np.array_equal(kept.pre, i[chosen]) and np.array_equal(kept.post, j[chosen])
     same_weights(kept.values[:3], plain.read[:300:100, chosen])
-    i, j = rows[:, 0].astype(int), rows[:, 1].astype(int)
-    sends, delay = nets.by_neuron(result, sources), np.rint(rows[:, 3] / nets.DT).astype(int)
-    after = ref.run(projection.synapse, [sends[k] for k in i], [post[k] for k in j], rows[:, 2], delay, nets.DT, 350,
-                    writes={200: written})
-    same_weights(simulation.weights(projection).values, after.read[-1])
+    first = wiring.arrays(projection, network.seed, nets.DT)[2]
+    assert np.array_equal(np.sort(first), np.sort(rows[:, 2]))
+    sends = nets.by_neuron(result, sources)
+    pre, post = [sends[k] for k in i], [post[k] for k in j]
+    after = ref.run(synapse, pre, post, first, delay, nets.DT, 350, writes={200: written})
+    same_weights(now.values, after.read[-1])
 
 
 def test_weights_in_a_list_are_held_against_the_bounds():

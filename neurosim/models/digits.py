@@ -27,8 +27,6 @@ from .base import Model, plain
 from .digits_data import Digits, load
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ..engine import Simulation
     from ..result import Result
 
@@ -231,8 +229,8 @@ class Learned:
             f" ({f['cpu_s']:.0f} s of processor time)",
         ])
 
-    def picture(self) -> Figure:
-        """The weights onto each cell, as images; what it learnt when; which digits it confuses."""
+    def picture(self) -> Any:
+        """The weights onto each cell, as images; what it learnt when; which digits it confuses: a matplotlib Figure."""
         from ..plot import receptive_fields
         order = np.lexsort((-self.responses.max(axis=0), self.assigned))
         fields = self.weights.T[order].reshape(-1, *self.shape)

@@ -69,7 +69,7 @@ def load(source: str = "auto") -> Digits:
     ----------
     source : str
         ``"mnist"``: 60,000 and 10,000 images of 28 x 28, fetched (11.5 MB) if they are not in the cache.
-        ``"small"``: scikit-learn's 1,797 of 8 x 8, the first 1,347 to train and the rest, other writers, to test.
+        ``"small"``: scikit-learn's 1,797 of 8 x 8, the first 1,347 to train and the rest to test.
         ``"auto"``: MNIST, or where it cannot be had, the small set.
         Anything else: a folder with the four files of MNIST, or of a set in its format such as Fashion-MNIST; they may
         be compressed (``.gz``).
