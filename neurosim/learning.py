@@ -28,6 +28,7 @@ from .plasticity import (
 )
 from .result import Weights
 from .synapses import CHANGING, Store, SynapseBlock, places
+from .wiring import MAX_DELAY_STEPS
 
 if TYPE_CHECKING:
     from .engine import Simulation
@@ -277,7 +278,7 @@ class Tables:
             "heads": np.zeros(self._heads + 1, np.int64), "swept": np.zeros(self._swept + 1),
             "voltages": np.zeros(self._voltages + 1), "decays": self.decays.done(), "pools": np.zeros(self.pools + 1),
             "modulators": table(self.modulators, columns.M_COLS), "members": self.members.done(),
-            "hook": np.array([_act().address if self.rules else 0], np.uint64),
+            "hook": np.array([_act().address if self.rules or self._site_of else 0], np.uint64),
             "table": np.zeros((len(columns.Net._fields), 3), np.int64),
         }
 
@@ -296,6 +297,11 @@ def modulation_steps(one: Any, dt: float) -> int:
     steps = math.floor(one.delay / dt + 0.5 + 1e-9)
     if one.delay < dt * (1.0 - 1e-9):
         raise NetworkError(f"modulation of {one.projection.label}: delay below dt: got {one.delay:g} ms, dt is {dt:g} ms")
+    if steps > MAX_DELAY_STEPS:
+        raise NetworkError(
+            f"modulation of {one.projection.label}: a delay must be <= {MAX_DELAY_STEPS} steps ({MAX_DELAY_STEPS * dt:g} ms),"
+            f" got {one.delay:g} ms"
+        )
     return steps
 
 

@@ -17,7 +17,7 @@ from .currents import CurrentSource
 from .errors import NetworkError, ParameterError
 from .homeostasis import Homeostasis
 from .parameters import Distribution, Parameter, evaluate, numbers, stream_key
-from .plasticity import STDPMechanism, SynapseType
+from .plasticity import ClopathRule, STDPMechanism, SynapseType
 from .space import Space
 from .structure import Structure
 from .tripartite import ThirdFactorConnector, Tripartite
@@ -427,7 +427,7 @@ class Network:
         sign = 0 if pre.cell.graded else _check_weight(weight, post.cell, receptor, f"projection {label}")
         if delay is not None:
             _check_number(delay, f"projection {label}: delay", "ms", above=0.0)
-        _check_synapse(synapse, None if "weight" in connector.columns() else weight, f"projection {label}", post.cell.weight_unit)
+        _check_synapse(synapse, None if "weight" in connector.columns() else weight, sign, f"projection {label}", post.cell)
         _check_slow(homeostasis, structure, synapse, sign, f"projection {label}", post.cell.weight_unit)
         made = Projection(pre, post, connector, weight, delay, receptor, label, self.space, sign, synapse, homeostasis,
                           structure)
@@ -819,14 +819,23 @@ def _check_number(value: Any, name: str, unit: str, above: float = -math.inf) ->
         raise ParameterError(f"{name} must be {limit}, got {array[bad].flat[0]:g}{where}")
 
 
-def _check_synapse(synapse: Any, weight: Any, name: str, unit: str) -> None:
-    """Refuse what is no synapse, and weights beyond its bounds."""
+def _check_synapse(synapse: Any, weight: Any, sign: int, name: str, cell: Model) -> None:
+    """Refuse what is no synapse, what does not fit the target, and weights beyond the bounds."""
     if synapse is not None and not isinstance(synapse, SynapseType):
         raise NetworkError(f"{name}: synapse must be an STDPMechanism() or a TsodyksMarkramSynapse(), got {synapse!r}")
-    if not isinstance(synapse, STDPMechanism) or weight is None or isinstance(weight, (Distribution, str)) or callable(weight):
+    if not isinstance(synapse, STDPMechanism):
         return
-    bounds = synapse.weight_dependence
-    size = np.abs(np.asarray(weight, dtype=float)) if bounds.w_min >= 0 else np.asarray(weight, dtype=float)
+    bounds, unit = synapse.weight_dependence, cell.weight_unit
+    if isinstance(synapse.timing_dependence, ClopathRule) and "v" not in cell.states:
+        raise NetworkError(f"{name}: ClopathRule looks at the potential 'v', which {cell.name} does not have")
+    if sign and bounds.w_min < 0:
+        raise ParameterError(
+            f"{name}: w_min of {type(bounds).__name__} must be >= 0 {unit}, got {bounds.w_min:g}: weights onto this receptor of"
+            f" {cell.name} have one sign, and bounds are magnitudes"
+        )
+    if weight is None or isinstance(weight, (Distribution, str)) or callable(weight):
+        return
+    size = np.asarray(weight, dtype=float) * (sign or 1)
     bad = (size < bounds.w_min) | (size > bounds.w_max)
     if bad.any():
         raise ParameterError(

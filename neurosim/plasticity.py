@@ -19,6 +19,7 @@ __all__ = [
 
 ORDERS = ("nest", "spinnaker", "brian2")
 _PAIRINGS = ("all", "nearest", "restricted")
+_GREATEST, _STEEPEST = 1e12, 1e6  # of weights; of what one spike may do to them
 
 
 class SynapseType:
@@ -44,24 +45,24 @@ class WeightDependence(Settings):
 class AdditiveWeightDependence(WeightDependence):
     """No dependence: both changes are in proportion to w_max (Song, Miller & Abbott 2000), and cut off at the bounds."""
 
-    w_min: Any = parameter(0.0, "", "least weight, in the weight's unit")
-    w_max: Any = parameter(1.0, "", "greatest weight")
+    w_min: Any = parameter(0.0, "", "least weight, in the weight's unit", low=-_GREATEST, high=_GREATEST)
+    w_max: Any = parameter(1.0, "", "greatest weight", low=-_GREATEST, high=_GREATEST)
 
 
 @dataclasses.dataclass(frozen=True)
 class MultiplicativeWeightDependence(WeightDependence):
     """Potentiation in proportion to w_max - w, depression to w - w_min (Rubin, Lee & Sompolinsky 2001)."""
 
-    w_min: Any = parameter(0.0, "", "least weight, in the weight's unit")
-    w_max: Any = parameter(1.0, "", "greatest weight")
+    w_min: Any = parameter(0.0, "", "least weight, in the weight's unit", low=-_GREATEST, high=_GREATEST)
+    w_max: Any = parameter(1.0, "", "greatest weight", low=-_GREATEST, high=_GREATEST)
 
 
 @dataclasses.dataclass(frozen=True)
 class AdditivePotentiationMultiplicativeDepression(WeightDependence):
     """Potentiation in proportion to w_max, depression to w - w_min (van Rossum, Bi & Turrigiano 2000)."""
 
-    w_min: Any = parameter(0.0, "", "least weight, in the weight's unit")
-    w_max: Any = parameter(1.0, "", "greatest weight")
+    w_min: Any = parameter(0.0, "", "least weight, in the weight's unit", low=-_GREATEST, high=_GREATEST)
+    w_max: Any = parameter(1.0, "", "greatest weight", low=-_GREATEST, high=_GREATEST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +73,8 @@ class GutigWeightDependence(WeightDependence):
     w_max ((w - w_min)/(w_max - w_min))**mu_minus.
     """
 
-    w_min: Any = parameter(0.0, "", "least weight, in the weight's unit")
-    w_max: Any = parameter(1.0, "", "greatest weight")
+    w_min: Any = parameter(0.0, "", "least weight, in the weight's unit", low=-_GREATEST, high=_GREATEST)
+    w_max: Any = parameter(1.0, "", "greatest weight", low=-_GREATEST, high=_GREATEST)
     mu_plus: Any = parameter(0.5, "", "power for potentiation: 0 additive, 1 multiplicative", low=0.0)
     mu_minus: Any = parameter(0.5, "", "power for depression", low=0.0)
 
@@ -107,8 +108,8 @@ class SpikePairRule(TimingDependence):
 
     tau_plus: Any = parameter(20.0, "ms", "how long a spike of the source can still be followed", low=0, open_low=True)
     tau_minus: Any = parameter(20.0, "ms", "how long a spike of the target can still be followed", low=0, open_low=True)
-    A_plus: Any = parameter(0.01, "", "size of potentiation")
-    A_minus: Any = parameter(0.01, "", "size of depression")
+    A_plus: Any = parameter(0.01, "", "size of potentiation", low=-_STEEPEST, high=_STEEPEST)
+    A_minus: Any = parameter(0.01, "", "size of depression", low=-_STEEPEST, high=_STEEPEST)
     pairing: str = "all"
 
     pairings: ClassVar[tuple[str, ...]] = _PAIRINGS
@@ -130,10 +131,10 @@ class SpikeTripletRule(TimingDependence):
     tau_minus: Any = parameter(33.7, "ms", "fast trace of the target", low=0, open_low=True)
     tau_x: Any = parameter(101.0, "ms", "slow trace of the source", low=0, open_low=True)
     tau_y: Any = parameter(125.0, "ms", "slow trace of the target", low=0, open_low=True)
-    A2_plus: Any = parameter(5e-10, "", "potentiation by pairs")
-    A2_minus: Any = parameter(7e-3, "", "depression by pairs")
-    A3_plus: Any = parameter(6.2e-3, "", "potentiation by triplets")
-    A3_minus: Any = parameter(2.3e-4, "", "depression by triplets")
+    A2_plus: Any = parameter(5e-10, "", "potentiation by pairs", low=-_STEEPEST, high=_STEEPEST)
+    A2_minus: Any = parameter(7e-3, "", "depression by pairs", low=-_STEEPEST, high=_STEEPEST)
+    A3_plus: Any = parameter(6.2e-3, "", "potentiation by triplets", low=-_STEEPEST, high=_STEEPEST)
+    A3_minus: Any = parameter(2.3e-4, "", "depression by triplets", low=-_STEEPEST, high=_STEEPEST)
     pairing: str = "all"
 
     pairings: ClassVar[tuple[str, ...]] = _PAIRINGS[:2]
@@ -150,7 +151,7 @@ class Vogels2011Rule(TimingDependence):
     """
 
     tau: Any = parameter(20.0, "ms", "time constant of both traces", low=0, open_low=True)
-    eta: Any = parameter(1e-10, "", "learning rate, in the weight's unit")
+    eta: Any = parameter(1e-10, "", "learning rate, in the weight's unit", low=-_STEEPEST, high=_STEEPEST)
     rho: Any = parameter(3.0, "Hz", "rate of the target at which changes balance", low=0)
 
 
@@ -168,8 +169,8 @@ class OjaRule(TimingDependence):
 
     tau_plus: Any = parameter(20.0, "ms", "trace of the source", low=0, open_low=True)
     tau_minus: Any = parameter(20.0, "ms", "trace of the target", low=0, open_low=True)
-    eta: Any = parameter(0.001, "", "learning rate, in the weight's unit")
-    alpha: Any = parameter(1.0, "", "strength of the decay that bounds the weights")
+    eta: Any = parameter(0.001, "", "learning rate, in the weight's unit", low=-_STEEPEST, high=_STEEPEST)
+    alpha: Any = parameter(1.0, "", "strength of the decay that bounds the weights", low=-_STEEPEST, high=_STEEPEST)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,8 +190,8 @@ class ClopathRule(TimingDependence):
     tau_plus: Any = parameter(7.0, "ms", "filter of the potential, potentiation", low=0, open_low=True)
     theta_minus: Any = parameter(-70.6, "mV", "least filtered potential that changes anything")
     theta_plus: Any = parameter(-45.3, "mV", "least potential that potentiates")
-    A_LTD: Any = parameter(14e-5, "", "size of depression, weight per mV")
-    A_LTP: Any = parameter(8e-5, "", "size of potentiation, weight per mV**2")
+    A_LTD: Any = parameter(14e-5, "", "size of depression, weight per mV", low=-_STEEPEST, high=_STEEPEST)
+    A_LTP: Any = parameter(8e-5, "", "size of potentiation, weight per mV**2", low=-_STEEPEST, high=_STEEPEST)
     u_spike: Any = parameter(33.0, "mV", "potential during a spike")
     t_spike: Any = parameter(2.0, "ms", "duration of a spike", low=0)
 

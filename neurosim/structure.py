@@ -19,16 +19,18 @@ import numpy as np
 from .connectors import Context
 from .errors import NetworkError, ParameterError
 from .parameters import Distribution, Parameter, Settings, Uniform, parameter, stream_key
+from .wiring import MAX_DELAY_STEPS
 
 __all__ = [
     "Activity", "Change", "Edges", "GaussianGrowth", "GrowthCurve", "HomeostaticGrowth", "LinearGrowth", "Rewiring",
     "Structure",
 ]
 
-MAX_DELAY_STEPS = 60000
 _DELAY = Parameter(1.0, "ms", "delay of a new synapse", low=0.0, open_low=True)
 
 State = dict[str, np.ndarray]
+
+_MOST_ATTEMPTS, _MOST_GROWN = 1e8, 1e4  # in one interval; of elements, for each cell
 
 
 class Edges(NamedTuple):
@@ -202,6 +204,9 @@ class Rewiring(Structure):
             raise ParameterError(f"Rewiring.selection must be 'random' or 'last', got {self.selection!r}")
         if self.s_max % 1:
             raise ParameterError(f"Rewiring.s_max must be a whole number, got {self.s_max:g}")
+        attempts = self.f_rew * self.interval / 1000.0
+        if attempts > _MOST_ATTEMPTS:
+            raise ParameterError(f"Rewiring: f_rew times interval must be <= {_MOST_ATTEMPTS:g} attempts, got {attempts:g}")
         if self.sigma_form is not None:
             sigma = self.sigma_form
             if isinstance(sigma, bool) or not isinstance(sigma, (int, float, np.number)) or not 0 < sigma < math.inf:
@@ -322,23 +327,25 @@ class GrowthCurve(Settings):
     def grown(self, start: np.ndarray, limit: np.ndarray, duration: float, tau: float) -> np.ndarray:
         """The change of z while calcium goes from ``start`` towards ``limit`` with ``tau`` for ``duration`` ms.
 
-        Gauss-Legendre quadrature, five points in each quarter of tau.
+        Gauss-Legendre quadrature, five points in each quarter of tau; after 40 tau calcium is at its limit.
         """
         points, weights = np.polynomial.legendre.leggauss(5)
-        panels = max(1, math.ceil(4.0 * duration / tau))
+        changing = min(duration, 40.0 * tau)
+        panels = max(1, math.ceil(4.0 * changing / tau))
         total = np.zeros(len(start))
         for panel in range(panels):
             for point, weight in zip(points, weights, strict=True):
-                t = duration * (panel + 0.5 * (point + 1.0)) / panels
+                t = changing * (panel + 0.5 * (point + 1.0)) / panels
                 total += weight * self.rate(limit + (start - limit) * math.exp(-t / tau))
-        return total * duration / (2.0 * panels)
+        grown = total * changing / (2.0 * panels)
+        return grown if changing == duration else grown + (duration - changing) * self.rate(limit)
 
 
 @dataclasses.dataclass(frozen=True)
 class LinearGrowth(GrowthCurve):
     """dz/dt = nu (1 - Ca / eps): grows below the calcium ``eps`` and shrinks above it (NEST's ``linear``)."""
 
-    nu: Any = parameter(1e-3, "1/ms", "elements grown per ms without calcium")
+    nu: Any = parameter(1e-3, "1/ms", "elements grown per ms without calcium", low=-1e3, high=1e3)
     eps: Any = parameter(0.7, "", "calcium at which elements neither grow nor shrink", low=0.0, open_low=True)
 
     def rate(self, calcium: np.ndarray) -> np.ndarray:
@@ -353,7 +360,7 @@ class GaussianGrowth(GrowthCurve):
     point (Butz & van Ooyen 2013; NEST's ``gaussian``).
     """
 
-    nu: Any = parameter(1e-3, "1/ms", "elements grown per ms at most")
+    nu: Any = parameter(1e-3, "1/ms", "elements grown per ms at most", low=-1e3, high=1e3)
     eta: Any = parameter(0.1, "", "calcium below which elements shrink")
     eps: Any = parameter(0.7, "", "calcium above which elements shrink", low=0.0, open_low=True)
 
@@ -405,6 +412,11 @@ class HomeostaticGrowth(Structure):
                 raise ParameterError(
                     f"HomeostaticGrowth.{name} must be a growth curve such as GaussianGrowth(),"
                     f" got {getattr(self, name)!r:.200}"
+                )
+            most = abs(getattr(getattr(self, name), "nu", 0.0)) * self.interval
+            if most > _MOST_GROWN:
+                raise ParameterError(
+                    f"HomeostaticGrowth.{name}: nu times interval must be <= {_MOST_GROWN:g} elements of a cell, got {most:g}"
                 )
 
     def initial_state(self, edges: Edges, context: Context) -> State:

