@@ -131,12 +131,12 @@ _LEARNING = (
     "rules",        # int64 (part blocks that change, R_SIZE)
     "rule_par",     # float64
     "row_state",    # float64: (rows, ROW_SIZE) for each block that changes and part
-    "lags",         # int64: steps in the dendrite, twice, for each delay of such blocks
+    "lags",         # int64: steps in the dendrite, twice, for each delay of such blocks; astrocytes of their targets
     "sites",        # int64 (sites, S_SIZE)
     "history",      # float64: rings of steps, traces and second values of target spikes
     "heads",        # int64: how many spikes each ring has seen
     "swept",        # float64 (sites x parts): steps up to which all rows have seen target spikes
-    "voltages",     # float64: filtered potentials
+    "voltages",     # float64: filtered potentials; calcium of some steps
     "decays",       # float64: tables of exp(-k dt / tau)
     "pools",        # float64: dopamine
     "modulators",   # int64 (.., M_COLS)

@@ -102,9 +102,28 @@ def opened(table):
 
 
 @jit
+def gained(w, row, lo, calcium, astrocytes, par):
+    """A row's weights (one, or one for each target) times the gains of its targets, by the mean calcium of their astrocytes.
+
+    ``astrocytes``: where each cell's begin, then their ids; a cell without any has gain 1.
+    """
+    out = np.empty(row.size)
+    for j in range(row.size):
+        i = lo + np.int64(row[j])
+        first, last = astrocytes[i], astrocytes[i + 1]
+        factor, level = 1.0, 0.0
+        for e in range(first, last):
+            level += calcium[astrocytes[e]]
+        if last > first:
+            factor = max(0.0, 1.0 + par[plasticity.GAIN] * max(level / (last - first) - par[plasticity.CA_THRESH], 0.0))
+        out[j] = factor * w[min(j, w.size - 1)]
+    return out
+
+
+@jit
 def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, offsets, row_ptr, tg, w, c, one_weight,
                     ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, count, rule, par, rows, short_rows, lags,
-                    site, history, heads, voltages, tables, pool, dt):
+                    site, history, heads, voltages, tables, pool, calcium, astrocytes, dt):
     """As :func:`_block` for synapses that change: rows are brought up to date before they are added."""
     events = np.int64(0)
     n_delays = delays.size
@@ -117,6 +136,8 @@ def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer,
     many = ring * cells
     times, ys, zs = history[:many], history[many:2 * many], history[2 * many:]
     none = w[:0]
+    gains = astrocytes.size > 0
+    gain = par[plasticity.PAR_SIZE + plasticity.SHORT_SIZE:]
     for d in range(n_delays):
         s = t - delays[d] - base_step
         if s < 0:
@@ -133,7 +154,10 @@ def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer,
                 z = sign
                 if short > 0:
                     z *= plasticity.transmitted(short, short_rows[at * plasticity.SHORT_ROW_SIZE:], par[plasticity.PAR_SIZE:], t, dt)
-                if one_weight:
+                if one_weight and gains:
+                    v = gained(w[sender:sender + 1], row, lo, calcium, astrocytes, gain)
+                    add_row(kind, receptor, x, n, lo, hi, row, v, z * ca, z * cb, z * cc)
+                elif one_weight:
                     add_one(kind, receptor, x, n, lo, hi, row, z * w[sender], ca, cb, cc)
                 else:
                     v = w[first:last]
@@ -143,7 +167,8 @@ def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer,
                         plasticity.change_row(rule, par, state, row, lo, v, own, none, times, ys, zs, voltages, depth, cells,
                                               heads, ring, tables, pool, t, lags[d],
                                               plasticity.CUT if sent_first else plasticity.ARRIVAL, dt)
-                    add_row(kind, receptor, x, n, lo, hi, row, v, z * ca, z * cb, z * cc)
+                    sent = gained(v, row, lo, calcium, astrocytes, gain) if gains else v
+                    add_row(kind, receptor, x, n, lo, hi, row, sent, z * ca, z * cb, z * cc)
                     if sent_first:
                         plasticity.change_row(rule, par, state, row, lo, v, own, none, times, ys, zs, voltages, depth, cells,
                                               heads, ring, tables, pool, t, lags[d], plasticity.LATE_ARRIVAL, dt)
@@ -182,12 +207,18 @@ def arrive(net, p, t, dt, base_step):
         one = row[B_WEIGHTS] == ROW_WEIGHT
         rule, par, rows, short_rows, lags, site, history, heads, voltages, pool, c = _of_rule(net, b)
         w = net.row_weight[row[B_W]:] if one else net.changing[row[B_W]:]
+        calcium, astrocytes = net.voltages[:0], net.lags[:0]
+        if rule[plasticity.R_GAIN] == 1:
+            source = net.sites[rule[plasticity.R_CALCIUM]]
+            line = (t - rule[plasticity.R_CALCIUM_DELAY]) % source[plasticity.S_DEPTH]
+            calcium = net.voltages[source[plasticity.S_VOLTAGE] + line * source[plasticity.S_N]:]
+            astrocytes = net.lags[rule[plasticity.R_ASTROCYTES]:]
         wakes = event and row[B_WAKES] == 1
         events, count = _changing_block(
             kind, x, n, lo, hi, row[B_RECEPTOR], t, base_step, net.delays[row[B_DELAY0]:row[B_DELAY0] + row[B_DELAYS]],
             net.pointer[q0:q1], net.spikes, net.offsets[q0:q1], net.row_ptr[row[B_PTR]:], net.targets16[row[B_TARGETS]:], w, c, one,
             ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, net.n_active[p], rule, par, rows,
-            short_rows, lags, site, history, heads, voltages, net.decays, pool, dt)
+            short_rows, lags, site, history, heads, voltages, net.decays, pool, calcium, astrocytes, dt)
         net.n_active[p] = count
         total += events
     return total
@@ -254,7 +285,7 @@ def settle_part(net, p, s, t, dt):
 
 @jit
 def remember(net, p, t, dt, found, base_step):
-    """Let plasticity know the spikes (and potentials) of step ``t``."""
+    """Let plasticity know the spikes (and potentials, or calcium) of step ``t``."""
     g, lo, hi = net.parts[p, P_GROUP], net.parts[p, P_LO], net.parts[p, P_HI]
     kind, n = net.groups[g, G_KIND], net.groups[g, G_N]
     x, f = net.x[net.groups[g, G_X]:], net.tables[net.groups[g, G_F]:]
@@ -265,6 +296,11 @@ def remember(net, p, t, dt, found, base_step):
     y = net.groups[g, G_Y]
     for s in range(net.parts[p, P_SITE0], net.parts[p, P_SITE0] + net.parts[p, P_SITES]):
         site = net.sites[s]
+        if site[plasticity.S_KIND] == plasticity.CALCIUM:
+            now, state = site[plasticity.S_VOLTAGE] + t % site[plasticity.S_DEPTH] * n, site[plasticity.S_MINUS] * n
+            for i in range(lo, hi):
+                net.voltages[now + i] = x[state + i]
+            continue
         ring, many = site[plasticity.S_RING], site[plasticity.S_RING] * n
         history = net.history[site[plasticity.S_HISTORY]:]
         times, ys, zs = history[:many], history[many:2 * many], history[2 * many:]

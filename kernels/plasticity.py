@@ -22,6 +22,7 @@ from . import inlined, jit
 
 # families of rules
 NONE, PAIR, TRIPLET, VOGELS, OJA, CLOPATH, DOPAMINE = range(7)
+CALCIUM = 7  # no rule, but a kind of site: what astrocytes remember of their own calcium
 # how a change depends on the weight
 ADDITIVE, MULTIPLICATIVE, VAN_ROSSUM, GUETIG = range(4)
 # which spikes pair
@@ -33,7 +34,8 @@ TWO_STATES, THREE_STATES = 1, 2
 
 # columns of ``rules``: one row for each part of a block of synapses that change
 (R_FAMILY, R_DEPENDENCE, R_PAIRING, R_ORDER, R_PAR, R_ROWS, R_SITE, R_LAGS, R_FROZEN, R_SHORT, R_SHORT_ROWS, R_PLUS, R_PLUS_SIZE,
- R_MINUS, R_MINUS_SIZE, R_C, R_POOL, R_CUT, R_SIGN, R_POOL_ROOM, R_COMING, R_SIZE) = range(22)
+ R_MINUS, R_MINUS_SIZE, R_C, R_POOL, R_CUT, R_SIGN, R_POOL_ROOM, R_COMING, R_GAIN, R_CALCIUM, R_CALCIUM_DELAY, R_ASTROCYTES,
+ R_SIZE) = range(26)
 # columns of ``sites``: one row for each kind of memory of a group's spikes
 (S_KIND, S_PAIRING, S_HISTORY, S_RING, S_N, S_HEADS, S_PAR, S_MINUS, S_MINUS_SIZE, S_SWEPT, S_LAG, S_VOLTAGE, S_DEPTH,
  S_SIZE) = range(14)
@@ -42,6 +44,8 @@ TWO_STATES, THREE_STATES = 1, 2
  PAR_SIZE) = range(16)
 # parameters of short-term plasticity stand behind those of the rule
 U, RATE_REC, RATE_FACIL, TAU_REC, TAU_PSC, RATE_PSC, SHORT_SIZE = range(7)
+# and behind these, those of a gain by calcium
+GAIN, CA_THRESH = range(2)
 # parameters of a site
 (V_MINUS, V_PLUS, V_LOW, V_HIGH, V_LTP, V_SPIKE, V_HELD, SITE_PAR_SIZE) = range(8)
 # state of a row

@@ -98,7 +98,7 @@ class _Assembler:
         self.least = 0
         self.put_depths = put_depths(groups, store)
         self.puts = _Flat(np.float64)
-        self.learning = Tables(network, groups, store, dt, _Flat)
+        self.learning = Tables(network, groups, place, store, dt, _Flat)
 
     # -- rows of tables -------------------------------------------------------------------------
 
@@ -179,6 +179,8 @@ class _Assembler:
             if block.target is not group or block.sort != kind:
                 continue
             if block.bases[p + 1] == block.bases[p] and block.structure is None:
+                continue
+            if block.graded and block.kind == ROW_WEIGHT and not np.nan_to_num(block.row_weight).any():  # for `modulate_gain` only
                 continue
             row = [0] * k.B_SIZE
             row[k.B_SOURCE] = self.groups.index(block.source)

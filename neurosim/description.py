@@ -79,7 +79,8 @@ class Description:
     def is_dense(self, members: Sequence[Population]) -> bool:
         """Whether rows into these populations are long enough to be cut finely, or change (their targets are 16 bits wide)."""
         into = {p.label for p in members}
-        if any(one.post.population.label in into and (one.changes or one.synapse is not None) for one in self.network.projections):
+        if any(one.post.population.label in into and (one.changes or one.synapse is not None or one.gain is not None)
+               for one in self.network.projections):
             return True
         synapses = sum(n for projection, (_, n) in zip(self.network.projections, self.by_projection, strict=True)
                        if projection.post.population.label in into)

@@ -120,7 +120,8 @@ class Simulation:
         released = [learning.modulation_steps(one, self.dt) for one in self.network.modulations]
         self._history = max([self._store.longest_delay, refractory, 1, *released]) + 1
         largest = int(np.max((parts[:, k.P_HI] - parts[:, k.P_LO]) * self._multiplicity))
-        shortest = min([self._store.shortest_delay or _SLICE_STEPS, *released])
+        scaled = [learning.modulation_steps(one, self.dt) for one in self.network.gains]
+        shortest = min([self._store.shortest_delay or _SLICE_STEPS, *released, *scaled])
         self._slice = max(1, min(shortest, _SLICE_STEPS, _SLICE_SPIKES // largest))
         self._lists: list[np.ndarray] = [np.empty(0, np.int32)] * parts.shape[0]
         self._counts = np.zeros((parts.shape[0], self._history), np.int64)
@@ -279,7 +280,8 @@ class Simulation:
 
     def _size_of_network(self) -> tuple[int, ...]:
         n = self.network
-        return tuple(len(one) for one in (n.populations, n.projections, n.inputs, n.injections, n.records, n.modulations, n.weight_records))
+        return tuple(len(one) for one in (n.populations, n.projections, n.inputs, n.injections, n.records, n.modulations, n.gains,
+                                          n.weight_records))
 
     def _advance(self, goal: int) -> Result:
         """One call of the compiled loop; returns what it recorded."""
@@ -520,13 +522,15 @@ class Simulation:
         """Senders and receivers of the synapses of a projection, counted within their populations."""
         if one.label not in self._joins:
             pre, post, *_ = wiring.arrays(one, self.network.seed, self.dt)
-            self._joins[one.label] = one.pre.indices[pre], one.post.indices[post]
+            self._joins[one.label] = one.pre.indices[pre].astype(np.int32), one.post.indices[post].astype(np.int32)
         return self._joins[one.label]
 
     def projection(self, which: Projection | str) -> Projection:
         """A projection of the network, by itself or its label; raises :class:`NetworkError` if there is none."""
-        for one in self.network.projections:
-            if which is one or which == one.label:
+        for number, one in enumerate(self.network.projections):
+            if which is one or (isinstance(which, str) and which == one.label):
+                if number >= self._described[1]:
+                    raise SimulationError(f"projection {one.label} was added after the simulation had been made: make a new Simulation")
                 return one
         known = ", ".join(one.label for one in self.network.projections) or "none"
         raise NetworkError(f"{self.network.label} has no projection {which!r}; it has {known}")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import wiring
 from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
 from .groups import Group
-from .network import Network, Projection
+from .network import GainModulation, Network, Projection
 from .parameters import numbers
 from .plasticity import (
     AdditivePotentiationMultiplicativeDepression,
@@ -85,9 +86,10 @@ def _lags(block: SynapseBlock, dt: float) -> np.ndarray:
 class Tables:
     """The tables and arrays of synapses that change, made while a network is assembled."""
 
-    def __init__(self, network: Network, groups: list[Group], store: Store, dt: float, flat: Any) -> None:
+    def __init__(self, network: Network, groups: list[Group], place: Mapping[str, tuple[Group, int]], store: Store, dt: float,
+                 flat: Any) -> None:
         from .kernels import plasticity
-        self.k, self.network, self.groups, self.store, self.dt = plasticity, network, groups, store, dt
+        self.k, self.network, self.groups, self.place, self.store, self.dt = plasticity, network, groups, place, store, dt
         self.par, self.decays, self.lags = flat(np.float64), flat(np.float64), flat(np.int64)
         self.rules: list[list[int]] = []
         self.sites: list[list[int]] = []
@@ -101,6 +103,7 @@ class Tables:
         self._lag_of = {id(block): _lags(block, dt) for block in store.blocks if block.ruled}
         self._lags_at = {key: self.lags.add(values) for key, values in self._lag_of.items()}
         self._par_of: dict[int, int] = {}
+        self._astrocytes_at: dict[int, int] = {}
         self._make_sites()
 
     def table(self, tau: float) -> tuple[int, int]:
@@ -122,6 +125,7 @@ class Tables:
             for block in self.store.blocks:
                 if block.target is group and block.mechanism is not None:
                     self._site(block)
+            self._calcium(group)
             self._first_site[id(group)] = (first, len(self.sites) - first)
         if not self.sites:  # something to point at for synapses that do not look at target spikes
             self.sites.append([0] * self.k.S_SIZE)
@@ -173,6 +177,31 @@ class Tables:
         self._site_of[key] = len(self.sites)
         self.sites.append(row)
 
+    def _calcium(self, group: Group) -> None:
+        """Where astrocytes keep their calcium of some steps, if others look back at it; a slice lies between writing and reading."""
+        delays = [modulation_steps(one, self.dt) for one in self.network.gains if self._source(one)[0] is group]
+        if delays:
+            k, row = self.k, [0] * self.k.S_SIZE
+            row[k.S_KIND], row[k.S_N], row[k.S_SWEPT], row[k.S_MINUS] = k.CALCIUM, group.n, self._swept, group.states_row("Ca")
+            row[k.S_VOLTAGE], row[k.S_DEPTH] = self._voltages, max(delays) + 66
+            self._voltages += row[k.S_DEPTH] * group.n
+            self._swept += group.n_parts
+            self._site_of[(id(group), k.CALCIUM)] = len(self.sites)
+            self.sites.append(row)
+
+    def _source(self, one: GainModulation) -> tuple[Group, int]:
+        return self.place[one.astrocytes.pre.population.label]
+
+    def _astrocytes(self, one: GainModulation, target: Group) -> np.ndarray:
+        """Where the astrocytes of each cell of a group begin, and one number more, then their ids, each once."""
+        pairs, first = np.empty(0, np.int64), self._source(one)[1]
+        at, n = self.place[one.astrocytes.post.population.label][1], self._source(one)[0].n
+        for part in wiring.synapses(one.astrocytes, self.network.seed, self.dt, weighted=False):
+            pre, post = first + one.astrocytes.pre.indices[part.pre], at + one.astrocytes.post.indices[part.post]
+            pairs = np.union1d(pairs, post * n + pre)
+        begin = target.n + 1 + np.concatenate([[0], np.cumsum(np.bincount(pairs // n, minlength=target.n))])
+        return np.concatenate([begin, pairs % n])
+
     def sites_of(self, group: Group) -> tuple[int, int]:
         """(first, number) of a group's sites."""
         return self._first_site[id(group)]
@@ -190,7 +219,8 @@ class Tables:
         row[k.R_SIGN], row[k.R_CUT], row[k.R_COMING] = block.sign, int(k.NEVER), int(block.structure is not None)
         short = block.synapse if mechanism is None else mechanism.short_term
         if id(block) not in self._par_of:
-            self._par_of[id(block)] = self.par.add(self._parameters(mechanism, short))  # type: ignore[arg-type]
+            gain = [] if block.gain is None else [block.gain.gain, block.gain.threshold]
+            self._par_of[id(block)] = self.par.add([*self._parameters(mechanism, short), *gain])  # type: ignore[arg-type]
         row[k.R_PAR], row[k.R_LAGS] = self._par_of[id(block)], self._lags_at[id(block)]
         n_rows = block.source.n * block.delays.size
         if short is not None:
@@ -213,6 +243,12 @@ class Tables:
             if mechanism.neuromodulation is not None:
                 row[k.R_POOL], row[k.R_POOL_ROOM] = self.pools, _POOL
                 self.pools += k.POOL_EVENTS + 2 * _POOL
+        if block.gain is not None:
+            if id(block) not in self._astrocytes_at:
+                self._astrocytes_at[id(block)] = self.lags.add(self._astrocytes(block.gain, block.target))
+            row[k.R_GAIN], row[k.R_ASTROCYTES] = 1, self._astrocytes_at[id(block)]
+            row[k.R_CALCIUM] = self._site_of[(id(self._source(block.gain)[0]), k.CALCIUM)]
+            row[k.R_CALCIUM_DELAY] = modulation_steps(block.gain, self.dt)
         self.rules.append(row)
         return len(self.rules) - 1
 
@@ -337,6 +373,10 @@ def start(sim: Simulation) -> None:
     for group in sim._groups:
         first, number = sim._tables.sites_of(group)
         for row in net.sites[first:first + number]:
+            if row[k.S_KIND] == k.CALCIUM:
+                kept = net.voltages[row[k.S_VOLTAGE]:row[k.S_VOLTAGE] + row[k.S_DEPTH] * row[k.S_N]].reshape(-1, row[k.S_N])
+                kept[:] = np.concatenate([sim.get(p, "Ca") for p in group.members])
+                continue
             many = row[k.S_RING] * row[k.S_N]
             third = _third(k, row[k.S_KIND], row[k.S_RING])
             at = row[k.S_HISTORY]
@@ -414,7 +454,8 @@ def learner(sim: Simulation, projection: Projection | str, what: str) -> tuple[P
 def _places(sim: Simulation, projection: Projection, block: SynapseBlock) -> np.ndarray:
     """Where each synapse of a projection lies in its block, in the order of `Simulation.weights`."""
     if projection.label not in sim._placed:
-        sim._placed[projection.label] = places(block, projection, sim.network, sim._place, sim.dt)
+        at = places(block, projection, sim.network, sim._place, sim.dt)
+        sim._placed[projection.label] = at.astype(np.uint32) if block.size < 2**32 else at
     return sim._placed[projection.label]
 
 

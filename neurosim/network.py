@@ -22,7 +22,8 @@ from .space import Space
 from .structure import Structure
 from .tripartite import ThirdFactorConnector, Tripartite
 
-__all__ = ["Injection", "Modulation", "Network", "PoissonInput", "Population", "PopulationView", "Projection", "Record", "WeightRecord"]
+__all__ = ["GainModulation", "Injection", "Modulation", "Network", "PoissonInput", "Population", "PopulationView", "Projection", "Record",
+           "WeightRecord"]
 
 _WEIGHT_SIGN = {"excitatory": 1, "inhibitory": -1}
 _MOST_CELLS = 2**31 - 1
@@ -234,6 +235,11 @@ class Projection:
         return bool(self.pre.cell.graded)
 
     @property
+    def gain(self) -> GainModulation | None:
+        """What scales all that its synapses send, if something does."""
+        return next((one for one in self.post.network.gains if one.projection is self), None)
+
+    @property
     def same(self) -> bool:
         """Whether both ends are the same cells in the same order."""
         return self.pre.population is self.post.population and (
@@ -285,6 +291,17 @@ class Modulation:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class GainModulation:
+    """Calcium (µM) above ``threshold`` scales what ``projection`` sends; ``astrocytes`` tells whose: a graded projection."""
+
+    astrocytes: Projection
+    projection: Projection
+    gain: float
+    threshold: float
+    delay: float | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class WeightRecord:
     """Weights to keep: those of ``projection``, or its ``synapses``, every ``interval`` ms."""
 
@@ -330,6 +347,7 @@ class Network:
         self.injections: list[Injection] = []
         self.records: list[Record] = []
         self.modulations: list[Modulation] = []
+        self.gains: list[GainModulation] = []
         self.weight_records: list[WeightRecord] = []
 
     def __getitem__(self, label: str) -> Population:
@@ -524,7 +542,7 @@ class Network:
         self.inputs.append(made)
         return made
 
-    def modulate(self, source: Cells, projection: Projection, amount: float = 1.0, delay: float | None = None) -> Modulation:
+    def modulate(self, source: Cells, projection: Projection | str, amount: float = 1.0, delay: float | None = None) -> Modulation:
         """Let spikes of ``source`` release dopamine at all synapses of ``projection``.
 
         Parameters
@@ -542,7 +560,7 @@ class Network:
             For an amount that is not finite, or a delay that is not > 0.
         """
         self._own(source)
-        self._learning(projection, "modulate")
+        projection = self._learning(projection, "modulate")
         if getattr(projection.synapse, "neuromodulation", None) is None:
             raise NetworkError(f"modulate: projection {projection.label} has no neuromodulation=Dopamine()")
         name = f"modulation of {projection.label} by {source.label}"
@@ -553,12 +571,67 @@ class Network:
         self.modulations.append(made)
         return made
 
-    def record_weights(self, projection: Projection, interval: float, synapses: Sequence[int] | None = None) -> None:
+    def modulate_gain(self, astrocytes: Projection, projection: Projection, gain: float, threshold: float = 0.19669,
+                      delay: float | None = None) -> GainModulation:
+        """Let the calcium of astrocytes scale what the synapses of ``projection`` send (gliotransmission)::
+
+            arriving at t:  weight max(1 + gain max(Ca - threshold, 0), 0)
+
+        Ca is the mean calcium of the target's astrocytes at t - delay (before time 0: at 0); targets without any have gain 1.
+
+        Ours, and the simplest of its kind.  In models such as those of De Pittà et al. (2011) and Tewari & Majumdar (2012), calcium above
+        a threshold releases puffs of glutamate, which outlast it and shift the probability of release at single
+        synapses, within bounds.  Here the gain is the target's, follows calcium at once and has no upper bound; ``synapse``
+        (short-term plasticity, learning) goes on as without it.
+
+        Parameters
+        ----------
+        astrocytes : Projection
+            Tells whose astrocyte is whose: a graded one (`Tripartite.third_out`), from `Astrocyte` to the population that
+            ``projection`` goes to.  Its weights, which may be 0, and delays do not count, nor how often it joins two cells.
+        gain : float
+            Per µM; negative for depression.
+        threshold : float
+            µM; the default is `Astrocyte`'s for the slow inward current.
+        delay : float, optional
+            ms, whole steps; one step by default.
+
+        Raises
+        ------
+        NetworkError
+            For projections of another network, without calcium, into different populations, or with a gain already.
+        ParameterError
+            For a number that is not finite, a threshold below 0, or a delay that is not > 0.
+        """
+        astrocytes, projection = (self._joined(one, "modulate_gain") for one in (astrocytes, projection))
+        if not astrocytes.graded or "Ca" not in astrocytes.pre.cell.states:
+            raise NetworkError(
+                f"modulate_gain: projection {astrocytes.label} comes from {astrocytes.pre.cell.name}, which has no calcium to act by"
+            )
+        if projection.graded:
+            raise NetworkError(f"modulate_gain: {projection.pre.label} ({projection.pre.cell.name}) never spikes: nothing is sent")
+        if astrocytes.post.population is not projection.post.population:
+            raise NetworkError(
+                f"modulate_gain: astrocytes of {astrocytes.post.population.label} (projection {astrocytes.label}) cannot act on"
+                f" synapses of {projection.post.population.label} (projection {projection.label})"
+            )
+        if projection.gain is not None:
+            raise NetworkError(f"modulate_gain: projection {projection.label} has a gain already")
+        name = f"gain of {projection.label} by {astrocytes.pre.label}"
+        gain = _number(gain, name, "1/uM")
+        threshold = _number(threshold, f"{name}: threshold", "uM", 0.0)
+        if delay is not None:
+            delay = _number(delay, f"{name}: delay", "ms", 0.0, open_low=True)
+        made = GainModulation(astrocytes, projection, gain, threshold, delay)
+        self.gains.append(made)
+        return made
+
+    def record_weights(self, projection: Projection | str, interval: float, synapses: Sequence[int] | None = None) -> None:
         """Keep the weights of a projection over time.
 
         Parameters
         ----------
-        projection : Projection
+        projection : Projection or its label
             One whose weights change.
         interval : float
             ms, a multiple of dt.
@@ -570,7 +643,7 @@ class Network:
         NetworkError, ParameterError
             For a projection of another network or without plasticity, a bad interval, or synapses below 0.
         """
-        self._learning(projection, "record_weights")
+        projection = self._learning(projection, "record_weights")
         if projection.structure is not None:
             raise NetworkError(
                 f"record_weights: the synapses of projection {projection.label} come and go; read Simulation.weights"
@@ -578,7 +651,8 @@ class Network:
         interval = _number(interval, f"weights of {projection.label}: interval", "ms", 0.0, open_low=True)
         chosen = None
         if synapses is not None:
-            chosen = np.asarray(synapses)
+            whole = numbers(synapses)
+            chosen = np.empty(0) if whole is None else np.asarray(synapses)
             if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu" or chosen.min() < 0:
                 raise ParameterError(
                     f"weights of {projection.label}: synapses must be a row of whole numbers >= 0, got {synapses!r:.200}"
@@ -588,14 +662,26 @@ class Network:
             raise NetworkError(f"weights of {projection.label} are recorded already")
         self.weight_records.append(WeightRecord(projection, interval, chosen))
 
-    def _learning(self, projection: Any, what: str) -> None:
-        """Refuse what is not a projection of this network whose weights change."""
-        if not isinstance(projection, Projection):
-            raise NetworkError(f"{what} needs a projection, got {projection!r}")
-        if not any(projection is one for one in self.projections):
-            raise NetworkError(f"{what}: projection {projection.label} belongs to another network")
+    def _learning(self, projection: Any, what: str) -> Projection:
+        """A projection of this network whose weights change, by itself or its label."""
+        projection = self._joined(projection, what)
         if not projection.changes:
             raise NetworkError(f"{what}: the weights of projection {projection.label} do not change")
+        return projection
+
+    def _joined(self, projection: Any, what: str) -> Projection:
+        """A projection of this network, by itself or its label."""
+        if isinstance(projection, str):
+            found = [one for one in self.projections if one.label == projection]
+            if not found:
+                known = ", ".join(one.label for one in self.projections) or "none"
+                raise NetworkError(f"{what}: {self.label} has no projection {projection!r}; it has {known}")
+            return found[0]
+        if not isinstance(projection, Projection):
+            raise NetworkError(f"{what} needs a projection or its label, got {projection!r:.200}")
+        if not any(projection is one for one in self.projections):
+            raise NetworkError(f"{what}: projection {projection.label} belongs to another network")
+        return projection
 
     def inject(self, current: CurrentSource, target: Cells) -> Injection:
         """Inject a current (nA) into cells."""
@@ -660,10 +746,11 @@ class Network:
         joined = [(p.label, p.pre.label, p.pre.indices, p.post.label, p.post.indices, p.connector, p.weight, p.delay,
                    p.receptor, p.synapse, p.homeostasis, p.structure) for p in self.projections]
         released = [(m.source.label, m.source.indices, m.projection.label, m.amount, m.delay) for m in self.modulations]
+        scaled = [(g.astrocytes.label, g.projection.label, g.gain, g.threshold, g.delay) for g in self.gains]
         driven = [(i.label, i.target.label, i.target.indices, i.rate, i.weight, i.receptor, i.start, i.stop)
                   for i in self.inputs]
         injected = [(i.target.label, i.target.indices, i.current) for i in self.injections]
-        return f"{stream_key(self.seed, self.space, _said([cells, joined, driven, injected, released])):016x}"
+        return f"{stream_key(self.seed, self.space, _said([cells, joined, driven, injected, [*released, *scaled]])):016x}"
 
     def _own(self, cells: Any) -> None:
         if not isinstance(cells, (Population, PopulationView)):

@@ -70,6 +70,13 @@ class Parameter:
             )
         return float(array) if array.ndim == 0 else array
 
+    def number(self, owner: str, name: str, value: Any) -> float:
+        """As :meth:`check`, for what can only be one number."""
+        array = None if isinstance(value, Distribution) else numbers(value)
+        if array is None or array.ndim:
+            raise ParameterError(f"{owner}.{name} must be one number, {self.range_text()}, got {value!r:.200}: {self.sentence}")
+        return self.check(owner, name, value)
+
 
 def numbers(value: Any) -> np.ndarray | None:
     """A number, or numbers in lists or an array, as a new float array; None for anything else (text, truth values)."""
@@ -116,10 +123,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, declared in parameters_of(self).items():
-            value = declared.check(type(self).__name__, name, getattr(self, name))
-            if not isinstance(value, float):
-                raise ParameterError(f"{type(self).__name__}.{name} must be one number, got {getattr(self, name)!r}")
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, declared.number(type(self).__name__, name, getattr(self, name)))
         self.check()
 
     def check(self) -> None:

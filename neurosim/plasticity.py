@@ -90,7 +90,7 @@ class TimingDependence(Settings):
     def check(self) -> None:
         """Raise for a pairing that the rule does not have."""
         pairing = getattr(self, "pairing", "all")
-        if pairing not in self.pairings:
+        if not isinstance(pairing, str) or pairing not in self.pairings:
             raise ParameterError(f"{type(self).__name__}.pairing must be one of {', '.join(self.pairings)}, got {pairing!r}")
 
 
@@ -282,12 +282,10 @@ class STDPMechanism(SynapseType):
             value = getattr(self, name)
             if not isinstance(value, kind) and not (optional and value is None):
                 raise ParameterError(f"STDPMechanism.{name} must be a {kind.__name__}, got {value!r}")
-        if self.order not in ORDERS:
+        if not isinstance(self.order, str) or self.order not in ORDERS:
             raise ParameterError(f"STDPMechanism.order must be one of {', '.join(ORDERS)}, got {self.order!r}")
         declared = dataclasses.fields(self)[2].metadata["parameter"]
-        value = declared.check("STDPMechanism", "dendritic_delay_fraction", self.dendritic_delay_fraction)
-        if not isinstance(value, float):
-            raise ParameterError(f"STDPMechanism.dendritic_delay_fraction must be one number, got {value!r}")
+        value = declared.number("STDPMechanism", "dendritic_delay_fraction", self.dendritic_delay_fraction)
         object.__setattr__(self, "dendritic_delay_fraction", value)
         if self.neuromodulation is not None and not isinstance(self.timing_dependence, SpikePairRule):
             raise ParameterError("STDPMechanism.neuromodulation goes with SpikePairRule only,"

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import wiring
 from .errors import NetworkError, ParameterError
-from .network import Network, Projection
+from .network import GainModulation, Network, Projection
 from .parameters import Distribution
 from .plasticity import STDPMechanism, SynapseType
 from .structure import Structure
@@ -51,11 +51,12 @@ class SynapseBlock:
     eligibility_at: int = 0
     structure: Structure | None = None
     room: int = 0
+    gain: GainModulation | None = None
 
     @property
     def ruled(self) -> bool:
         """Whether the compiled loop looks at a rule before it delivers a row."""
-        return self.kind == CHANGING or self.synapse is not None
+        return self.kind == CHANGING or self.synapse is not None or self.gain is not None
 
     @property
     def mechanism(self) -> STDPMechanism | None:
@@ -123,8 +124,9 @@ def weight_kind(projection: Projection) -> int:
     weight = projection.weight
     if projection.changes:
         return CHANGING
-    if projection.synapse is not None:  # short-term plasticity: rows that change have no single precision
-        return ROW_WEIGHT if np.ndim(weight) == 0 and not isinstance(weight, (Distribution, str)) and not callable(weight) else CHANGING
+    if projection.synapse is not None or projection.gain is not None:  # rows that the hook delivers have no single precision
+        drawn = isinstance(weight, (Distribution, str)) or callable(weight) or "weight" in projection.connector.columns()
+        return CHANGING if drawn or np.ndim(weight) else ROW_WEIGHT
     if "weight" in projection.connector.columns():
         return WEIGHTS64
     if isinstance(weight, Distribution):
@@ -150,8 +152,10 @@ def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseB
         for block in blocks:
             if (block.source, block.target, block.receptor, block.kind, block.graded) != key:
                 continue
-            if block.synapse != projection.synapse or projection.changes:  # what learns can be frozen by itself
+            if block.synapse != projection.synapse or block.gain is not projection.gain:
                 continue
+            if projection.changes or any(one.changes for one in block.projections):
+                continue  # what learns is frozen, rewarded and rewired by itself
             if kind == ROW_WEIGHT:
                 there = block.row_weight[rows]
                 if not (np.isnan(there) | (there == weight)).all():
@@ -161,7 +165,7 @@ def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseB
             row_weight = np.full(source.n if kind == ROW_WEIGHT else 0, np.nan)
             sign = -1 if kind == CHANGING and projection.sign < 0 else 1
             block = SynapseBlock(source, target, projection.receptor, kind, [], row_weight, synapse=projection.synapse, sign=sign,
-                                 graded=projection.graded, structure=projection.structure)
+                                 graded=projection.graded, structure=projection.structure, gain=projection.gain)
             blocks.append(block)
         block.projections.append(projection)
         if kind == ROW_WEIGHT:

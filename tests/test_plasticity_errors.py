@@ -21,6 +21,7 @@ from neurosim import (
     OjaRule,
     ParameterError,
     Simulation,
+    SimulationError,
     SpikePairRule,
     SpikeSourcePoisson,
     SpikeTripletRule,
@@ -28,6 +29,7 @@ from neurosim import (
     TsodyksMarkramSynapse,
     Uniform,
     Vogels2011Rule,
+    WeightNormalization,
 )
 
 
@@ -42,6 +44,8 @@ def two(cell=None, seed=1):
     (lambda: SpikePairRule(tau_plus=[1.0, 2.0]), ParameterError, "tau_plus must be one number"),
     (lambda: SpikePairRule(pairing="nearby"), ParameterError, "pairing must be one of all, nearest, restricted, got 'nearby'"),
     (lambda: SpikeTripletRule(pairing="restricted"), ParameterError, "pairing must be one of all, nearest"),
+    (lambda: SpikePairRule(tau_plus="20 ms"), ParameterError, "tau_plus must be one number, > 0 ms, got '20 ms'"),
+    (lambda: SpikePairRule(pairing=np.array(["all", "nearest"])), ParameterError, "pairing must be one of"),
     (lambda: SpikePairRule(tau=20.0), ParameterError, "SpikePairRule has no parameter 'tau'"),
     (lambda: AdditiveWeightDependence(1.0, 1.0), ParameterError, "w_min must be < w_max, got 1 and 1"),
     (lambda: GutigWeightDependence(mu_plus=-1.0), ParameterError, "mu_plus must be >= 0"),
@@ -141,10 +145,12 @@ def test_dopamine_and_recording_are_checked_when_they_are_described():
         (lambda: net.modulate(a, pair, 1.0), NetworkError, "pair has no neuromodulation"),
         (lambda: net.modulate(a, waits, float("inf")), ParameterError, "amount must be finite"),
         (lambda: net.modulate(a, waits, 1.0, delay=0.0), ParameterError, "delay must be > 0"),
-        (lambda: net.modulate(a, "waits"), NetworkError, "needs a projection, got 'waits'"),
+        (lambda: net.modulate(a, "nobody"), NetworkError, "has no projection 'nobody'; it has plain, pair, waits"),
+        (lambda: net.modulate(a, 3), NetworkError, "needs a projection or its label, got 3"),
         (lambda: net.record_weights(plain, 1.0), NetworkError, "plain do not change"),
         (lambda: net.record_weights(pair, 0.0), ParameterError, "interval must be > 0"),
         (lambda: net.record_weights(pair, 1.0, [-1]), ParameterError, "whole numbers >= 0"),
+        (lambda: net.record_weights("pair", 1.0, [[1], [2, 3]]), ParameterError, "whole numbers >= 0"),
     ]:
         with pytest.raises(error, match=message):
             call()
@@ -185,3 +191,26 @@ def test_a_release_may_not_wait_for_ever(delay):
     net.modulate(a, waits, 1.0, delay=delay)
     with pytest.raises(NetworkError, match="modulation of waits: a delay must be <= 60000 steps"):
         Simulation(net)
+
+
+def test_a_projection_that_came_late_is_not_simulated():
+    net, a, b = two()
+    sim = Simulation(net, threads=1)
+    late = net.project(a, b, AllToAllConnector(), weight=0.5, label="late", synapse=STDPMechanism())
+    for call in (lambda: sim.weights(late), lambda: sim.freeze("late"), lambda: sim.set_weights(late, 0.1)):
+        with pytest.raises(SimulationError, match="late was added after the simulation had been made"):
+            call()
+
+
+def test_slow_processes_act_on_their_own_projection_alone():
+    """Another projection with equal synapses between the same cells keeps its weights."""
+    net, a, b = two()
+    short = TsodyksMarkramSynapse()
+    scaled = net.project(a, b, AllToAllConnector(), weight=0.5, label="scaled", synapse=short,
+                         homeostasis=WeightNormalization(1.0, interval=10.0))
+    other = net.project(a, b, AllToAllConnector(), weight=Uniform(5.0, 6.0), label="other", synapse=short)
+    sim = Simulation(net, threads=1)
+    before = sim.weights(other).values
+    sim.run(20.0)
+    np.testing.assert_array_equal(sim.weights(other).values, before)
+    np.testing.assert_allclose(np.bincount(sim.weights(scaled).post, sim.weights(scaled).values), 1.0)
