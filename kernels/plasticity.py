@@ -40,14 +40,14 @@ TWO_STATES, THREE_STATES = 1, 2
 (S_KIND, S_PAIRING, S_HISTORY, S_RING, S_N, S_HEADS, S_PAR, S_MINUS, S_MINUS_SIZE, S_SWEPT, S_LAG, S_VOLTAGE, S_DEPTH,
  S_SIZE) = range(14)
 # parameters of a rule
-(A_PLUS, A_MINUS, W_MIN, W_MAX, MU_PLUS, MU_MINUS, RATE_PLUS, RATE_MINUS, RATE_X, RATE_Y, EXTRA, EXTRA2, TAU_C, TAU_D, BASELINE,
- PAR_SIZE) = range(16)
+(A_PLUS, A_MINUS, W_MIN, W_MAX, MU_PLUS, MU_MINUS, RATE_PLUS, RATE_MINUS, RATE_X, EXTRA, EXTRA2, TAU_C, TAU_D, BASELINE,
+ PAR_SIZE) = range(15)
 # parameters of short-term plasticity stand behind those of the rule
 U, RATE_REC, RATE_FACIL, TAU_REC, TAU_PSC, RATE_PSC, SHORT_SIZE = range(7)
 # and behind these, those of a gain by calcium
 GAIN, CA_THRESH = range(2)
 # parameters of a site
-(V_MINUS, V_PLUS, V_LOW, V_HIGH, V_LTP, V_SPIKE, V_HELD, SITE_PAR_SIZE) = range(8)
+(V_MINUS, V_PLUS, V_LOW, V_HIGH, V_SPIKE, V_HELD, SITE_PAR_SIZE) = range(7)
 # state of a row
 LAST, SEEN, BEFORE, AFTER, SLOW, ROW_SIZE = range(6)
 SHORT_ROW_SIZE = 4

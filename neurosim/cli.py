@@ -198,12 +198,13 @@ def _learn(arguments: argparse.Namespace) -> None:
     for name in ("time", "update", "stream"):
         if getattr(arguments, name) is not None:
             raise ParameterError(f"{model.name} learns: --{name} does not apply; its options are in docs/models.md")
-    kept, drawn = arguments.save or f"{model.name}.npz", arguments.plot
+    name = _unused_name(model.name)
+    kept, drawn = arguments.save or f"{name}.npz", arguments.plot
     if Path(kept).suffix.lower() != ".npz":
         raise ParameterError(f"what {model.name} learnt is written as .npz, got {kept!r}")
     _check_place(kept)
     if drawn is None and importlib.util.find_spec("matplotlib") is not None:
-        drawn = f"{model.name}.png"
+        drawn = f"{name}.png"
         _check_place(drawn)
     options = {"dt": arguments.dt} if arguments.dt is not None else {}
     learnt = model.taught(scale=_or(arguments.scale, 1.0), seed=arguments.seed, threads=arguments.threads,
@@ -215,6 +216,15 @@ def _learn(arguments: argparse.Namespace) -> None:
         _write_picture(learnt.picture(), drawn)
     if not arguments.quiet:
         print(f"wrote {kept}" + (f" and {drawn}" if drawn else ""))
+
+
+def _unused_name(name: str) -> str:
+    """The name, numbered if an earlier run left files of it: what took long to learn is not written over."""
+    free, k = name, 1
+    while Path(f"{free}.npz").exists() or Path(f"{free}.png").exists():
+        k += 1
+        free = f"{name}-{k}"
+    return free
 
 
 def _show(arguments: argparse.Namespace) -> None:

@@ -288,7 +288,7 @@ class Weights:
             If none were taken.
         """
         if self.times is not None and not self.times.size:
-            raise ParameterError("no weights were taken: the run was shorter than the interval of the recording")
+            raise ParameterError("no weights are kept: the run was shorter than the interval of the recording, or they were cleared")
         return self.values if self.times is None else self.values[-1]
 
     def __eq__(self, other: object) -> bool:

@@ -269,8 +269,8 @@ class Rewiring(Structure):
         goes = np.where(np.abs(edges.weight) < self.threshold, self.p_elim_dep, self.p_elim_pot)
         happens = forms & (slot >= np.diff(starts)[post])
         if not self.allow_multiple:
-            pairs = np.sort(edges.post * np.int64(context.n_pre) + edges.pre, kind="stable")
-            happens &= ~_among(post * np.int64(context.n_pre) + pre, pairs)
+            pairs = np.sort(edges.post.astype(np.int64) * context.n_pre + edges.pre, kind="stable")
+            happens &= ~_among(post.astype(np.int64) * context.n_pre + pre, pairs)
         taken = np.flatnonzero(slot < np.diff(starts)[post])
         happens[taken] = chance[taken] < goes[order[starts[post[taken]] + slot[taken]]]
         busy = np.zeros(context.n_post, dtype=bool)
@@ -457,8 +457,8 @@ class HomeostaticGrowth(Structure):
         if not self.allow_self_connections:
             good = pre != own_sources(context)[post]
         if not self.allow_multiple:
-            pairs = post * np.int64(context.n_pre) + pre
-            good &= ~_among(pairs, np.sort(edges.post[keep] * np.int64(context.n_pre) + edges.pre[keep], kind="stable"))
+            pairs = post.astype(np.int64) * context.n_pre + pre
+            good &= ~_among(pairs, np.sort(edges.post[keep].astype(np.int64) * context.n_pre + edges.pre[keep], kind="stable"))
             first = np.zeros(pre.size, dtype=bool)
             first[np.unique(pairs, return_index=True)[1]] = True
             good &= first

@@ -7,6 +7,8 @@ import json
 import math
 import os
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from ..cells.homeostatic import IF_cond_exp_homeostatic
 from ..cells.sources import SpikeSourcePoisson
 from ..connectors import AllToAllConnector, ArrayConnector, OneToOneConnector
 from ..console import count_bar, interruptible
+from ..description import check_dt
 from ..errors import FileFormatError, ParameterError
 from ..homeostasis import WeightNormalization
 from ..network import Network
@@ -46,7 +49,7 @@ SHOWN, PAUSE = 150.0, 50.0  # ms
 INPUT = 15_000.0  # Hz, of all sources together while the average image is shown
 NORMALISED = 10  # images from one normalisation of the weights to the next
 SPREAD = 0.18  # of the first weights about the centre of the image, in its widths
-TRAIN, ASSIGN, TEST = 40_000, 10_000, 10_000
+TRAIN, ASSIGN, TEST = 20_000, 10_000, 10_000
 _PORTION = 500  # images that one thread shows in one simulation
 
 
@@ -93,6 +96,8 @@ def build(scale: float, seed: int, dt: float, side: int = 28) -> Network:
 
 
 def _cells(scale: float) -> int:
+    if isinstance(scale, bool) or not isinstance(scale, (int, float, np.number)) or not 0 < scale <= 1e6:
+        raise ParameterError(f"model digits: scale must be > 0 and <= 1e6, got {scale!r}")
     n = round(CELLS * scale)
     if n < 2:
         raise ParameterError(f"model digits: scale must leave 2 cells (>= {2 / CELLS:g}), got {scale:g}")
@@ -135,7 +140,7 @@ def report(result: Result) -> str:
 
 def _rates(images: np.ndarray, gain: float) -> np.ndarray:
     """Rates of the sources, Hz, (n, pixels): images divided by their norms, times a gain."""
-    flat = images.reshape(len(images), -1).astype(np.float64)
+    flat = images.reshape(len(images), math.prod(images.shape[1:])).astype(np.float64)
     return flat * (gain / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
 
 
@@ -255,7 +260,7 @@ class Learned:
                 values = {f.name: file[f.name] for f in dataclasses.fields(cls)}
             values.update(facts=json.loads(str(values["facts"])), shape=tuple(int(k) for k in values["shape"]),
                           weighted=float(values["weighted"]))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             raise FileFormatError(f"{os.fspath(path)} does not hold what a digits model learnt: {error}") from error
         return cls(**values)
 
@@ -292,20 +297,26 @@ def learn(scale: float = 1.0, seed: int = 1, dt: float = 1.0, threads: int | Non
     for name, value in (("train", train), ("assign", assign), ("test", test)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise ParameterError(f"model digits: {name} must be a whole number of images >= 1, got {value!r}")
+    cells = _cells(scale)
+    Network(seed, "digits")  # refuses what is no seed
+    check_dt(dt, "model digits: dt")
+    if abs(round(PAUSE / dt) * dt - PAUSE) > 1e-6 * dt:
+        raise ParameterError(f"model digits: dt must divide the {PAUSE:g} ms between two images, got {dt:g} ms")
+    workers = _workers(threads)
     digits, rng = load(images), np.random.default_rng(seed)
     if digits.shape[0] != digits.shape[1]:
         raise ParameterError(f"model digits: images must be square, got {digits.shape}")
     order = np.concatenate([rng.permutation(len(digits.train)) for _ in range(-(-train // len(digits.train)))])[:train]
     began, cpu = time.perf_counter(), time.process_time()
     gain = _gain(digits.train)
-    weights, theta, counts = _learnt(digits, order, gain, _cells(scale), seed, dt, threads, progress)
+    weights, theta, counts = _learnt(digits, order, gain, cells, seed, dt, threads, progress)
     learnt = time.perf_counter()
     seen = order[:len(counts)]
     chosen = rng.permutation(len(digits.train))[:assign]
     held = np.arange(len(digits.test)) if test >= len(digits.test) else rng.permutation(len(digits.test))[:test]
     with count_bar(progress, chosen.size + held.size, "images", "testing") as tick:
         one, two = (_answers(weights, theta, _rates(some, gain), dt, stream_key(seed, "digits", name),
-                             _workers(threads), tick)
+                             workers, tick)
                     for name, some in (("assign", digits.train[chosen]), ("test", digits.test[held])))
     responses = _responses(one, digits.train_labels[chosen])
     labels = digits.test_labels[held]
@@ -372,7 +383,9 @@ def _answers(weights: np.ndarray, theta: np.ndarray, rates: np.ndarray, dt: floa
 
 def _workers(threads: int | None) -> int:
     if threads is not None:
-        return threads
+        if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= 256:
+            raise ParameterError(f"model digits: threads must be between 1 and 256, got {threads!r}")
+        return int(threads)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
