@@ -111,9 +111,8 @@ def table(scale: float, time: float, seeds: int) -> None:
 
 def draw(runs: dict[str, dict[str, Any]], time: float, path: str) -> None:
     """One column for each simulator: spikes, IP3 and calcium, current into neurons."""
-    plt = need("matplotlib.pyplot", "plot")
-    figure, axes = plt.subplots(4, len(runs), figsize=(10, 9), sharex=True, sharey="row", layout="constrained",
-                                height_ratios=(1.4, 1, 1, 1))
+    figure = need("matplotlib.figure", "plot").Figure(figsize=(10, 9), layout="constrained")
+    axes = figure.subplots(4, len(runs), sharex=True, sharey="row", height_ratios=(1.4, 1, 1, 1))
     for column, (name, run) in zip(axes.T, runs.items(), strict=True):
         shown = run["ids"] < CELLS
         column[0].plot(run["times"][shown], run["ids"][shown], ".", color="0.2", markersize=1.5)

@@ -46,8 +46,8 @@ def changes(order: str = "nest", fraction: float = 1.0, lags: np.ndarray = LAGS)
 
 def draw(path: str) -> None:
     """The windows of the presets, where both delays are taken off; and those of several splits of the delay."""
-    plot = need("matplotlib.pyplot", "plot")
-    figure, (left, right) = plot.subplots(1, 2, figsize=(9.6, 3.9), sharey=True, layout="constrained")
+    figure = need("matplotlib.figure", "plot").Figure(figsize=(9.6, 3.9), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
     near = np.arange(-6, 7)
     for order, (colour, what) in AT_ZERO.items():
         size = changes(order, 1.0, near - DELAY)  # the target's spike is seen DELAY later

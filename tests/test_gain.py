@@ -275,7 +275,7 @@ def test_bad_numbers(more, words):
 
 def test_refusals():
     net, whose, sent = described()
-    with pytest.raises(NetworkError, match=r"modulate_gain needs a projection, got 3"):
+    with pytest.raises(NetworkError, match=r"modulate_gain needs a projection or its label, got 3"):
         net.modulate_gain(3, sent, 1.0)
     with pytest.raises(NetworkError, match=r"modulate_gain: projection sent belongs to another network"):
         net.modulate_gain(whose[1], described()[2], 1.0)

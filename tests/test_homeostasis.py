@@ -129,7 +129,7 @@ def test_normalisation_of_very_small_weights_stays_finite():
     (lambda: SynapticScaling(eta=2.0, interval=1000.0), r"\|eta\| \* interval must be <= 1 .* got 2 from eta = 2"),
     (lambda: SynapticScaling(rate=3.0), "SynapticScaling has no parameter 'rate'; it has target_rate, eta"),
     (lambda: WeightNormalization(total=0.0), "WeightNormalization.total must be > 0 nA, uS or mV, got 0"),
-    (lambda: WeightNormalization(interval="1 s"), "WeightNormalization.interval must be a number"),
+    (lambda: WeightNormalization(interval="1 s"), "WeightNormalization.interval must be one number"),
 ])
 def test_parameters_are_checked(rule, words):
     with pytest.raises(ParameterError, match=words):
