@@ -240,7 +240,7 @@ def run(mechanism, pre, post, weight, delay, dt, steps, v=None, doses=None, pote
     weight, delay = np.broadcast_to(np.asarray(weight, F), (n,)), np.broadcast_to(np.asarray(delay, int), (n,))
     dendrite, axon = split(mechanism, delay)
     order = mechanism.order
-    assert order != "spinnaker" or dendrite.min() >= 1
+    assert order != "spinnaker" or (dendrite >= 1).all()
     timing = mechanism.timing_dependence
     rule = _RULES[type(timing).__name__](timing, mechanism.weight_dependence, n, dt)
     rewarded = mechanism.neuromodulation is not None
