@@ -716,9 +716,7 @@ def sample(net, g, p, t, first_step, kind, x, n, f, k, width, dt):
             if what >= 0:
                 z = x[what * n + i]
             elif what == ROW_V:
-                z = net.reset[y + i]
-                if net.h[y + i] != math.inf:
-                    z = net.base[y + i] + net.scale[y + i] * modal.value(kind, x, n, i, f, k, width)
+                z = modal.potential(kind, x, n, i, f, k, width, net.h[y:], net.base[y:], net.scale[y:], net.reset[y:])
             else:
                 z = current_of(kind, x, n, i, f, k, width, -what - 2)
             net.traces[out + q] = z
@@ -759,9 +757,7 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
     f = net.tables[group[G_F]:]
     is_modal = kind < STEP
     event = is_modal and net.mode[g] == 1
-    reach_e, reach_i = 0.0, 0.0
-    if kind == modal.ALPHA:
-        reach_e, reach_i = f[9 * width + 2], f[9 * width + 5]
+    reach_e, reach_i = modal.reach(kind, f, width)
     p_x = np.uint64(net.x.ctypes.data + 8 * group[G_X])
     p_par = np.uint64(net.par.ctypes.data + 8 * group[G_P])
     p_cur = np.uint64(net.current.ctypes.data + 8 * y)
@@ -837,9 +833,7 @@ def _advance(net, owner, thread, n_threads, t0, t1, base_step, slice_steps, mult
             g = net.parts[p, P_GROUP]
             width = net.groups[g, G_PERIOD] + 1
             f = net.tables[net.groups[g, G_F]:]
-            reach_e, reach_i = 0.0, 0.0
-            if net.groups[g, G_KIND] == modal.ALPHA:
-                reach_e, reach_i = f[9 * width + 2], f[9 * width + 5]
+            reach_e, reach_i = modal.reach(net.groups[g, G_KIND], f, width)
             y, n = net.groups[g, G_Y], net.groups[g, G_N]
             lo, hi = net.parts[p, P_LO], net.parts[p, P_HI]
             net.n_active[p] = list_active(lo, hi, net.groups[g, G_KIND], net.x[net.groups[g, G_X]:], n, f,

@@ -4,8 +4,6 @@ The main loop calls :func:`act` through its address, and hands over where the ar
 synapses stay neither compile nor load any of this.
 """
 
-import math
-
 import numpy as np
 from numba import carray, types
 
@@ -191,9 +189,7 @@ def arrive(net, p, t, dt, base_step):
     if kind < STEP:
         k = t % group[G_PERIOD]
     event = kind < STEP and net.mode[part[P_GROUP]] == 1
-    reach_e, reach_i = 0.0, 0.0
-    if kind == modal.ALPHA:
-        reach_e, reach_i = f[9 * width + 2], f[9 * width + 5]
+    reach_e, reach_i = modal.reach(kind, f, width)
     h, due = net.h[y:y + n], net.due[y:y + n]
     active = net.active[y + lo:y + hi]
     total = np.int64(0)
@@ -317,9 +313,7 @@ def remember(net, p, t, dt, found, base_step):
                 if kind == STEP:
                     v[i - lo] = x[site[plasticity.S_MINUS] * n + i]
                 else:
-                    v[i - lo] = net.reset[y + i]
-                    if net.h[y + i] != math.inf:
-                        v[i - lo] = net.base[y + i] + net.scale[y + i] * modal.value(kind, x, n, i, f, k, width)
+                    v[i - lo] = modal.potential(kind, x, n, i, f, k, width, net.h[y:], net.base[y:], net.scale[y:], net.reset[y:])
             if not plasticity.observe(lo, hi, t, v, par, times, zs, heads, ring, net.swept[at], voltages, depth, n, dt, False):
                 settle_part(net, p, s, t, dt)
                 if not plasticity.observe(lo, hi, t, v, par, times, zs, heads, ring, net.swept[at], voltages, depth, n, dt, False):

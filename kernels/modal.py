@@ -45,6 +45,20 @@ def value(kind, x, n, i, f, k, width):
 
 
 @jit
+def potential(kind, x, n, i, f, k, width, h, base, scale, reset):
+    """v of neuron ``i``, mV; the last four are arrays over the group's neurons."""
+    return reset[i] if h[i] == _INF else base[i] + scale[i] * value(kind, x, n, i, f, k, width)
+
+
+@jit
+def reach(kind, f, width):
+    """For alpha modes, the greatest values of k exp(-k dt / tau), as :func:`bound` wants them; else zeros."""
+    if kind == ALPHA:
+        return f[9 * width + 2], f[9 * width + 5]
+    return 0.0, 0.0
+
+
+@jit
 def others(kind, x, n, i, f, k, width):
     """m without the membrane mode."""
     m = 0.0

@@ -270,17 +270,17 @@ def event_row(family, dependence, order, par, tg, base, w, times, ys, zs, voltag
                 if family == TRIPLET:
                     z = stronger(dependence, z, unit * trace * (a_plus + par[EXTRA] * zs[at + (g & mask)]), par)
                 elif family == OJA:
-                    z = min(max(z + a_plus * (trace - par[EXTRA] * zs[at + (g & mask)] * z), low), top)
+                    z = _bounded(z + a_plus * (trace - par[EXTRA] * zs[at + (g & mask)] * z), low, top)
                 elif family == CLOPATH:
-                    z = min(max(z + a_plus * zs[at + (g & mask)] * trace, low), top)
+                    z = _bounded(z + a_plus * zs[at + (g & mask)] * trace, low, top)
                 else:
-                    z = min(max(z + a_plus * trace, low), top)
+                    z = _bounded(z + a_plus * trace, low, top)
         if arrives:
             if family == CLOPATH:
                 if look >= 0.0:
                     u = voltages[(np.int64(look) % depth) * n + i] - par[EXTRA]
                     if u > 0.0:
-                        z = min(max(z - a_minus * u, low), top)
+                        z = _bounded(z - a_minus * u, low, top)
             elif family != OJA:
                 if strict and p == now:
                     e -= 1
@@ -289,7 +289,7 @@ def event_row(family, dependence, order, par, tg, base, w, times, ys, zs, voltag
                 if family == TRIPLET:
                     z = weaker(dependence, z, unit_minus * y * (a_minus + par[EXTRA2] * second), par)
                 else:
-                    z = min(max(z + a_minus * (y - par[EXTRA]), low), top)
+                    z = _bounded(z + a_minus * (y - par[EXTRA]), low, top)
         w[j] = z
 
 
@@ -302,7 +302,7 @@ def reward(w, c, level, steps, par, dt):
     tau_c, tau_d = par[TAU_C], par[TAU_D]
     tau = tau_c * tau_d / (tau_c + tau_d)
     w += c * (-level * tau * math.expm1(-s / tau) + par[BASELINE] * tau_c * math.expm1(-s / tau_c))
-    return min(max(w, par[W_MIN]), par[W_MAX])
+    return _bounded(w, par[W_MIN], par[W_MAX])
 
 
 @jit

@@ -10,7 +10,7 @@ import numpy as np
 from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma
 from .currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 from .errors import NetworkError
-from .groups import SOURCE, STEP, Group
+from .groups import LONGEST_SLICE, SOURCE, STEP, Group
 from .learning import Tables
 from .network import Network, PoissonInput
 from .parameters import stream_key
@@ -191,7 +191,7 @@ class _Assembler:
             row[k.B_W] = pointers[b][0] if block.kind == ROW_WEIGHT else block.weights_at + int(block.bases[p])
             row[k.B_ROWS], row[k.B_RULE] = block.source.n, self.learning.add_rule(block, p)
             if row[k.B_RULE] >= 0:
-                self.learning.add_modulators(block, row[k.B_RULE], self.place, k)
+                self.learning.add_modulators(block, row[k.B_RULE], k)
             self.learning.block_of.append(block)
             self.blocks.append(row)
 
@@ -305,9 +305,9 @@ def put_depths(groups: list[Group], store: Store) -> dict[int, int]:
     """How many steps of their output the groups that others read all the time must keep; the same for any threads."""
     depths: dict[int, int] = {}
     for block in store.blocks:
-        if block.graded:  # a slice (at most 64 steps) lies between reading and writing, and a change needs two steps
+        if block.graded:  # a slice lies between reading and writing, and a change needs two steps
             g = groups.index(block.source)
-            depths[g] = max(depths.get(g, 0), int(block.delays[-1]) + 66)
+            depths[g] = max(depths.get(g, 0), int(block.delays[-1]) + LONGEST_SLICE + 2)
     return depths
 
 

@@ -112,11 +112,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _info(arguments: argparse.Namespace) -> None:
+    from .description import processors
     from .kernels import cache_directory
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "numba", "llvmlite")]
     cache = cache_directory()
     files = [path for path in cache.rglob("*") if path.is_file()] if cache.is_dir() else []
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    usable = processors()
     lines = [
         ("neurosim", f"{__version__} in {Path(__file__).resolve().parent}"),
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),

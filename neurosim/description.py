@@ -136,6 +136,17 @@ def check_dt(dt: Any, name: str) -> None:
         raise ParameterError(f"{name} must be >= 1e-06 and <= 1000 ms, got {dt!r:.100}")
 
 
+def check_threads(threads: Any, name: str) -> None:
+    """Raise :class:`ParameterError` unless this is a number of threads."""
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= 256:
+        raise ParameterError(f"{name} must be between 1 and 256, got {threads!r}")
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _check_rates(network: Network, dt: float) -> None:
     """Refuse trains of more events in a step than there is room for."""
     rates = [(f"{one.label}: {one.cell.name}.rate", getattr(one.cell, "rate", 0.0)) for one in network.populations]

@@ -17,9 +17,9 @@ from . import checkpoint, learning, live, slow, wiring
 from . import store as files
 from .assemble import assemble
 from .console import announce_compilation, building, interruptible, run_bar
-from .description import check_dt
+from .description import check_dt, check_threads, processors
 from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
-from .groups import SOURCE, Group, make_groups
+from .groups import LONGEST_SLICE, SOURCE, Group, make_groups
 from .network import Cells, Network, Projection
 from .parameters import stream_key
 from .recording import Recorder
@@ -30,7 +30,6 @@ from .synapses import build, refill
 __all__ = ["Simulation"]
 
 _CHUNK_STEPS = 4096
-_SLICE_STEPS = 64
 _SLICE_SPIKES = 4_000_000  # room for the most spikes of a part in one slice
 _CHUNK_SECONDS = 0.2
 _MOST_CHUNKS = 256  # results of single steps that are kept apart
@@ -121,8 +120,8 @@ class Simulation:
         self._history = max([self._store.longest_delay, refractory, 1, *released]) + 1
         largest = int(np.max((parts[:, k.P_HI] - parts[:, k.P_LO]) * self._multiplicity))
         scaled = [learning.modulation_steps(one, self.dt) for one in self.network.gains]
-        shortest = min([self._store.shortest_delay or _SLICE_STEPS, *released, *scaled])
-        self._slice = max(1, min(shortest, _SLICE_STEPS, _SLICE_SPIKES // largest))
+        shortest = min([self._store.shortest_delay or LONGEST_SLICE, *released, *scaled])
+        self._slice = max(1, min(shortest, LONGEST_SLICE, _SLICE_SPIKES // largest))
         self._lists: list[np.ndarray] = [np.empty(0, np.int32)] * parts.shape[0]
         self._counts = np.zeros((parts.shape[0], self._history), np.int64)
         self._chunks: list[Result] = []
@@ -417,11 +416,11 @@ class Simulation:
         assert modal is not None
         width = modal.period + 1
         f = net.tables[net.groups[g, k.G_F]:]
-        reach = (f[9 * width + 2], f[9 * width + 5]) if group.kind == 2 else (0.0, 0.0)
+        reach = k.modal.reach(group.kind, f, width)
         x = net.x[net.groups[g, k.G_X]:]
         return sum(
             k.count_active(net.parts[p, k.P_LO], net.parts[p, k.P_HI], group.kind, x, group.n, f,
-                           self._step % modal.period, width, *map(float, reach), net.h[group.y:group.y + group.n])
+                           self._step % modal.period, width, *reach, net.h[group.y:group.y + group.n])
             for p in range(parts.start, parts.stop)
         )
 
@@ -707,8 +706,8 @@ def _check_arguments(network: Any, dt: Any, seed: Any, threads: Any, update: Any
     check_dt(dt, "Simulation.dt")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise ParameterError(f"Simulation.seed must be a whole number >= 0 and < 2**63, got {seed!r}")
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= 256):
-        raise ParameterError(f"Simulation.threads must be between 1 and 256, got {threads!r}")
+    if threads is not None:
+        check_threads(threads, "Simulation.threads")
     if update not in ("auto", "clock", "event"):
         raise ParameterError(f"Simulation.update must be 'auto', 'clock' or 'event', got {update!r}")
     if stream is not None and not isinstance(stream, (str, os.PathLike)):
@@ -732,8 +731,7 @@ def _threads(asked: int | None, description: Any) -> int:
     """As asked, else all processors where a slice between two meetings is long enough to share."""
     if asked is not None:
         return int(asked)
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return available if description.microseconds_per_slice > 10.0 else 1
+    return processors() if description.microseconds_per_slice > 10.0 else 1
 
 
 def _owners(neurons: np.ndarray, synapses: np.ndarray, threads: int) -> np.ndarray:

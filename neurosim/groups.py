@@ -22,9 +22,10 @@ from .errors import ParameterError, SimulationError
 from .network import Network, Population
 from .parameters import stream_key
 
-__all__ = ["Group", "Modal", "make_groups"]
+__all__ = ["LONGEST_SLICE", "Group", "Modal", "make_groups"]
 
 DELTA, EXP, ALPHA, STEP, SOURCE = range(5)
+LONGEST_SLICE = 64  # steps between two meetings of the threads, at most; what others look back at is kept for longer
 _MODAL = {IF_curr_delta: DELTA, IF_curr_exp: EXP, IF_curr_alpha: ALPHA}
 _ROWS = {DELTA: 1, EXP: 3, ALPHA: 5}
 _SOURCES = {SpikeSourcePoisson: 0, SpikeSourceArray: 1, SpikeSourceInhGamma: 2, SpikeSourcePoissonRefractory: 3}

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import wiring
 from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
-from .groups import Group
+from .groups import LONGEST_SLICE, Group
 from .network import GainModulation, Network, Projection
 from .parameters import numbers
 from .plasticity import (
@@ -27,15 +27,15 @@ from .plasticity import (
     TsodyksMarkramSynapse,
     Vogels2011Rule,
 )
+from .recording import interval_steps
 from .result import Weights
 from .synapses import CHANGING, Store, SynapseBlock, places
-from .wiring import MAX_DELAY_STEPS
 
 if TYPE_CHECKING:
     from .engine import Simulation
 
 __all__ = [
-    "STATE", "Process", "Samples", "Tables", "bounds", "cut", "freeze", "interval_steps", "is_frozen", "learner", "parts_of",
+    "STATE", "Process", "Samples", "Tables", "bounds", "cut", "freeze", "is_frozen", "learner", "parts_of",
     "read", "reinforce", "restore", "saved", "settle", "start", "write",
 ]
 
@@ -104,6 +104,7 @@ class Tables:
         self._lags_at = {key: self.lags.add(values) for key, values in self._lag_of.items()}
         self._par_of: dict[int, int] = {}
         self._astrocytes_at: dict[int, int] = {}
+        self._released_at: dict[int, tuple[int, int]] = {}
         self._make_sites()
 
     def table(self, tau: float) -> tuple[int, int]:
@@ -183,7 +184,7 @@ class Tables:
         if delays:
             k, row = self.k, [0] * self.k.S_SIZE
             row[k.S_KIND], row[k.S_N], row[k.S_SWEPT], row[k.S_MINUS] = k.CALCIUM, group.n, self._swept, group.states_row("Ca")
-            row[k.S_VOLTAGE], row[k.S_DEPTH] = self._voltages, max(delays) + 66
+            row[k.S_VOLTAGE], row[k.S_DEPTH] = self._voltages, max(delays) + LONGEST_SLICE + 2
             self._voltages += row[k.S_DEPTH] * group.n
             self._swept += group.n_parts
             self._site_of[(id(group), k.CALCIUM)] = len(self.sites)
@@ -286,17 +287,19 @@ class Tables:
                 par[at + k.TAU_PSC], par[at + k.RATE_PSC] = short.tau_psc, self.dt / short.tau_psc
         return par
 
-    def add_modulators(self, block: SynapseBlock, rule: int, place: Mapping[str, tuple[Group, int]], columns: Any) -> None:
+    def add_modulators(self, block: SynapseBlock, rule: int, columns: Any) -> None:
         """Who releases dopamine for a rule; ``columns`` is `kernels.engine`."""
         for one in self.network.modulations:
             if one.projection not in block.projections:
                 continue
-            source, first = place[one.source.population.label]
-            members = np.zeros(source.n, np.uint8)
-            members[first + one.source.indices] = 1
+            source, first = self.place[one.source.population.label]
+            if id(one) not in self._released_at:
+                members = np.zeros(source.n, np.uint8)
+                members[first + one.source.indices] = 1
+                self._released_at[id(one)] = self.members.add(members), self.par.add([one.amount])
             row = [0] * columns.M_COLS
             row[columns.M_RULE], row[columns.M_SOURCE] = rule, self.groups.index(source)
-            row[columns.M_MEMBERS], row[columns.M_AMOUNT] = self.members.add(members), self.par.add([one.amount])
+            row[columns.M_MEMBERS], row[columns.M_AMOUNT] = self._released_at[id(one)]
             row[columns.M_DELAY] = modulation_steps(one, self.dt)
             self.modulators.append(row)
 
@@ -327,18 +330,8 @@ def _aligned(n: int) -> np.ndarray:
 
 
 def modulation_steps(one: Any, dt: float) -> int:
-    """Delay of a modulation in steps."""
-    if one.delay is None:
-        return 1
-    steps = math.floor(one.delay / dt + 0.5 + 1e-9)
-    if one.delay < dt * (1.0 - 1e-9):
-        raise NetworkError(f"modulation of {one.projection.label}: delay below dt: got {one.delay:g} ms, dt is {dt:g} ms")
-    if steps > MAX_DELAY_STEPS:
-        raise NetworkError(
-            f"modulation of {one.projection.label}: a delay must be <= {MAX_DELAY_STEPS} steps ({MAX_DELAY_STEPS * dt:g} ms),"
-            f" got {one.delay:g} ms"
-        )
-    return steps
+    """Delay of a modulation in steps; one step if none was given."""
+    return 1 if one.delay is None else int(wiring.delay_steps(f"modulation of {one.projection.label}", one.delay, dt))
 
 
 def _time_constants(rule: Any) -> tuple[float, float]:
@@ -472,10 +465,10 @@ def _now(sim: Simulation, block: SynapseBlock) -> np.ndarray:
     return now
 
 
-def read(sim: Simulation, projection: Projection) -> np.ndarray:
-    """The weights of a projection now, with their sign, in the order of the connector."""
+def read(sim: Simulation, projection: Projection, chosen: Any = slice(None)) -> np.ndarray:
+    """The weights of a projection, or of some of its synapses, now, with their sign, in the order of the connector."""
     one, block = learner(sim, projection, "weights")
-    return _now(sim, block)[_places(sim, one, block)] * block.sign
+    return _now(sim, block)[_places(sim, one, block)[chosen]] * block.sign
 
 
 def write(sim: Simulation, projection: Projection | str, values: Any) -> None:
@@ -606,17 +599,9 @@ class Samples:
                 f"weights of {one.projection.label}: synapses must be below {pre.size}, their number, got {one.synapses.max()}"
             )
         pre, post = pre[chosen], post[chosen]
-        values = read(sim, one.projection)[chosen][None, :] if now else np.empty((0, pre.size))
+        values = read(sim, one.projection, chosen)[None, :] if now else np.empty((0, pre.size))
         times = np.array([sim.t]) if now else np.empty(0)
         return Weights(values, one.projection.post.cell.weight_unit, pre, post, times)
-
-
-def interval_steps(interval: float, dt: float, what: str) -> int:
-    """An interval in steps; raises :class:`ParameterError` unless it is a multiple of dt."""
-    steps = round(interval / dt)
-    if steps < 1 or abs(steps * dt - interval) > 1e-6 * dt:
-        raise ParameterError(f"{what}: interval must be a multiple of dt = {dt:g} ms, got {interval:g} ms")
-    return steps
 
 
 # ------------------------------------------------------------------------------------ whole states

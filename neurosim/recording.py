@@ -13,7 +13,7 @@ from .groups import Group
 from .network import Network, Population
 from .result import Result, Spikes, Trace, Weights, populations_of
 
-__all__ = ["Recorder", "Recording", "recordings"]
+__all__ = ["Recorder", "Recording", "interval_steps", "recordings"]
 
 _TRACE_BYTES = 64 * 2**20  # samples of one call of the loop
 
@@ -63,12 +63,7 @@ def recordings(network: Network, place: Mapping[str, tuple[Group, int]], dt: flo
         population = record.target.population
         every = 1
         if record.interval is not None and record.variable != "spikes":
-            every = round(record.interval / dt)
-            if every < 1 or abs(every * dt - record.interval) > 1e-6 * dt:
-                raise ParameterError(
-                    f"recording of {record.variable} of {record.target.label}: interval must be a multiple of dt ="
-                    f" {dt:g} ms, got {record.interval:g} ms"
-                )
+            every = interval_steps(record.interval, dt, f"recording of {record.variable} of {record.target.label}")
         key = (population.label, record.variable)
         group, first = place[population.label]
         if key not in merged:
@@ -81,6 +76,14 @@ def recordings(network: Network, place: Mapping[str, tuple[Group, int]], dt: flo
             )
         merged[key].ids = np.union1d(merged[key].ids, record.target.indices)
     return list(merged.values())
+
+
+def interval_steps(interval: float, dt: float, what: str) -> int:
+    """An interval in steps; raises :class:`ParameterError` unless it is a multiple of dt."""
+    steps = round(interval / dt)
+    if steps < 1 or abs(steps * dt - interval) > 1e-6 * dt:
+        raise ParameterError(f"{what}: interval must be a multiple of dt = {dt:g} ms, got {interval:g} ms")
+    return steps
 
 
 class Recorder:

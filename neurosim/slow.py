@@ -21,9 +21,10 @@ import numpy as np
 
 from . import learning, wiring
 from .errors import FileFormatError, NetworkError
-from .learning import Process, Samples, interval_steps
+from .learning import Process, Samples
 from .network import Cells, Network, Projection
 from .parameters import stream_key
+from .recording import interval_steps
 from .structure import Activity, Edges
 from .synapses import SynapseBlock
 

@@ -19,7 +19,7 @@ import numpy as np
 from .connectors import Context
 from .errors import NetworkError, ParameterError
 from .parameters import Distribution, Parameter, Settings, Uniform, parameter, stream_key
-from .wiring import MAX_DELAY_STEPS
+from .wiring import MAX_DELAY_STEPS, whole_steps
 
 __all__ = [
     "Activity", "Change", "Edges", "GaussianGrowth", "GrowthCurve", "HomeostaticGrowth", "LinearGrowth", "Rewiring",
@@ -131,7 +131,7 @@ class Structure(Settings):
                     f"{type(self).__name__}.initial_delay must be >= dt ({dt:g} ms) and <= {MAX_DELAY_STEPS} steps"
                     f" ({MAX_DELAY_STEPS * dt:g} ms), got {value:g} ms"
                 )
-        return tuple(int(s) for s in _steps(np.array([low, high]), dt))  # type: ignore[return-value]
+        return tuple(int(s) for s in whole_steps([low, high], dt))  # type: ignore[return-value]
 
     def _new(self, key: int, number: int, pre: Any, post: Any, items: Any, dt: float) -> Edges:
         """New synapses of the given ends; ``items`` address the draws of their delays."""
@@ -140,12 +140,7 @@ class Structure(Settings):
         if isinstance(self.initial_delay, Distribution):
             drawn = self.initial_delay.draw(stream_key(key, number, "delay"), 0, int(np.max(items, initial=-1)) + 1)
             delay = drawn[items]
-        return Edges(pre, post, np.full(pre.size, float(self.initial_weight)), _steps(delay, dt))
-
-
-def _steps(delay: np.ndarray, dt: float) -> np.ndarray:
-    """Whole steps, rounded to the nearest, halves up (as `neurosim.wiring`); at least one."""
-    return np.maximum(np.floor(delay / dt + (0.5 + 1e-9)), 1.0).astype(np.uint16)
+        return Edges(pre, post, np.full(pre.size, float(self.initial_weight)), whole_steps(delay, dt).astype(np.uint16))
 
 
 def _uniform(key: int, number: int, name: str, n: int) -> np.ndarray:

@@ -33,7 +33,8 @@ from .errors import NetworkError, ParameterError
 from .parameters import Distribution, stream_key
 from .space import Space, distance_function
 
-__all__ = ["MAX_DELAY_STEPS", "Synapses", "arrays", "context_of", "dense", "expected_synapses", "synapses", "validate"]
+__all__ = ["MAX_DELAY_STEPS", "Synapses", "arrays", "context_of", "delay_steps", "dense", "expected_synapses", "synapses", "validate",
+           "whole_steps"]
 
 MAX_DELAY_STEPS = 60000
 _SLACK = 1e-9  # of a step: 3 * 0.1 ms is three steps
@@ -280,25 +281,30 @@ def _delays(projection: Any, context: Context, seed: int, dt: float) -> Callable
             f" (give a Distribution with low={dt:g})"
         )
     if value is not None and not drawn:
-        fixed = _steps(projection, value, dt, False)
+        fixed = delay_steps(projection.label, value, dt)
         if isinstance(value, float):
             return lambda block, first: int(fixed)
-    return lambda block, first: _steps(projection, rule(block, first), dt, drawn)
+    return lambda block, first: delay_steps(projection.label, rule(block, first), dt, drawn)
 
 
-def _steps(projection: Any, delay: Any, dt: float, drawn: bool) -> np.ndarray:
+def delay_steps(label: str, delay: Any, dt: float, drawn: bool = False) -> np.ndarray:
     """Whole steps, uint16, of delays in ms; those that are not drawn must be at least dt."""
     bad = ~np.isfinite(delay)
     if np.any(bad):
-        raise NetworkError(f"{projection.label}: a delay must be finite, got {_first_bad(delay, bad, ' ms')}")
+        raise NetworkError(f"{label}: a delay must be finite, got {_first_bad(delay, bad, ' ms')}")
     bad = np.asarray(delay) < (0.5 if drawn else 1.0) * dt * (1.0 - _SLACK)
     if np.any(bad):
-        raise NetworkError(f"{projection.label}: delay below dt: got {_first_bad(delay, bad, ' ms')}, dt is {dt:g} ms")
-    steps = np.floor(np.asarray(delay) / dt + (0.5 + _SLACK))
+        raise NetworkError(f"{label}: delay below dt: got {_first_bad(delay, bad, ' ms')}, dt is {dt:g} ms")
+    steps = whole_steps(delay, dt)
     bad = steps > MAX_DELAY_STEPS
     if np.any(bad):
         raise NetworkError(
-            f"{projection.label}: a delay must be <= {MAX_DELAY_STEPS} steps ({MAX_DELAY_STEPS * dt:g} ms),"
+            f"{label}: a delay must be <= {MAX_DELAY_STEPS} steps ({MAX_DELAY_STEPS * dt:g} ms),"
             f" got {_first_bad(delay, bad, ' ms')}"
         )
-    return np.maximum(steps, 1.0).astype(np.uint16)
+    return steps.astype(np.uint16)
+
+
+def whole_steps(delay: Any, dt: float) -> np.ndarray:
+    """Delays (ms) in steps, rounded to the nearest, halves up, at least one; float64."""
+    return np.maximum(np.floor(np.asarray(delay) / dt + (0.5 + _SLACK)), 1.0)

@@ -20,8 +20,8 @@ _STATES = {
 }
 
 
-def _rows(p: Mapping[str, np.ndarray], dt: float) -> list[np.ndarray]:
-    """The rows that both kernels of ``kernels.cond`` begin with."""
+def membrane_rows(p: Mapping[str, np.ndarray], dt: float) -> list[np.ndarray]:
+    """The rows that the kernels of ``cond`` and ``homeostatic`` begin with."""
     return [1.0 / p["tau_m"], p["v_rest"] / p["tau_m"] + p["i_offset"] / p["cm"], 1.0 / p["cm"],
             p["e_rev_E"], p["e_rev_I"], p["v_thresh"], p["v_reset"], refractory_steps(p["tau_refrac"], dt),
             np.exp(-0.5 * dt / p["tau_syn_E"]), np.exp(-0.5 * dt / p["tau_syn_I"])]
@@ -63,7 +63,7 @@ class IF_cond_exp(Cell):
         v = initial["v"]
         return StepModel(
             module="cond", function="step_exp",
-            parameters=stack([*_rows(p, dt), np.exp(-dt / p["tau_syn_E"]), np.exp(-dt / p["tau_syn_I"])]),
+            parameters=stack([*membrane_rows(p, dt), np.exp(-dt / p["tau_syn_E"]), np.exp(-dt / p["tau_syn_I"])]),
             states=("v", "gsyn_exc", "gsyn_inh", "_r"),
             initial=np.stack([v, initial["gsyn_exc"], initial["gsyn_inh"], np.zeros_like(v)]),
             inputs={"excitatory": "gsyn_exc", "inhibitory": "gsyn_inh"},
@@ -104,7 +104,7 @@ class IF_cond_alpha(Cell):
         v = initial["v"]
         rise = [0.5 * np.e * dt / p[name] for name in ("tau_syn_E", "tau_syn_I")]
         return StepModel(
-            module="cond", function="step_alpha", parameters=stack(_rows(p, dt) + rise),
+            module="cond", function="step_alpha", parameters=stack(membrane_rows(p, dt) + rise),
             states=("v", "gsyn_exc", "gsyn_inh", "_dexc", "_dinh", "_r"),
             initial=np.stack([v, initial["gsyn_exc"], initial["gsyn_inh"]] + [np.zeros_like(v)] * 3),
             inputs={"excitatory": "_dexc", "inhibitory": "_dinh"},

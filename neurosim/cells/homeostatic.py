@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..parameters import Value, parameter
-from .base import Cell, State, StepModel, refractory_steps, stack
+from .base import Cell, State, StepModel, stack
+from .conductance import membrane_rows
 
 __all__ = ["IF_cond_exp_homeostatic"]
 
@@ -67,11 +68,7 @@ class IF_cond_exp_homeostatic(Cell):
         rows = [initial[name] for name in self.states]
         return StepModel(
             module="homeostatic",
-            parameters=stack([1.0 / p["tau_m"], p["v_rest"] / p["tau_m"] + p["i_offset"] / p["cm"], 1.0 / p["cm"],
-                              p["e_rev_E"], p["e_rev_I"], p["v_thresh"], p["v_reset"],
-                              refractory_steps(p["tau_refrac"], dt),
-                              np.exp(-0.5 * dt / p["tau_syn_E"]), np.exp(-0.5 * dt / p["tau_syn_I"]),
-                              np.exp(-dt / p["tau_syn_E"]), np.exp(-dt / p["tau_syn_I"]),
+            parameters=stack([*membrane_rows(p, dt), np.exp(-dt / p["tau_syn_E"]), np.exp(-dt / p["tau_syn_I"]),
                               np.exp(-dt / p["tau_theta"]), p["theta_plus"]]),
             states=(*self.states, "_r"), initial=np.stack([*rows, np.zeros_like(rows[0])]),
             inputs={"excitatory": "gsyn_exc", "inhibitory": "gsyn_inh"},

@@ -20,7 +20,7 @@ from ..cells.homeostatic import IF_cond_exp_homeostatic
 from ..cells.sources import SpikeSourcePoisson
 from ..connectors import AllToAllConnector, ArrayConnector, OneToOneConnector
 from ..console import count_bar, interruptible
-from ..description import check_dt
+from ..description import check_dt, check_threads, processors
 from ..errors import FileFormatError, ParameterError
 from ..homeostasis import WeightNormalization
 from ..network import Network
@@ -382,11 +382,10 @@ def _answers(weights: np.ndarray, theta: np.ndarray, rates: np.ndarray, dt: floa
 
 
 def _workers(threads: int | None) -> int:
-    if threads is not None:
-        if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= 256:
-            raise ParameterError(f"model digits: threads must be between 1 and 256, got {threads!r}")
-        return int(threads)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads is None:
+        return processors()
+    check_threads(threads, "model digits: threads")
+    return int(threads)
 
 
 def _responses(counts: np.ndarray, labels: np.ndarray) -> np.ndarray:
