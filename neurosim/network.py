@@ -427,10 +427,51 @@ class Network:
         ParameterError
             For a weight of the wrong sign, not finite, of the wrong shape, or beyond the bounds of the rule.
         """
+        label = _text(f"{pre.label} -> {post.label}" if label is None else label, "a projection's label")
         self._own(pre)
         self._own(post)
-        label = _text(f"{pre.label} -> {post.label}" if label is None else label, "a projection's label")
         label = _unused(label, self._taken["projection"])
+        made = self._checked(pre, post, connector, weight, delay, receptor, label, synapse, homeostasis, structure)
+        self.projections.append(made)
+        return made
+
+    def replace(self, projection: Projection | str, **changes: Any) -> Projection:
+        """Describe a projection anew, with the same ends, receptor and label, at the same place.
+
+        Parameters
+        ----------
+        projection : Projection or its label
+        **changes : connector, weight, delay, synapse, homeostasis, structure
+            As in :meth:`project`; what is not given stays.
+
+        Returns
+        -------
+        Projection
+            The new one, which a `Simulation` takes up by :meth:`Simulation.follow`.
+
+        Raises
+        ------
+        NetworkError, ParameterError
+            As :meth:`project`; the old one stays then.
+        """
+        old = self._joined(projection, "replace")
+        names = ("connector", "weight", "delay", "synapse", "homeostasis", "structure")
+        unknown = [name for name in changes if name not in names]
+        if unknown:
+            raise NetworkError(f"replace: projection {old.label} cannot change its {unknown[0]!r}; it can change {', '.join(names)}")
+        new = {name: changes.get(name, getattr(old, name)) for name in names}
+        made = self._checked(old.pre, old.post, receptor=old.receptor, label=old.label, **new)
+        self.projections[next(k for k, one in enumerate(self.projections) if one is old)] = made
+        for records in (self.modulations, self.gains, self.weight_records):
+            for k, one in enumerate(records):
+                ends = {name: made for name in ("projection", "astrocytes") if getattr(one, name, None) is old}
+                if ends:
+                    records[k] = dataclasses.replace(one, **ends)  # type: ignore[call-overload]
+        return made
+
+    def _checked(self, pre: Cells, post: Cells, connector: Any, weight: Any, delay: Any, receptor: str, label: str,
+                 synapse: SynapseType | None, homeostasis: Homeostasis | None, structure: Structure | None) -> Projection:
+        """A projection, if its parts fit together."""
         self._receptor(post, receptor, f"projection {label}", pre)
         if isinstance(connector, type) or not isinstance(connector, Connector):
             raise NetworkError(
@@ -450,7 +491,6 @@ class Network:
         made = Projection(pre, post, connector, weight, delay, receptor, label, self.space, sign, synapse, homeostasis,
                           structure)
         wiring.validate(made)
-        self.projections.append(made)
         return made
 
     def tripartite(self, pre: Cells, post: Cells, astrocytes: Cells, connector: Any, p_third: float = 1.0,

@@ -1,0 +1,1 @@
+from pyNN.connectors import *

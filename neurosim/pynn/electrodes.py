@@ -1,0 +1,131 @@
+"""Injected currents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pyNN import common
+from pyNN.parameters import ParameterSpace, Sequence
+from pyNN.standardmodels import StandardCurrentSource, build_translations, electrodes
+
+from .. import currents
+from ..network import Network
+from . import simulator
+
+__all__ = ["ACSource", "DCSource", "NoisyCurrentSource", "StepCurrentSource"]
+
+
+class NeurosimCurrentSource(StandardCurrentSource):
+    """A current of this library, into any cells; what it was is kept if `record` was called."""
+
+    native: type[currents.CurrentSource]
+
+    def __init__(self, **parameters: Any) -> None:
+        self._injected: list[tuple[Any, np.ndarray]] = []  # populations, and which of their cells
+        self._recording = False
+        self._recorded: list[np.ndarray] = []
+        self._values: dict[str, Any] = {}
+        space = ParameterSpace(self.default_parameters, self.get_schema(), shape=(1,))
+        space.update(**parameters)
+        self.set_native_parameters(space)
+        simulator.state.currents.append(self)
+
+    def set_native_parameters(self, parameters: ParameterSpace) -> None:
+        """Take new values, which count from now on."""
+        parameters.evaluate(simplify=True)
+        values = dict(self._values)
+        for name, value in parameters.items():
+            values[name] = np.asarray(value.value, float) if isinstance(value, Sequence) else float(np.squeeze(value))
+        object.__setattr__(self, "_current", self._made(values))
+        object.__setattr__(self, "_values", values)
+        simulator.state.changed()
+
+    def _made(self, values: dict[str, Any]) -> currents.CurrentSource:
+        return self.native(**values)
+
+    def get_native_parameters(self) -> ParameterSpace:
+        """The values."""
+        return ParameterSpace({one: Sequence(value) if isinstance(value, np.ndarray) else value
+                               for one, value in self._values.items()})
+
+    def get_parameters(self) -> dict[str, Any]:
+        """The values, as numbers and arrays."""
+        return dict(self._values)
+
+    def inject_into(self, cells: Any) -> None:
+        """Inject into a population, a view, an assembly or a list of cells.
+
+        Raises
+        ------
+        TypeError
+            For spike sources.
+        """
+        chosen: dict[int, tuple[Any, list[int]]] = {}
+        for cell in cells.all_cells if isinstance(cells, (common.BasePopulation, common.Assembly)) else cells:
+            if not cell.celltype.injectable:
+                raise TypeError(f"cannot inject a current into {type(cell.celltype).__name__}, a spike source")
+            chosen.setdefault(id(cell.parent), (cell.parent, []))[1].append(cell.parent.id_to_index(cell))
+        self._injected += [(population, np.array(which, np.int64)) for population, which in chosen.values()]
+        simulator.state.changed()
+
+    def describe_to(self, network: Network) -> None:
+        """Add the injections to the network."""
+        for population, which in self._injected:
+            native = population.native
+            network.inject(self._current, native if np.array_equal(which, np.arange(population.size)) else native[which])
+
+    # -- recording ------------------------------------------------------------------------------
+
+    def record(self) -> None:
+        """Keep the current."""
+        object.__setattr__(self, "_recording", True)
+
+    def forget(self) -> None:
+        """Drop what was kept."""
+        self._recorded.clear()
+
+    def collect(self, start: float, stop: float) -> None:
+        """Keep the current of the steps from ``start`` to before ``stop`` ms."""
+        if self._recording:
+            self._recorded.append(self._between(start, stop))
+
+    def _between(self, start: float, stop: float) -> np.ndarray:
+        return currents.values(self._current, round(start / simulator.state.dt), round(stop / simulator.state.dt), simulator.state.dt)
+
+    def _get_data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Times (ms) and currents (nA) from 0 to now, both included."""
+        t = simulator.state.t
+        amplitudes = np.concatenate([*self._recorded, self._between(t, t + simulator.state.dt)])
+        return np.arange(amplitudes.size) * simulator.state.dt, amplitudes
+
+
+def _source(base: type, native: type[currents.CurrentSource], **more: Any) -> type:
+    names = base.default_parameters
+    return type(base.__name__, (NeurosimCurrentSource, base), {
+        "__doc__": base.__doc__, "__module__": __name__, "native": native,
+        "translations": build_translations(*((one, one) for one in names)), **more})
+
+
+DCSource = _source(electrodes.DCSource, currents.DCSource)
+ACSource = _source(electrodes.ACSource, currents.ACSource)
+NoisyCurrentSource = _source(electrodes.NoisyCurrentSource, currents.NoisyCurrentSource)
+
+
+class StepCurrentSource(NeurosimCurrentSource, electrodes.StepCurrentSource):
+    __doc__ = electrodes.StepCurrentSource.__doc__
+    native = currents.StepCurrentSource
+    translations = build_translations(("amplitudes", "amplitudes"), ("times", "times"))
+
+    def _made(self, values: dict[str, Any]) -> currents.CurrentSource:
+        """Times are moved to the nearest step; of several in one step the last counts."""
+        times, amplitudes, dt = values["times"], values["amplitudes"], simulator.state.dt
+        if times.size == 0:
+            return self.native()
+        if (times < 0).any():
+            raise ValueError(f"StepCurrentSource.times must be >= 0 ms, got {times.min():g}")
+        if (np.diff(times) <= 0).any():
+            raise ValueError(f"StepCurrentSource.times must ascend (ms), got {times}")
+        steps, last = np.unique(np.rint(times / dt)[::-1], return_index=True)
+        values["times"], values["amplitudes"] = steps * dt, amplitudes[::-1][last]
+        return self.native(values["times"], values["amplitudes"])

@@ -1,0 +1,181 @@
+"""Populations, views and assemblies: parameters in flat arrays, described to the network when it is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pyNN import common, errors
+from pyNN.parameters import LazyArray, ParameterSpace, simplify
+from pyNN.recording import Variable
+
+from ..errors import ParameterError
+from ..network import Network
+from . import simulator
+from .recording import Recorder
+
+__all__ = ["Assembly", "Population", "PopulationView"]
+
+
+class Assembly(common.Assembly):
+    __doc__ = common.Assembly.__doc__
+    _simulator = simulator
+
+
+class _Cells:
+    """What populations and their views have in common."""
+
+    _simulator = simulator
+    _assembly_class = Assembly
+
+    def _get_view(self, selector: Any, label: str | None = None) -> PopulationView:
+        return PopulationView(self, selector, label)
+
+    def _get_parameters(self, *names: str) -> ParameterSpace:
+        return ParameterSpace(self._values(names), shape=(self.size,))
+
+    def _get_native_parameters(self, *names: str) -> ParameterSpace:
+        return self._get_parameters(*names)
+
+    def _values(self, names: Any) -> dict[str, Any]:
+        """Values of parameters of these cells; one number where all are equal."""
+        whole, chosen = self._whole()
+        unknown = [one for one in names if one not in whole.values]
+        if unknown:
+            raise errors.NonExistentParameterError(unknown[0], type(self.celltype).__name__, list(whole.values))
+        picked = {one: whole.values[one] for one in names}
+        return {one: simplify(value[chosen]) if _is_array(value) else value for one, value in picked.items()}
+
+    def _whole(self) -> tuple[Population, np.ndarray]:
+        """The population, and which of its cells these are."""
+        raise NotImplementedError
+
+    def set(self, **parameters: Any) -> None:
+        """As PyNN's; the parameters of composed cells are named like ``AMPA.tau_syn``."""
+        composed = {one: value for one, value in parameters.items() if "." in one}
+        simple = {one: value for one, value in parameters.items() if "." not in one}
+        if simple:
+            super().set(**simple)  # type: ignore[misc]
+        if composed:
+            self._set_parameters(ParameterSpace(composed, None, (self.size,)))
+
+    def _set_parameters(self, parameter_space: ParameterSpace) -> None:
+        whole, chosen = self._whole()
+        parameter_space.evaluate(simplify=True)
+        parameter_space.flatten()
+        changed = dict(whole.values)
+        for one, value in parameter_space.as_dict().items():
+            if one not in changed:
+                raise errors.NonExistentParameterError(one, type(self.celltype).__name__, list(changed))
+            if chosen.size == whole.size and not _is_array(value):
+                changed[one] = value
+                continue
+            full = _spread(changed[one], whole.size)
+            full[chosen] = _spread(value, chosen.size)
+            changed[one] = full
+        whole.take(changed)
+
+    def _set_initial_value_array(self, variable: str, initial_values: LazyArray) -> None:
+        whole, chosen = self._whole()
+        value = initial_values.evaluate(simplify=True)
+        if chosen.size == whole.size and np.ndim(value) == 0:
+            whole.initial[variable] = float(value)
+        else:
+            full = _spread(whole.initial.get(variable, whole.celltype.default_initial_values.get(variable, 0.0)), whole.size)
+            full[chosen] = value
+            whole.initial[variable] = full
+        whole.stale = True
+        simulator.state.initialized(self, variable, value)
+        simulator.state.changed()
+
+    def _set_cell_initial_value(self, id: Any, variable: str, value: Any) -> None:
+        id.as_view().initialize(**{variable: value})
+
+    def _get_cell_initial_value(self, id: Any, variable: str) -> Any:
+        whole, chosen = self._whole()
+        value = whole.initial.get(variable, 0.0)
+        return value[chosen[self.id_to_index(id)]] if np.ndim(value) else value
+
+
+class PopulationView(_Cells, common.PopulationView):
+    __doc__ = common.PopulationView.__doc__
+
+    def _whole(self) -> tuple[Population, np.ndarray]:
+        return self.grandparent, self.index_in_grandparent(np.arange(self.size))
+
+
+class Population(_Cells, common.Population):
+    __doc__ = common.Population.__doc__
+    _recorder_class = Recorder
+
+    def _create_cells(self) -> None:
+        space = self.celltype.native_parameters
+        space.shape = (self.size,)
+        space.evaluate(simplify=True)
+        space.flatten()
+        values = {one: value for one, value in space.as_dict().items() if not isinstance(value, dict)}
+        self.initial: dict[str, Any] = {}
+        self.native: Any = None
+        self.take(values)
+        state = simulator.state
+        first = state.id_counter
+        state.id_counter += self.size
+        self.all_cells = np.empty(self.size, dtype=object)
+        self.all_cells[:] = [simulator.ID(n) for n in range(first, first + self.size)]
+        for cell in self.all_cells:
+            cell.parent = self
+        self._mask_local = np.ones(self.size, bool)
+        state.populations.append(self)
+
+    def _whole(self) -> tuple[Population, np.ndarray]:
+        return self, np.arange(self.size)
+
+    def take(self, values: dict[str, Any]) -> None:
+        """New values of all parameters, if the model takes them.
+
+        Raises
+        ------
+        pyNN.errors.InvalidParameterValueError
+            If it does not; the old ones stay.
+        """
+        try:
+            cell = self.celltype.native_cell(values, self.size)
+        except ParameterError as error:
+            raise errors.InvalidParameterValueError(f"{self.label}: {error}") from error
+        self.values, self._cell, self.stale = values, cell, True
+        simulator.state.changed()
+
+    def describe_to(self, network: Network) -> None:
+        """Add the population to the network, or bring it up to date there."""
+        if not self.stale:
+            return
+        if self.native is None:
+            labels = {one.label for one in network.populations}
+            label = self.label if self.label not in labels else f"{self.label} ({self.first_id})"
+            positions = None if self._positions is None else np.ascontiguousarray(self._positions.T)
+            self.native = network.population(self.size, self._cell, label, positions)
+        else:
+            self.native.cell = self._cell
+        known = self._cell.states
+        self.native.initial_values = {}
+        self.native.initialize(**{one: value for one, value in self.initial.items() if one in known})
+        self.stale = False
+
+    def find_units(self, variable: Variable) -> str:
+        """The unit of a variable, as text."""
+        return self.celltype.units[variable.name]
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim > 0
+
+
+def _spread(value: Any, n: int) -> np.ndarray:
+    """One value for each of ``n`` cells, as a new array."""
+    if _is_array(value):
+        return value.copy()
+    if isinstance(value, (int, float, np.number)):
+        return np.full(n, float(value))
+    out = np.empty(n, dtype=object)
+    out[:] = [value] * n
+    return out

@@ -1,0 +1,144 @@
+"""What was recorded, kept between runs until it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pyNN import errors, recording
+from pyNN.recording import Variable
+
+from ..engine import Simulation
+from ..network import Network
+from ..result import Result
+from . import simulator
+
+__all__ = ["Recorder"]
+
+
+class Recorder(recording.Recorder):
+    """The recordings of one population.
+
+    Spikes are kept as (steps, cells); a state variable as blocks of samples, each of the cells that were recorded then.
+    """
+
+    _simulator = simulator
+
+    def __init__(self, population: Any, file: Any = None) -> None:
+        super().__init__(population, file)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all samples."""
+        self._spikes: list[tuple[np.ndarray, np.ndarray]] = []
+        self._samples: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
+
+    def _record(self, variable: Variable, new_ids: set, sampling_interval: float | None = None) -> None:
+        if variable.name != "spikes":
+            interval = simulator.state.dt if sampling_interval is None else sampling_interval
+            steps = interval / simulator.state.dt
+            if interval <= 0 or abs(steps - round(steps)) > 1e-6:
+                raise errors.InvalidParameterValueError(
+                    f"{self.population.label}: sampling_interval must be a multiple of the time step"
+                    f" {simulator.state.dt:g} ms, got {interval!r}"
+                )
+            self.sampling_interval = interval
+        simulator.state.changed()
+
+    def _reset(self) -> None:
+        simulator.state.changed()
+
+    def _chosen(self, variable: Variable) -> np.ndarray:
+        """Which cells of the population are recorded, ascending."""
+        ids = self.recorded[variable]
+        return np.sort(np.fromiter((int(one) for one in ids), np.int64, len(ids))) - int(self.population.first_id)
+
+    def describe_to(self, network: Network) -> None:
+        """Ask the network for what is to be recorded."""
+        for variable in list(self.recorded):
+            chosen = self._chosen(variable)
+            if chosen.size == 0:
+                continue
+            native = self.population.native
+            cells = native if chosen.size == self.population.size else native[chosen]
+            network.record(cells, variable.name, None if variable.name == "spikes" else self.sampling_interval)
+
+    def start(self, simulation: Simulation) -> None:
+        """Before a run: the samples at this moment, of variables that have none yet."""
+        step = round(simulation.t / simulation.dt)
+        for variable in self.recorded:
+            if variable.name == "spikes" or not self.recorded[variable] or step == 0 or step % self._every:
+                continue
+            chosen, kept = self._chosen(variable), self._samples.setdefault(variable.name, [])
+            if kept and kept[-1][0][-1] == step and np.array_equal(kept[-1][1], chosen):
+                continue
+            values = simulation.get(self.population.native, variable.name)[chosen]
+            kept.append((np.array([step]), chosen, values[None, :]))
+
+    @property
+    def _every(self) -> int:
+        return round(self.sampling_interval / simulator.state.dt)
+
+    def collect(self, result: Result) -> None:
+        """Take what a run recorded."""
+        if self.population.native is None:
+            return
+        label = self.population.native.label
+        dt = simulator.state.dt
+        for variable in self.recorded:
+            if variable.name not in result.recorded.get(label, ()):
+                continue
+            if variable.name == "spikes":
+                spikes = result.spikes(label)
+                self._spikes.append((np.rint(spikes.times / dt).astype(np.int64), np.asarray(spikes.ids, np.int64)))
+            else:
+                trace = result.traces(label, variable.name)
+                if trace.times.size:
+                    self._samples.setdefault(variable.name, []).append(
+                        (np.rint(trace.times / dt).astype(np.int64), np.asarray(trace.ids, np.int64), trace.values))
+
+    def _all_spikes(self) -> tuple[np.ndarray, np.ndarray]:
+        """(steps, cells within the population), in order of time."""
+        if len(self._spikes) != 1:
+            steps, cells = (np.concatenate([np.empty(0, np.int64), *(part[k] for part in self._spikes)]) for k in (0, 1))
+            self._spikes = [(steps, cells)]
+        return self._spikes[0]
+
+    def _get_spiketimes(self, ids: Any, clear: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        steps, cells = self._all_spikes()
+        first = int(self.population.first_id)
+        wanted = np.zeros(self.population.size, bool)
+        wanted[np.asarray(ids, np.int64) - first] = True
+        keep = wanted[cells]
+        return cells[keep] + first, steps[keep] * simulator.state.dt
+
+    def _get_all_signals(self, variable: Variable, ids: Any, clear: bool = False) -> tuple[np.ndarray, None]:
+        """Samples of cells since the recording began: float64, shape (samples, cells); NaN where none was taken."""
+        every, dt = self._every, simulator.state.dt
+        begin = -(-round(float(self._recording_start_time) / dt) // every)
+        end = round(simulator.state.t / dt) // every
+        cells = np.asarray(ids, np.int64) - int(self.population.first_id)
+        column = np.full(self.population.size, -1, np.int64)
+        column[cells] = np.arange(cells.size)
+        signal = np.full((end - begin + 1, cells.size), np.nan)
+        for steps, recorded, values in self._samples.get(variable.name, []):
+            rows, columns = steps // every - begin, column[recorded]
+            inside, shown = (rows >= 0) & (rows < signal.shape[0]), columns >= 0
+            if inside.all() and shown.all() and cells.size == recorded.size:
+                signal[rows[0]:rows[0] + rows.size, columns] = values
+            else:
+                signal[np.ix_(rows[inside], columns[shown])] = values[np.ix_(inside, shown)]
+        return signal, None
+
+    def _local_count(self, variable: Variable, filter_ids: Any = None) -> dict[int, int]:
+        ids = self.filter_recorded(variable, filter_ids)
+        first = int(self.population.first_id)
+        counts = np.bincount(self._all_spikes()[1], minlength=self.population.size)
+        return {int(one): int(counts[int(one) - first]) for one in ids}
+
+    def _clear_simulator(self) -> None:
+        """Drop what was recorded, but for the samples of this moment, with which the next data begin."""
+        self._spikes = []
+        for name, kept in self._samples.items():
+            steps, cells, values = kept[-1]
+            self._samples[name] = [(steps[-1:], cells, values[-1:].copy())]
