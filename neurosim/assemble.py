@@ -16,6 +16,7 @@ from .network import Network, PoissonInput
 from .parameters import stream_key
 from .recording import Recording
 from .synapses import ROW_WEIGHT, Store
+from .wiring import whole_steps
 
 __all__ = ["assemble", "source_arrays"]
 
@@ -294,7 +295,7 @@ class _Assembler:
         if group.kind != SOURCE or not isinstance(group.members[0].cell, SpikeSourceArray):
             return 0, 0
         rows = group.members[0].cell.rows(group.n, group.label)[lo:hi]
-        steps = np.concatenate([np.floor(row / self.dt + 0.5 + 1e-9).astype(np.int64) for row in rows])
+        steps = np.concatenate([whole_steps(row, self.dt, least=0.0).astype(np.int64) for row in rows])
         ids = np.repeat(np.arange(lo, hi), [row.size for row in rows])
         order = np.lexsort((ids, steps))
         self.array_id.add(ids[order])

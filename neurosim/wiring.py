@@ -305,6 +305,6 @@ def delay_steps(label: str, delay: Any, dt: float, drawn: bool = False) -> np.nd
     return steps.astype(np.uint16)
 
 
-def whole_steps(delay: Any, dt: float) -> np.ndarray:
-    """Delays (ms) in steps, rounded to the nearest, halves up, at least one; float64."""
-    return np.maximum(np.floor(np.asarray(delay) / dt + (0.5 + _SLACK)), 1.0)
+def whole_steps(time: Any, dt: float, least: float = 1.0) -> np.ndarray:
+    """Delays and times (ms) in steps, rounded to the nearest, halves up, at least ``least``; float64."""
+    return np.maximum(np.floor(np.asarray(time) / dt + (0.5 + _SLACK)), least)

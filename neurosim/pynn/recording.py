@@ -10,7 +10,8 @@ from pyNN.recording import Variable
 
 from ..engine import Simulation
 from ..network import Network
-from ..result import Result
+from ..result import Result, Spikes
+from ..wiring import whole_steps
 from . import simulator
 
 __all__ = ["Recorder"]
@@ -19,7 +20,8 @@ __all__ = ["Recorder"]
 class Recorder(recording.Recorder):
     """The recordings of one population.
 
-    Spikes are kept as (steps, cells); a state variable as blocks of samples, each of the cells that were recorded then.
+    Spikes are kept as (times, cells); a state variable as blocks of samples, each of the cells that were recorded then.
+    Sources with given times are recorded with these, not with the steps at which they act.
     """
 
     _simulator = simulator
@@ -90,7 +92,9 @@ class Recorder(recording.Recorder):
                 continue
             if variable.name == "spikes":
                 spikes = result.spikes(label)
-                self._spikes.append((np.rint(spikes.times / dt).astype(np.int64), np.asarray(spikes.ids, np.int64)))
+                exact = self.population.celltype.given_times(self.population.values, self.population.size)
+                times = spikes.times if exact is None else _exact(spikes, exact, dt)
+                self._spikes.append((times, np.asarray(spikes.ids, np.int64)))
             else:
                 trace = result.traces(label, variable.name)
                 if trace.times.size:
@@ -98,19 +102,19 @@ class Recorder(recording.Recorder):
                         (np.rint(trace.times / dt).astype(np.int64), np.asarray(trace.ids, np.int64), trace.values))
 
     def _all_spikes(self) -> tuple[np.ndarray, np.ndarray]:
-        """(steps, cells within the population), in order of time."""
+        """(times in ms, cells within the population), in order of time."""
         if len(self._spikes) != 1:
-            steps, cells = (np.concatenate([np.empty(0, np.int64), *(part[k] for part in self._spikes)]) for k in (0, 1))
-            self._spikes = [(steps, cells)]
+            times = np.concatenate([np.empty(0), *(part[0] for part in self._spikes)])
+            self._spikes = [(times, np.concatenate([np.empty(0, np.int64), *(part[1] for part in self._spikes)]))]
         return self._spikes[0]
 
     def _get_spiketimes(self, ids: Any, clear: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        steps, cells = self._all_spikes()
+        times, cells = self._all_spikes()
         first = int(self.population.first_id)
         wanted = np.zeros(self.population.size, bool)
         wanted[np.asarray(ids, np.int64) - first] = True
         keep = wanted[cells]
-        return cells[keep] + first, steps[keep] * simulator.state.dt
+        return cells[keep] + first, times[keep]
 
     def _get_all_signals(self, variable: Variable, ids: Any, clear: bool = False) -> tuple[np.ndarray, None]:
         """Samples of cells since the recording began: float64, shape (samples, cells); NaN where none was taken."""
@@ -142,3 +146,15 @@ class Recorder(recording.Recorder):
         for name, kept in self._samples.items():
             steps, cells, values = kept[-1]
             self._samples[name] = [(steps[-1:], cells, values[-1:].copy())]
+
+
+def _exact(spikes: Spikes, given: list[np.ndarray], dt: float) -> np.ndarray:
+    """The given times of spikes that were recorded on the grid."""
+    times, ids = spikes.times.copy(), np.asarray(spikes.ids)
+    order = np.argsort(ids, kind="stable")
+    for own in np.split(order, np.flatnonzero(np.diff(ids[order])) + 1):
+        if own.size:
+            all_times = np.sort(given[ids[own[0]]])
+            first = np.searchsorted(whole_steps(all_times, dt, least=0.0), np.rint(times[own[0]] / dt))
+            times[own] = all_times[first:first + own.size]
+    return times

@@ -45,12 +45,16 @@ class NeurosimCell(StandardCellType):
         """The model with these parameters: for each a number, or an array of shape (size,)."""
         return cls.native(**{name: part for one, value in values.items() for name, part in _parts(cls.native, one, value, size).items()})
 
+    @classmethod
+    def given_times(cls, values: dict[str, Any], size: int) -> list[np.ndarray] | None:
+        """The times (ms) that a source was given, for each cell; None for other cells."""
+        return _rows(values["spike_times"], size) if cls.native is ours.SpikeSourceArray else None
+
 
 def _parts(native: type[Model], name: str, value: Any, size: int) -> dict[str, Any]:
     """A PyNN parameter as the model's: rows of numbers become several parameters, or rows of the model's own."""
     if native is ours.SpikeSourceArray:
-        rows = value if isinstance(value, np.ndarray) else [value] * size
-        return {name: [np.asarray(getattr(one, "value", one), float) for one in rows]}
+        return {name: _rows(value, size)}
     if isinstance(value, ArrayParameter):
         value = np.asarray(value.value, float)
         if name in native.parameters() or name in getattr(native, "__dataclass_fields__", {}):
@@ -65,6 +69,12 @@ def _parts(native: type[Model], name: str, value: Any, size: int) -> dict[str, A
         table = np.array(rows)
         return {f"{name}{k + 1}": table[:, k] for k in range(table.shape[1])}
     return {name: value.astype(float) if isinstance(value, np.ndarray) else value}
+
+
+def _rows(value: Any, size: int) -> list[np.ndarray]:
+    """One row of times for each cell."""
+    rows = value if isinstance(value, np.ndarray) else [value] * size
+    return [np.asarray(getattr(one, "value", one), float) for one in rows]
 
 
 def _cell_class(base: type[StandardCellType], native: type[Model]) -> type[NeurosimCell]:
@@ -153,6 +163,10 @@ class PointNeuron(cells.PointNeuron):
                 parts[receptor][name] = value
         return ours.PointNeuron(self.neuron.native(**membrane),
                                 **{one: self.post_synaptic_receptors[one].native(**part) for one, part in parts.items()})
+
+    def given_times(self, values: dict[str, Any], size: int) -> None:
+        """It is no source."""
+        return None
 
     def get_schema(self) -> dict[str, type]:
         """The membrane's parameters are numbers."""
