@@ -11,6 +11,7 @@ from pyNN.recording import *
 from pyNN.space import Space
 from pyNN.standardmodels import StandardCellType
 
+from . import morphology
 from .connectors import *
 from .control import (
     describe_network,

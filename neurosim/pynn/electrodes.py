@@ -22,7 +22,7 @@ class NeurosimCurrentSource(StandardCurrentSource):
     native: type[currents.CurrentSource]
 
     def __init__(self, **parameters: Any) -> None:
-        self._injected: list[tuple[Any, np.ndarray]] = []  # populations, and which of their cells
+        self._injected: list[tuple[Any, np.ndarray, str | None]] = []  # populations, which of their cells, and where there
         self._recording = False
         self._recorded: list[np.ndarray] = []
         self._values: dict[str, Any] = {}
@@ -53,8 +53,8 @@ class NeurosimCurrentSource(StandardCurrentSource):
         """The values, as numbers and arrays."""
         return dict(self._values)
 
-    def inject_into(self, cells: Any) -> None:
-        """Inject into a population, a view, an assembly or a list of cells.
+    def inject_into(self, cells: Any, location: str | None = None) -> None:
+        """Inject into a population, a view, an assembly or a list of cells; of those with dendrites, into a named section.
 
         Raises
         ------
@@ -66,14 +66,16 @@ class NeurosimCurrentSource(StandardCurrentSource):
             if not cell.celltype.injectable:
                 raise TypeError(f"cannot inject a current into {type(cell.celltype).__name__}, a spike source")
             chosen.setdefault(id(cell.parent), (cell.parent, []))[1].append(cell.parent.id_to_index(cell))
-        self._injected += [(population, np.array(which, np.int64)) for population, which in chosen.values()]
+        for population, which in chosen.values():
+            population.places(np.zeros(1, np.int64), location)
+            self._injected.append((population, np.array(which, np.int64), location))
         simulator.state.changed()
 
     def describe_to(self, network: Network) -> None:
         """Add the injections to the network."""
-        for population, which in self._injected:
-            native = population.native
-            network.inject(self._current, native if np.array_equal(which, np.arange(population.size)) else native[which])
+        for population, which, location in self._injected:
+            native, places = population.native, population.places(which, location)
+            network.inject(self._current, native if np.array_equal(places, np.arange(native.size)) else native[places])
 
     # -- recording ------------------------------------------------------------------------------
 

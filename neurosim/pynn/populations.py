@@ -9,6 +9,7 @@ from pyNN import common, errors
 from pyNN.parameters import LazyArray, ParameterSpace, simplify
 from pyNN.recording import Variable
 
+from ..cells.compartments import CompartmentalCell
 from ..errors import ParameterError
 from ..network import Network
 from . import simulator
@@ -153,13 +154,27 @@ class Population(_Cells, common.Population):
             labels = {one.label for one in network.populations}
             label = self.label if self.label not in labels else f"{self.label} ({self.first_id})"
             positions = None if self._positions is None else np.ascontiguousarray(self._positions.T)
-            self.native = network.population(self.size, self._cell, label, positions)
+            self.native = network.population(self.size * self._neurons, self._cell, label, positions)
         else:
             self.native.cell = self._cell
         known = self._cell.states
         self.native.initial_values = {}
-        self.native.initialize(**{one: value for one, value in self.initial.items() if one in known})
+        self.native.initialize(**{one: np.repeat(value, self._neurons) if np.ndim(value) else value
+                                  for one, value in self.initial.items() if one in known})
         self.stale = False
+
+    @property
+    def _neurons(self) -> int:
+        """Neurons of the native population that one cell is."""
+        return getattr(self._cell, "compartments", 1)
+
+    def places(self, cells: np.ndarray, section: str | None = None) -> np.ndarray:
+        """Which neurons of the native population these cells are; of cells with dendrites, at a section or where they spike."""
+        if isinstance(self._cell, CompartmentalCell):
+            return self._cell.at(section or self._cell.source, cells)
+        if section is not None:
+            raise errors.InvalidParameterValueError(f"{self.label}: {self._cell.name} is a point and has no section {section!r}")
+        return cells
 
     def find_units(self, variable: Variable) -> str:
         """The unit of a variable, as text."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from pyNN import errors, recording
+from pyNN.morphology import LabelledLocations
 from pyNN.recording import Variable
 
 from ..engine import Simulation
@@ -33,7 +34,7 @@ class Recorder(recording.Recorder):
     def forget(self) -> None:
         """Drop all samples."""
         self._spikes: list[tuple[np.ndarray, np.ndarray]] = []
-        self._samples: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
+        self._samples: dict[Variable, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
 
     def _record(self, variable: Variable, new_ids: set, sampling_interval: float | None = None) -> None:
         if variable.name != "spikes":
@@ -47,6 +48,15 @@ class Recorder(recording.Recorder):
             self.sampling_interval = interval
         simulator.state.changed()
 
+    def _localize_variables(self, variables: Any, locations: Any) -> list[Variable]:
+        """Variables with the sections at which they are to be recorded."""
+        if locations is None:
+            return super()._localize_variables(variables, None)
+        names = [variables] if isinstance(variables, str) else list(variables)
+        places = [locations] if isinstance(locations, (str, LabelledLocations)) else list(locations)
+        labels = [label for place in places for label in ([place] if isinstance(place, str) else place.labels)]
+        return [Variable(name=name, location=label, label=label) for label in labels for name in names]
+
     def _reset(self) -> None:
         simulator.state.changed()
 
@@ -55,15 +65,18 @@ class Recorder(recording.Recorder):
         ids = self.recorded[variable]
         return np.sort(np.fromiter((int(one) for one in ids), np.int64, len(ids))) - int(self.population.first_id)
 
+    def _places(self, variable: Variable) -> np.ndarray:
+        """The neurons of the native population that these cells are."""
+        return self.population.places(self._chosen(variable), variable.location)
+
     def describe_to(self, network: Network) -> None:
         """Ask the network for what is to be recorded."""
-        for variable in list(self.recorded):
-            chosen = self._chosen(variable)
-            if chosen.size == 0:
-                continue
-            native = self.population.native
-            cells = native if chosen.size == self.population.size else native[chosen]
-            network.record(cells, variable.name, None if variable.name == "spikes" else self.sampling_interval)
+        native = self.population.native
+        for variable in self.recorded:
+            if self.recorded[variable]:
+                places = self._places(variable)
+                cells = native if places.size == native.size else native[places]
+                network.record(cells, variable.name, None if variable.name == "spikes" else self.sampling_interval)
 
     def start(self, simulation: Simulation) -> None:
         """Before a run: the samples at this moment, of variables that have none yet."""
@@ -71,10 +84,10 @@ class Recorder(recording.Recorder):
         for variable in self.recorded:
             if variable.name == "spikes" or not self.recorded[variable] or step == 0 or step % self._every:
                 continue
-            chosen, kept = self._chosen(variable), self._samples.setdefault(variable.name, [])
+            chosen, kept = self._chosen(variable), self._samples.setdefault(variable, [])
             if kept and kept[-1][0][-1] == step and np.array_equal(kept[-1][1], chosen):
                 continue
-            values = simulation.get(self.population.native, variable.name)[chosen]
+            values = simulation.get(self.population.native, variable.name)[self._places(variable)]
             kept.append((np.array([step]), chosen, values[None, :]))
 
     @property
@@ -88,18 +101,20 @@ class Recorder(recording.Recorder):
         label = self.population.native.label
         dt = simulator.state.dt
         for variable in self.recorded:
-            if variable.name not in result.recorded.get(label, ()):
+            if not self.recorded[variable] or variable.name not in result.recorded.get(label, ()):
                 continue
+            chosen, places = self._chosen(variable), self._places(variable)
             if variable.name == "spikes":
                 spikes = result.spikes(label)
                 exact = self.population.celltype.given_times(self.population.values, self.population.size)
                 times = spikes.times if exact is None else _exact(spikes, exact, dt)
-                self._spikes.append((times, np.asarray(spikes.ids, np.int64)))
+                self._spikes.append((times, chosen[np.searchsorted(places, spikes.ids)]))
             else:
                 trace = result.traces(label, variable.name)
                 if trace.times.size:
-                    self._samples.setdefault(variable.name, []).append(
-                        (np.rint(trace.times / dt).astype(np.int64), np.asarray(trace.ids, np.int64), trace.values))
+                    own = slice(None) if trace.ids.size == places.size else np.searchsorted(trace.ids, places)
+                    steps = np.rint(trace.times / dt).astype(np.int64)
+                    self._samples.setdefault(variable, []).append((steps, chosen, trace.values[:, own]))
 
     def _all_spikes(self) -> tuple[np.ndarray, np.ndarray]:
         """(times in ms, cells within the population), in order of time."""
@@ -125,7 +140,7 @@ class Recorder(recording.Recorder):
         column = np.full(self.population.size, -1, np.int64)
         column[cells] = np.arange(cells.size)
         signal = np.full((end - begin + 1, cells.size), np.nan)
-        for steps, recorded, values in self._samples.get(variable.name, []):
+        for steps, recorded, values in self._samples.get(variable, []):
             rows, columns = steps // every - begin, column[recorded]
             inside, shown = (rows >= 0) & (rows < signal.shape[0]), columns >= 0
             if inside.all() and shown.all() and cells.size == recorded.size:
@@ -143,9 +158,9 @@ class Recorder(recording.Recorder):
     def _clear_simulator(self) -> None:
         """Drop what was recorded, but for the samples of this moment, with which the next data begin."""
         self._spikes = []
-        for name, kept in self._samples.items():
+        for variable, kept in self._samples.items():
             steps, cells, values = kept[-1]
-            self._samples[name] = [(steps[-1:], cells, values[-1:].copy())]
+            self._samples[variable] = [(steps[-1:], cells, values[-1:].copy())]
 
 
 def _exact(spikes: Spikes, given: list[np.ndarray], dt: float) -> np.ndarray:

@@ -186,9 +186,10 @@ class State(common.control.BaseState):
                 first += part.size
             return found
         every = np.arange(cells.size)
-        if isinstance(cells, common.PopulationView):
-            return [(cells.grandparent.native[cells.index_in_grandparent(every)], every)]
-        return [(cells.native, every)]
+        whole = cells.grandparent if isinstance(cells, common.PopulationView) else cells
+        places = whole.places(every if whole is cells else cells.index_in_grandparent(every))
+        same = places.size == whole.native.size and np.array_equal(places, every)
+        return [(whole.native if same else whole.native[places], every)]
 
 
 state = State()

@@ -13,13 +13,13 @@ from pyNN import errors
 from pyNN.models import BaseCellType
 from pyNN.parameters import ArrayParameter, ParameterSpace, Sequence
 from pyNN.standardmodels import StandardCellType, StandardModelType, build_translations, cells, receptors, synapses
-from pyNN.standardmodels import ion_channels as channels
 
 from .. import cells as ours
 from .. import plasticity
 from ..cells.base import Cell, Model
 from ..errors import ParameterError
 from . import simulator
+from .compartments import KdrChannel, MultiCompartmentNeuron, NaChannel, PassiveLeak, PassiveLeakHH
 from .electrodes import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 
 CELLS = {getattr(cells, name): getattr(ours, name) for name in (
@@ -193,22 +193,6 @@ class PointNeuron(cells.PointNeuron):
     def computed_parameters_include(self, parameter_names: Any) -> bool:
         """None are computed."""
         return False
-
-
-# ------------------------------------------------------------------------------------ what is not there
-
-
-def _missing(base: type, instead: str) -> type:
-    def refuse(self: Any, *args: Any, **values: Any) -> None:
-        raise errors.NoModelAvailableError(f"neurosim has no {base.__name__}: {instead}")
-
-    return type(base.__name__, (), {"__init__": refuse, "__doc__": f"Not available: {instead}.", "__module__": __name__})
-
-
-_NO_DENDRITES = f"it simulates points without dendrites or ion channels in compartments; it has {', '.join(one.__name__ for one in CELLS)}"
-MultiCompartmentNeuron = _missing(cells.MultiCompartmentNeuron, _NO_DENDRITES)
-NaChannel, KdrChannel, PassiveLeak, PassiveLeakHH = (
-    _missing(one, _NO_DENDRITES) for one in (channels.NaChannel, channels.KdrChannel, channels.PassiveLeak, channels.PassiveLeakHH))
 
 
 # ------------------------------------------------------------------------------------ synapses
