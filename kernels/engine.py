@@ -583,7 +583,7 @@ def _fire(refractories, pointer, spikes, out, t, base_step, kind, x, n, lo, hi, 
             continue
         for e in range(pointer[s], pointer[s + 1]):
             i = np.int64(spikes[e])
-            if refractory[i] == steps:
+            if refractory[i] == steps and h[i] == math.inf:  # refractory times may have changed since
                 release(i, kind, x, n, f, k, width, h, h0, rho)
                 if event:
                     count = wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count)

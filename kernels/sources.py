@@ -106,8 +106,8 @@ def refresh(lo, hi, following, least):
 
 
 @jit
-def change_rate(key, cells, y, now, fresh, before, rate, dead, start, stop, following, draws):
-    """Draw the next times of sources whose rate has just changed; they keep the dead time they are in.
+def change_rate(key, cells, y, now, fresh, before, dead_before, rate, dead, start, stop, following, draws):
+    """Draw the next times of sources whose parameters have just changed; they keep the dead time they are in.
 
     Parameters
     ----------
@@ -115,15 +115,15 @@ def change_rate(key, cells, y, now, fresh, before, rate, dead, start, stop, foll
         Neurons among all; their group begins at neuron ``y``.
     now : float
         ms; ``fresh`` says that it is the start of the simulation.
-    before : ndarray, float64
-        Their rates before, spikes per ms.
+    before, dead_before : ndarray, float64
+        Their rates, spikes per ms, and dead times, ms, before.
     """
     for q in range(cells.size):
         c = cells[q]
         i = c - y
         free = max(now, start[c])
-        if dead[c] > 0.0 and following[c] != math.inf:  # the end of the dead time it is or was in
-            free = max(free, following[c] - exponential_at(key, i, draws[c]) * (1.0 / before[q] - dead[c]))
+        if dead_before[q] > 0.0 and following[c] != math.inf:  # the end of the dead time it is or was in
+            free = max(free, following[c] - exponential_at(key, i, draws[c]) * (1.0 / before[q] - dead_before[q]))
         elif dead[c] > 0.0 and not fresh:
             free += dead[c]  # it was silent; whether it has just sent a spike is not known
         draws[c] += 1

@@ -16,24 +16,29 @@ from .groups import SOURCE
 if TYPE_CHECKING:
     from .engine import Simulation
 
-__all__ = ["SAVED", "read", "reading", "restore", "write"]
+__all__ = ["SAVED", "capture", "read", "reading", "restore", "write"]
 
 SAVED = ("x", "h", "h0", "rho", "base", "current", "following", "draws", "rate", "mode", "puts")
 
 
-def write(sim: Simulation, path: str | os.PathLike) -> None:
-    """Write the state of a simulation."""
+def capture(sim: Simulation) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
+    """(header, arrays by kind and name): the state of a simulation, as `restore` takes it; arrays may be the simulation's own."""
     counts, spikes = _global_history(sim)
     header = {"content": "state", "fingerprint": sim.fingerprint(), "step": sim._step, "seed": sim.seed,
               "dt": sim.dt, "update": sim.update, "history": sim._history}
-    held = {"cells": np.array(list(sim._held), np.int64), "amounts": np.array(list(sim._held.values()), float)}
-    store.write_all(path, header, [
-        ("state", {}, {name: getattr(sim._net, name) for name in SAVED}),
-        ("history", {}, {"counts": counts, "spikes": spikes}),
-        ("held", {}, held),
-        ("processes", {}, slow.saved(sim)),
-        ("plasticity", {}, learning.saved(sim)),
-    ])
+    return header, {
+        "state": {name: getattr(sim._net, name) for name in SAVED},
+        "history": {"counts": counts, "spikes": spikes},
+        "held": {"cells": np.array(list(sim._held), np.int64), "amounts": np.array(list(sim._held.values()), float)},
+        "processes": slow.saved(sim),
+        "plasticity": learning.saved(sim),
+    }
+
+
+def write(sim: Simulation, path: str | os.PathLike) -> None:
+    """Write the state of a simulation."""
+    header, state = capture(sim)
+    store.write_all(path, header, [(kind, {}, arrays) for kind, arrays in state.items()])
 
 
 def read(path: str | os.PathLike) -> tuple[Mapping[str, Any], list[store.Frame]]:

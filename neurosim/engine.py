@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import checkpoint, learning, live, slow, wiring
+from . import follow as going_on
 from . import store as files
 from .assemble import assemble
 from .console import announce_compilation, building, interruptible, run_bar
@@ -25,7 +26,7 @@ from .parameters import stream_key
 from .recording import Recorder
 from .result import Result, Weights, concatenate
 from .result_io import ResultWriter
-from .synapses import build, refill
+from .synapses import Store, build, refill
 
 __all__ = ["Simulation"]
 
@@ -68,12 +69,28 @@ class Simulation:
     def __init__(self, network: Network, dt: float = 0.1, seed: int = 1, threads: int | None = None,
                  update: str = "auto", stream: str | os.PathLike | None = None, progress: bool = False) -> None:
         _check_arguments(network, dt, seed, threads, update, stream)
-        self.network, self.dt, self.seed, self.update = network, float(dt), int(seed), update
+        self._build(network, float(dt), int(seed), threads, update, progress)
+        if stream is not None:
+            self._open_stream(stream)
+        self._begin()
+        self._load_kernels()
+
+    # -- setting up -----------------------------------------------------------------------------
+
+    _step: int
+    _base: int
+    _store: Store
+
+    def _build(self, network: Network, dt: float, seed: int, threads: int | None, update: str, progress: bool = False,
+               before: Simulation | None = None) -> None:
+        """All arrays, at no time yet; synapses that are those of the simulation ``before`` are taken from it."""
+        self.network, self.dt, self.seed, self.update = network, dt, seed, update
         announce_compilation()
         description = network.describe(dt)
         description.check_memory()
         self._description, self._fingerprint = str(description), network.fingerprint()
-        self._described = self._size_of_network()
+        self._described, self._cells = _lists(network), {p.label: p.cell for p in network.populations}
+        self._current_numbers = list(range(len(network.injections)))  # by which injected currents draw their noise
         self._processes, self._samples = slow.processes(network, self.dt)
         self.threads = _threads(threads, description)
         self._may_rest = threads is None  # whether fewer threads may be used than there are
@@ -83,7 +100,7 @@ class Simulation:
             group.cut(self.threads, description.is_dense(group.members))
         self._recorder = Recorder(network, self._groups, self._place, self.dt, self.seed)
         with building(progress, description.synapses) as tick:
-            self._store = build(network, self._groups, self._place, self.dt, tick)
+            self._store = build(network, self._groups, self._place, self.dt, tick, None if before is None else before._store)
         self.build_seconds = time.perf_counter() - began
         net, self._tables = assemble(network, self._groups, self._place, self._store, self._recorder.recorded, self.dt, self.seed)
         self._placed: dict[str, np.ndarray] = {}  # where the synapses of projections that change lie, and what they join
@@ -97,12 +114,6 @@ class Simulation:
         self._writer: ResultWriter | None = None
         self._held: dict[int, float] = {}
         self._step = 0
-        if stream is not None:
-            self._open_stream(stream)
-        self._begin()
-        self._load_kernels()
-
-    # -- setting up -----------------------------------------------------------------------------
 
     def _prepare(self, net: Any) -> None:
         """Everything that follows from the arrays: owners, room for spikes, history."""
@@ -273,14 +284,15 @@ class Simulation:
         return {label: ids[0] if len(ids) == 1 else np.concatenate(ids) for label, ids in out.items()}
 
     def _check_unchanged(self) -> None:
-        """What is added to a network later is not simulated: say so instead of leaving it out."""
-        if self._size_of_network() != self._described:
-            raise SimulationError(f"{self.network.label} was added to after the simulation had been made: make a new Simulation")
-
-    def _size_of_network(self) -> tuple[int, ...]:
-        n = self.network
-        return tuple(len(one) for one in (n.populations, n.projections, n.inputs, n.injections, n.records, n.modulations, n.gains,
-                                          n.weight_records))
+        """What is changed in a network later is not simulated: say so instead of leaving it out."""
+        now = _lists(self.network)
+        if now == self._described and all(p.cell is self._cells[p.label] for p in now[0]):
+            return
+        what = "added to" if any(len(a) > len(b) for a, b in zip(now, self._described, strict=True)) else "changed"
+        raise SimulationError(
+            f"{self.network.label} was {what} after the simulation had been made: follow() gives a simulation that goes on with"
+            " the network as it is now, or make a new Simulation"
+        )
 
     def _advance(self, goal: int) -> Result:
         """One call of the compiled loop; returns what it recorded."""
@@ -526,10 +538,11 @@ class Simulation:
 
     def projection(self, which: Projection | str) -> Projection:
         """A projection of the network, by itself or its label; raises :class:`NetworkError` if there is none."""
-        for number, one in enumerate(self.network.projections):
+        for one in self.network.projections:
             if which is one or (isinstance(which, str) and which == one.label):
-                if number >= self._described[1]:
-                    raise SimulationError(f"projection {one.label} was added after the simulation had been made: make a new Simulation")
+                if not any(one is known for known in self._described[1]):
+                    raise SimulationError(f"projection {one.label} was added after the simulation had been made: go on with follow(),"
+                                          " or make a new Simulation")
                 return one
         known = ", ".join(one.label for one in self.network.projections) or "none"
         raise NetworkError(f"{self.network.label} has no projection {which!r}; it has {known}")
@@ -589,17 +602,19 @@ class Simulation:
         target : Population or PopulationView
         **values : number or array of shape (target.size,)
             ``rate`` (Hz) of Poisson sources; ``current`` (nA) of cells: an injected current on top of the parameter
-            ``i_offset``, held until changed; ``v`` (mV) of cells that are not refractory.
+            ``i_offset``, held until changed; any state variable of the cells, such as ``v`` (mV; refractory cells keep theirs),
+            ``w`` or ``isyn_exc``.
 
         Raises
         ------
         NetworkError, ParameterError
             For cells of another network, and for what they do not have or may not be; the simulation can go on.
         """
-        unknown = [name for name in values if name not in ("rate", "current", "v")]
+        unknown = [name for name in values if name not in ("rate", "current", *target.cell.states)] if hasattr(target, "cell") else []
         if unknown:
             raise ParameterError(
-                f"{getattr(target, 'label', target)}: only rate, current and v can be set in a running simulation, got {unknown[0]!r}"
+                f"{target.label}: only rate, current and states can be set in a running simulation, got {unknown[0]!r}"
+                f" ({target.cell.name} has {', '.join(target.cell.states) or 'no states'}); parameters: change the network and follow()"
             )
         for name, value in values.items():
             if name == "rate":
@@ -607,7 +622,7 @@ class Simulation:
             elif name == "current":
                 live.set_current(self, target, value)
             else:
-                live.set_v(self, target, value)
+                live.set_state(self, target, name, value)
 
     # -- whole states -----------------------------------------------------------------------------
 
@@ -638,6 +653,35 @@ class Simulation:
         twin._held, twin._pace = dict(self._held), dict(self._pace)
         twin._writer = None
         return twin
+
+    def follow(self, network: Network | None = None) -> Simulation:
+        """A simulation of the network as it is now, which goes on from the state and the time of this one.
+
+        Between two runs the description may be changed in any way: parameters of cells (`Population.set`), projections, inputs,
+        currents, recordings, populations that come and go.  What was not changed goes on as if nothing had happened, to the
+        last bit; `neurosim.follow` says what becomes of the rest.  This simulation stays as it is, with what it recorded; the
+        other begins without any recorded data.
+
+        Parameters
+        ----------
+        network : Network, optional
+            Another description, whose populations and projections are matched by label; by default this one's.
+
+        Returns
+        -------
+        Simulation
+            With the same dt, seed, threads and update, at the same time; without a stream.
+
+        Raises
+        ------
+        NetworkError
+            If a population has another size or another model than the one of that label had.
+        ParameterError, NetworkError
+            For a description that cannot be built.
+        SimulationError
+            If this simulation streams to a file, which cannot be carried on: close it first.
+        """
+        return going_on.follow(self, network)
 
     def fingerprint(self) -> str:
         """A hash of what must agree for a saved state to be loaded: the network as it was when this was made, and dt."""
@@ -714,6 +758,13 @@ def _check_arguments(network: Any, dt: Any, seed: Any, threads: Any, update: Any
         raise ParameterError(f"Simulation.stream must be a path, got {stream!r}")
     if stream is not None:
         files.make_room(os.path.realpath(stream))
+
+
+def _lists(network: Network) -> tuple[list, ...]:
+    """All that a network consists of; lists are equal if they hold the same objects."""
+    n = network
+    return tuple(list(one) for one in (n.populations, n.projections, n.inputs, n.injections, n.records, n.modulations, n.gains,
+                                       n.weight_records))
 
 
 def _whole_steps(duration: Any, dt: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,14 @@ import numpy as np
 from .cells.sources import check_dead_time
 from .description import check_rate
 from .errors import NetworkError, ParameterError
-from .groups import SOURCE, Group
+from .groups import ALPHA, DELTA, EXP, SOURCE, Group, Modal
 from .network import Cells, Population, PopulationView
 from .parameters import Distribution, Parameter
 
 if TYPE_CHECKING:
     from .engine import Simulation
 
-__all__ = ["get", "set_current", "set_rate", "set_v"]
+__all__ = ["Linear", "get", "set_current", "set_rate", "set_state", "to_modes", "to_states"]
 
 
 def _values(target: Cells, name: str, unit: str, value: Any, low: float = -math.inf) -> np.ndarray:
@@ -55,7 +56,7 @@ def set_rate(sim: Simulation, target: Cells, value: Any) -> None:
     from .kernels import sources
     row = net.groups[g]
     sources.change_rate(np.uint64(int(row[k.G_KEY]) % 2**64), changed, group.y, sim.t, sim._step == 0, before[changed],
-                        net.rate, net.dead, net.start, net.stop, net.following, net.draws)
+                        net.dead[changed], net.rate, net.dead, net.start, net.stop, net.following, net.draws)
     for p in range(row[k.G_PART0], row[k.G_PART0] + group.n_parts):
         part = net.parts[p]
         sources.refresh(part[k.P_LO], part[k.P_HI], net.following[group.y:group.y + group.n], net.least[part[k.P_LEAST]:])
@@ -76,24 +77,121 @@ def set_current(sim: Simulation, target: Cells, value: Any) -> None:
     _wake(sim, group, g)
 
 
-def set_v(sim: Simulation, target: Cells, value: Any) -> None:
+def set_state(sim: Simulation, target: Cells, name: str, value: Any) -> None:
+    """Set a state variable; of v, refractory cells keep theirs."""
     group, first, g = _where(sim, target)
-    if "v" not in target.cell.states:
-        raise ParameterError(f"{target.label}: {target.cell.name} has no state variable 'v'")
+    if name not in target.cell.states:
+        known = ", ".join(target.cell.states) or "none"
+        raise ParameterError(f"{target.label}: {target.cell.name} has no state variable {name!r}; it has {known}")
     k, net = sim._k, sim._net
-    v = _values(target, "v", "mV", value)
+    values = _values(target, name, target.cell.states[name].unit, value)
     ids = first + target.indices
+    x = net.x[net.groups[g, k.G_X]:net.groups[g, k.G_X] + group.x.size].reshape(group.x.shape)
     if group.modal is None:
-        assert group.step is not None
-        at, states = net.groups[g, k.G_X] + ids, group.step.states
-        free = net.x[at + states.index("_r") * group.n] <= 0.0 if "_r" in states else np.ones(ids.size, bool)
-        net.x[(at + states.index("v") * group.n)[free]] = v[free]
+        _set_stepped(sim, group, x, target, ids, name, values)
         return
-    now = get(sim, target, "v")
-    free = ~np.isinf(net.h[group.y + ids])
-    f0 = group.modal.tables[sim._step % group.modal.period]
-    net.x[net.groups[g, k.G_X] + ids[free]] += ((v - now) / net.scale[group.y + ids])[free] / f0
+    free = ~np.isinf(net.h[group.y + ids]) if name == "v" else np.ones(ids.size, bool)
+    ids, values, frame = ids[free], values[free], sim._step % group.modal.period
+    if name == "v":  # by the difference: the synapses' part of v is not touched
+        f0 = group.modal.tables[frame]
+        x[0, ids] += ((values - get(sim, target, "v")[free]) / net.scale[group.y + ids]) / f0
+    else:
+        r = ("isyn_exc", "isyn_inh").index(name)
+        now = to_states(group.modal, frame, x[:, ids])
+        now.currents[r] = values
+        x[:, ids] = to_modes(group.modal, frame, now)
     _wake(sim, group, g)
+
+
+def _set_stepped(sim: Simulation, group: Group, x: np.ndarray, target: Cells, ids: np.ndarray, name: str, values: np.ndarray) -> None:
+    """Set a state of a stepped cell, and the kernel's own rows by what they would differ by at the start."""
+    population, model = target.population, group.step
+    assert model is not None
+    row = model.states.index(name)
+    free = x[model.states.index("_r"), ids] <= 0.0 if name == "v" and "_r" in model.states else np.ones(ids.size, bool)
+    first = sim._place[population.label][1]
+    whole = {state: x[model.states.index(state), first:first + population.size].copy() for state in population.cell.states}
+    cell: Any = sim._cells[population.label]
+    p = cell.values(population.size, sim.network.seed, population.label)
+    before = np.array(cell.step_model(p, whole, sim.dt).initial)
+    whole[name][target.indices] = values
+    change = (cell.step_model(p, whole, sim.dt).initial - before)[:, target.indices]
+    for other in range(x.shape[0]):
+        if other == row:
+            x[row, ids[free]] = values[free]
+        elif change[other].any():
+            x[other, ids[free]] += change[other, free]
+
+
+# ------------------------------------------------------------------------------------ modal cells
+
+
+@dataclasses.dataclass
+class Linear:
+    """The state of linear cells at one moment, whatever frame or kernel holds it.
+
+    Attributes
+    ----------
+    m : ndarray, shape (n,)
+        Potential above base, in units of the modes.
+    currents, slopes : ndarray, shape (receptors, n)
+        Synaptic currents (nA); for alpha currents, the weights that arrived, decayed since (nA).
+    """
+
+    m: np.ndarray
+    currents: np.ndarray
+    slopes: np.ndarray
+
+
+def _rows(modal: Modal) -> tuple[np.ndarray, int]:
+    """(tables, one row for each; their width) of a modal group."""
+    width = modal.period + 1
+    rows = {DELTA: 2, EXP: 7, ALPHA: 9}[modal.kind]
+    return modal.tables[:rows * width].reshape(rows, width), width
+
+
+def _others(modal: Modal, k: int, x: np.ndarray) -> Any:
+    """What the synaptic modes add to m at frame step ``k``."""
+    rows, _ = _rows(modal)
+    if modal.kind == EXP:
+        return rows[1, k] * x[1] + rows[2, k] * x[2]
+    if modal.kind == ALPHA:
+        return rows[1, k] * (x[1] + k * x[2]) + rows[2, k] * (x[3] + k * x[4])
+    return 0.0
+
+
+def to_states(modal: Modal, k: int, x: np.ndarray) -> Linear:
+    """The state of modal cells from their amplitudes ``x``, shape (modes, n), at frame step ``k``."""
+    rows, width = _rows(modal)
+    m = rows[0, k] * x[0] + _others(modal, k, x)
+    none = np.zeros((2, x.shape[1]))
+    if modal.kind == DELTA:
+        return Linear(m, none[:0], none[:0])
+    if modal.kind == EXP:
+        return Linear(m, np.stack([x[1 + r] / rows[4 + 2 * r, k] for r in range(2)]), none)
+    ends = modal.tables[9 * width:]
+    currents, slopes = none, none.copy()
+    for r in range(2):
+        c, d = x[1 + 2 * r], x[2 + 2 * r]
+        currents[r] = (c + ends[3 * r] * d + d * k) * rows[1 + r, k] * ends[3 * r + 1]
+        slopes[r] = d * rows[1 + r, k] / rows[5 + 3 * r, 0]
+    return Linear(m, currents, slopes)
+
+
+def to_modes(modal: Modal, k: int, state: Linear) -> np.ndarray:
+    """The inverse of :func:`to_states`."""
+    rows, width = _rows(modal)
+    x = np.zeros(({DELTA: 1, EXP: 3, ALPHA: 5}[modal.kind], state.m.size))
+    for r in range(2):
+        if modal.kind == EXP:
+            x[1 + r] = state.currents[r] * rows[4 + 2 * r, k]
+        elif modal.kind == ALPHA:
+            ends = modal.tables[9 * width:]
+            d = state.slopes[r] * rows[5 + 3 * r, 0] / rows[1 + r, k]
+            x[2 + 2 * r] = d
+            x[1 + 2 * r] = state.currents[r] / (rows[1 + r, k] * ends[3 * r + 1]) - (ends[3 * r] + k) * d
+    x[0] = (state.m - _others(modal, k, x)) / rows[0, k]
+    return x
 
 
 def _wake(sim: Simulation, group: Group, g: int) -> None:

@@ -346,7 +346,7 @@ def _by_target(block: SynapseBlock, place: dict[str, tuple[Group, int]]) -> list
 
 
 def build(network: Network, groups: Sequence[Group], place: dict[str, tuple[Group, int]], dt: float,
-          tick: Any = lambda n: None) -> Store:
+          tick: Any = lambda n: None, before: Store | None = None) -> Store:
     """Make all synapses.
 
     Parameters
@@ -355,10 +355,17 @@ def build(network: Network, groups: Sequence[Group], place: dict[str, tuple[Grou
         Population label -> (its group, its first neuron in the group).
     tick : callable
         Told of the synapses done; each is done twice.
+    before : Store, optional
+        Of a simulation of the same network, perhaps changed since: blocks of the same projections between groups that lie
+        as they did are taken over, not made.
     """
     blocks = plan(network, place)
+    kept = _kept(blocks, before)
     for block in blocks:
-        _count(block, network, place, dt, tick)
+        if id(block) in kept:
+            _take_over(block, kept[id(block)])
+        else:
+            _count(block, network, place, dt, tick)
     totals = {"t16": 0, "t32": 0, "w32": 0, "w64": 0, "changing": 0, "eligibility": 0}
     for block in blocks:
         key = "t32" if block.wide else "t16"
@@ -371,9 +378,59 @@ def build(network: Network, groups: Sequence[Group], place: dict[str, tuple[Grou
         if block.has_eligibility:
             block.eligibility_at = totals["eligibility"]
             totals["eligibility"] += block.room
+    if before is not None and _lie_the_same(blocks, kept, before):
+        return Store(blocks, before.targets16, before.targets32, before.weights32, before.weights64, before.changing.copy(),
+                     before.eligibility.copy())
     store = Store(blocks, np.empty(totals["t16"], np.uint16), np.empty(totals["t32"], np.int32),
                   np.empty(totals["w32"], np.float32), np.empty(totals["w64"], np.float64),
                   np.empty(totals["changing"], np.float64), np.zeros(totals["eligibility"], np.float64))
     for block in blocks:
-        _fill(block, store, network, place, dt, tick)
+        if before is not None and id(block) in kept:
+            for name, at in _stretches(block):
+                old = kept[id(block)]
+                begin = getattr(old, at)
+                getattr(store, name)[getattr(block, at):getattr(block, at) + block.size] = getattr(before, name)[begin:begin + block.size]
+        else:
+            _fill(block, store, network, place, dt, tick)
     return store
+
+
+def _stretches(block: SynapseBlock) -> list[tuple[str, str]]:
+    """(array of the store, field that says where the block begins in it) of all arrays that a block lies in."""
+    lies = [("targets32" if block.wide else "targets16", "at")]
+    if block.kind != ROW_WEIGHT:
+        lies.append(({WEIGHTS32: "weights32", WEIGHTS64: "weights64", CHANGING: "changing"}[block.kind], "weights_at"))
+    if block.has_eligibility:
+        lies.append(("eligibility", "eligibility_at"))
+    return lies
+
+
+def _alike(a: Group, b: Group) -> bool:
+    """Whether two groups hold the same populations in the same order, cut in the same way."""
+    return (a.part_size, a.n_parts) == (b.part_size, b.n_parts) and len(a.members) == len(b.members) and all(
+        p is q for p, q in zip(a.members, b.members, strict=True))
+
+
+def _kept(blocks: list[SynapseBlock], before: Store | None) -> dict[int, SynapseBlock]:
+    """id of a block -> the block of the store ``before`` that it repeats; those whose synapses come and go are made anew."""
+    kept: dict[int, SynapseBlock] = {}
+    for block in blocks:
+        for old in before.blocks if before is not None else ():
+            same = (block.kind, block.receptor, block.structure, len(block.projections)) == (
+                old.kind, old.receptor, None, len(old.projections))
+            if same and all(p is q for p, q in zip(block.projections, old.projections, strict=True)) and (
+                    _alike(block.source, old.source) and _alike(block.target, old.target)):
+                kept[id(block)] = old
+    return kept
+
+
+def _take_over(block: SynapseBlock, old: SynapseBlock) -> None:
+    block.delays, block.pointer, block.bases = old.delays, list(old.pointer), old.bases
+    block.size = block.room = old.size
+
+
+def _lie_the_same(blocks: list[SynapseBlock], kept: dict[int, SynapseBlock], before: Store) -> bool:
+    """Whether all blocks are taken over, and lie where they lay, so that arrays can be shared."""
+    return len(blocks) == len(before.blocks) and all(
+        id(block) in kept and kept[id(block)] is old and (block.at, block.weights_at, block.eligibility_at)
+        == (old.at, old.weights_at, old.eligibility_at) for block, old in zip(blocks, before.blocks, strict=True))

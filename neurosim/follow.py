@@ -1,0 +1,456 @@
+"""A simulation that goes on where another stands, with the network as it is now.
+
+The new simulation is made from the description like any other; then the state of the old one is put into it, as a saved
+state is (`neurosim.checkpoint.restore`).  Here that state is translated from the old layout to the new.  Populations are
+matched by label.  What was not changed goes on to the last bit; for the rest these rules hold, t being now:
+
+* **Cells.**  All states stay: potentials, currents, conductances, adaptation, currents set by `Simulation.set`.  Parameters are
+  those of the description from now on.  A refractory time under way gets its new length (and is over if that has passed).
+  Cells of a new population begin at their initial values at t.
+* **Sources.**  Those whose parameters stay go on.  Others draw their next time anew from t on, as after
+  `Simulation.set(rate=...)`, and keep the dead time they are in; a gamma interval begins again.  Of given spike times, those later than t
+  are sent, even if they are new; none is sent that is not.
+* **Synapses.**  What arrives after t goes by the synapses that there are now, also if it was sent before.  So a changed weight holds for
+  spikes under way, and a new projection passes on spikes that were sent up to its delay before.  If a delay d becomes d', a spike sent at
+  s arrives at s + d'; with s + d' <= t < s + d it is lost, with s + d <= t < s + d' it arrives a second time.
+* **Synapses that change** are matched by the projection's label and their number: weights, eligibilities and what they remember of
+  spikes stay.
+* **Injected currents** are functions of time: one that was added acts from t on as if it had always been there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import checkpoint, learning, live, slow, wiring
+from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma
+from .errors import NetworkError, ParameterError, SimulationError
+from .groups import SOURCE, Group
+from .network import Injection, Network, _said
+from .parameters import stream_key
+
+if TYPE_CHECKING:
+    from .engine import Simulation
+
+__all__ = ["follow"]
+
+
+def follow(sim: Simulation, network: Network | None = None) -> Simulation:
+    """As `Simulation.follow`."""
+    network = sim.network if network is None else network
+    if not isinstance(network, Network):
+        raise ParameterError(f"Simulation.follow needs a Network, got {network!r}")
+    if not network.populations:
+        raise NetworkError(f"{network.label} has no population: there is nothing to simulate")
+    if sim._writer is not None:
+        raise SimulationError("a simulation that streams cannot be followed: the file belongs to one network; close() it first")
+    for population in network.populations:
+        _check_same(sim, population)
+    made = object.__new__(type(sim))
+    made._build(network, sim.dt, sim.seed, sim.threads, sim.update, before=sim)
+    made._may_rest, made._pace = sim._may_rest, dict(sim._pace)
+    made._begin()
+    _number_currents(sim, made)
+    header, state = checkpoint.capture(sim)
+    cells = _matched(sim, made)
+    checkpoint.restore(made, header, _Translation(sim, made, cells).of(state))
+    _change_currents(sim, made, cells)
+    made._load_kernels()
+    return made
+
+
+def _check_same(sim: Simulation, population: Any) -> None:
+    """Refuse another population of the same label."""
+    if population.label not in sim._place:
+        return
+    group, _ = sim._place[population.label]
+    before = next(p for p in group.members if p.label == population.label)
+    cell = sim._cells[population.label]
+    if type(population.cell) is not type(cell) or population.size != before.size:
+        raise NetworkError(
+            f"follow: population {population.label!r} was {before.size} x {cell.name} and is now {population.size} x"
+            f" {population.cell.name}: give what is new a label of its own"
+        )
+
+
+class _Cells(NamedTuple):
+    """Cells of one population, before (None: there was none) and now; slices count in their groups."""
+
+    label: str
+    old: Group | None
+    there: slice
+    new: Group
+    here: slice
+
+    @property
+    def before(self) -> slice:
+        """Among all neurons of the old simulation."""
+        assert self.old is not None
+        return slice(self.old.y + self.there.start, self.old.y + self.there.stop)
+
+    @property
+    def now(self) -> slice:
+        """Among all neurons of the new one."""
+        return slice(self.new.y + self.here.start, self.new.y + self.here.stop)
+
+
+def _matched(old: Simulation, new: Simulation) -> list[_Cells]:
+    """The populations of the new simulation."""
+    out = []
+    for population in new.network.populations:
+        group, first = new._place[population.label]
+        here = slice(first, first + population.size)
+        before, at = old._place.get(population.label, (None, 0))
+        out.append(_Cells(population.label, before, slice(at, at + population.size), group, here))
+    return out
+
+
+def _places(old: Simulation, cells: list[_Cells]) -> np.ndarray:
+    """Where each neuron of the old simulation is in the new one; -1 for those that are gone."""
+    place = np.full(sum(group.n for group in old._groups), -1, np.int64)
+    for one in cells:
+        if one.old is not None:
+            place[one.before] = np.arange(one.now.start, one.now.stop)
+    return place
+
+
+def _matrix(sim: Simulation, x: np.ndarray, group: Group) -> np.ndarray:
+    """The states of a group, (rows, n), in the flat array of all."""
+    at = sim._net.groups[sim._groups.index(group), sim._k.G_X]
+    return x[at:at + group.x.size].reshape(group.x.shape)
+
+
+class _Translation:
+    """Puts the state of one simulation into the layout of another."""
+
+    def __init__(self, old: Simulation, new: Simulation, cells: list[_Cells]) -> None:
+        self.old, self.new, self.step, self.cells = old, new, old._step, cells
+
+    def of(self, state: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, np.ndarray]]:
+        """The state, translated."""
+        self.before = state["state"]
+        self.now = {name: getattr(self.new._net, name).copy() for name in checkpoint.SAVED}
+        self.fired = self._latest(state["history"])
+        for cells in self.cells:
+            if cells.new.kind == SOURCE:
+                self._source(cells)
+            elif cells.old is None:
+                self._newborn(cells)
+            else:
+                self._cells(cells)
+        for group in self.new._groups:
+            self._puts(group)
+        return {"state": self.now, "history": self._history(state["history"]), "held": self._held(state["held"]),
+                "processes": slow.saved(self.new), "plasticity": learning.saved(self.new)}
+
+    # -- cells ----------------------------------------------------------------------------------
+
+    def _newborn(self, cells: _Cells) -> None:
+        """Initial values now: modal cells stand in the frame of another step."""
+        if cells.new.modal is not None and self.step > 0:
+            x = _matrix(self.new, self.now["x"], cells.new)[:, cells.here]
+            x[:] = live.to_modes(cells.new.modal, self.step % cells.new.modal.period, live.to_states(cells.new.modal, 0, x))
+
+    def _cells(self, cells: _Cells) -> None:
+        old, new = cells.old, cells.new
+        assert old is not None
+        x = _matrix(self.old, self.before["x"], old)[:, cells.there]
+        y = _matrix(self.new, self.now["x"], new)[:, cells.here]
+        self.now["current"][cells.now] = self.before["current"][cells.before]
+        if old.modal is None and new.modal is None:
+            assert old.step is not None and new.step is not None
+            for row, name in enumerate(new.step.states):
+                y[row] = x[old.step.states.index(name)]
+            self._refractory(cells, y)
+            return
+        same = np.zeros(y.shape[1], bool)
+        if old.modal is not None and new.modal is not None and np.array_equal(old.modal.tables, new.modal.tables):
+            y[:] = x
+            same[:] = True
+            for name, column in new.columns.items():
+                same &= column[cells.here] == old.columns[name][cells.there]
+            for name in ("h", "h0", "rho", "base"):
+                self.now[name][cells.now][same] = self.before[name][cells.before][same]
+        if not same.all():
+            self._converted(cells, x, y, np.flatnonzero(~same))
+
+    def _converted(self, cells: _Cells, x: np.ndarray, y: np.ndarray, which: np.ndarray) -> None:
+        """Cells whose parameters changed: from potential and currents to amplitudes, or to and from a stepping kernel."""
+        old, new, k = cells.old, cells.new, self.step
+        assert old is not None
+        v, currents, slopes, left = self._logical(cells, x)
+        if new.step is not None:
+            named = {"v": v, "_r": left}
+            if len(currents):
+                named.update(isyn_exc=currents[0], isyn_inh=currents[1], _dexc=slopes[0], _dinh=slopes[1])
+            for row, name in enumerate(new.step.states):
+                y[row, which] = named[name][which] if name in named else 0.0
+            return
+        modal = new.modal
+        assert modal is not None
+        column = {name: values[cells.here] for name, values in new.columns.items()}
+        shift = self.now["current"][cells.now] * column["gain"]
+        base = column["base"] + shift * column["scale"]
+        now = {"h0": column["h0"] - shift, "rho": column["rho"] - shift, "base": base}
+        now["h"] = np.where(left > 0, np.inf, now["h0"])
+        for name, values in now.items():
+            self.now[name][cells.now][which] = values[which]
+        state = live.Linear((v - base) / column["scale"], currents, slopes)
+        made = live.to_modes(modal, k % modal.period, state)
+        if old.modal is not None and np.array_equal(old.modal.tables, modal.tables):
+            y[0, which] = made[0, which]  # synaptic modes stand as they are
+        else:
+            y[:, which] = made[:, which]
+
+    def _logical(self, cells: _Cells, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(v, synaptic currents, slopes, refractory steps left by the new parameters) of cells as they were."""
+        old = cells.old
+        assert old is not None
+        after = self._refractory_steps(cells, self.new)
+        if old.modal is not None:
+            state = live.to_states(old.modal, self.step % old.modal.period, x)
+            waits = np.isinf(self.before["h"][cells.before])
+            column = {name: values[cells.there] for name, values in old.columns.items()}
+            v = np.where(waits, column["reset"], self.before["base"][cells.before] + column["scale"] * state.m)
+            left = np.where(waits, np.maximum(self.fired[cells.label] + after - self.step, 0), 0)
+            return v, state.currents, state.slopes, left
+        assert old.step is not None
+        row = {name: x[k] for k, name in enumerate(old.step.states)}
+        left = np.where(row["_r"] > 0, np.maximum(row["_r"] + after - self._refractory_steps(cells, self.old), 0), 0)
+        none = np.zeros((2 if "isyn_exc" in row else 0, x.shape[1]))
+        if not len(none):
+            return row["v"], none, none, left
+        slopes = np.stack([row["_dexc"], row["_dinh"]]) if "_dexc" in row else none
+        return row["v"], np.stack([row["isyn_exc"], row["isyn_inh"]]), slopes, left
+
+    def _refractory(self, cells: _Cells, y: np.ndarray) -> None:
+        """Stepped cells that are refractory: the time under way gets its new length."""
+        assert cells.new.step is not None
+        states = cells.new.step.states
+        if "_r" in states:
+            left = y[states.index("_r")]
+            change = self._refractory_steps(cells, self.new) - self._refractory_steps(cells, self.old)
+            left[:] = np.where(left > 0, np.maximum(left + change, 0), left)
+
+    @staticmethod
+    def _refractory_steps(cells: _Cells, sim: Simulation) -> np.ndarray:
+        cell: Any = sim._cells[cells.label]
+        n = cells.here.stop - cells.here.start
+        values = cell.values(n, sim.network.seed, cells.label)
+        if "tau_refrac" not in values:
+            return np.zeros(n)
+        return np.floor(values["tau_refrac"] / sim.dt + 0.5)
+
+    # -- sources --------------------------------------------------------------------------------
+
+    def _source(self, cells: _Cells) -> None:
+        from .kernels import sources
+        new, own, step = cells.new, cells.now, self.step
+        cell = new.members[0].cell
+        if isinstance(cell, SpikeSourceArray) or (cells.old is None and step == 0):
+            return
+        net, k, t = self.new._net, self.new._k, step * self.new.dt
+        row = net.groups[self.new._groups.index(new)]
+        key = np.uint64(int(row[k.G_KEY]) % 2**64)
+        bins = net.bins[row[k.G_BINS]:row[k.G_BINS] + 3 * row[k.G_NBINS]].reshape(3, -1)
+        following, draws, rate = (self.now[name][own] for name in ("following", "draws", "rate"))
+        dead, start, stop = net.dead[own], net.start[own], net.stop[own]
+        least = np.empty(new.n // 256 + 1)
+
+        def anew() -> np.ndarray:
+            """Next times from now on, for all."""
+            times = np.empty(new.n)
+            sources.prepare(new.source, key, 0, new.n, t, times, draws, least, rate, dead, start, stop, bins)
+            return times
+
+        if cells.old is None:
+            following[:] = anew()
+            return
+        old = cells.old
+        there = slice(old.y, old.y + old.n)
+        before = {name: getattr(self.old._net, name)[there] for name in ("rate", "dead", "start")}
+        same = np.ones(new.n, bool)
+        for name in ("rate", "dead", "start", "stop"):
+            same &= new.columns[name] == old.columns[name]
+        was: Any = self.old._cells[cells.label]
+        gamma = isinstance(cell, SpikeSourceInhGamma)
+        if gamma and not all(np.array_equal(getattr(cell, name), getattr(was, name)) for name in ("a", "b", "tbins")):
+            same[:] = False
+        following[:], draws[:] = self.before["following"][there], self.before["draws"][there]
+        rate[same] = before["rate"][same]  # may have been set
+        if gamma:
+            draws[~same] += 1
+            following[~same] = anew()[~same]
+            return
+        waiting = (before["start"] >= t) & ~same  # these have not sent a spike
+        following[waiting] = np.inf
+        for which, fresh in ((np.flatnonzero(waiting), True), (np.flatnonzero(~same & ~waiting), step == 0)):
+            sources.change_rate(key, which, 0, t, fresh, before["rate"][which], before["dead"][which], rate, dead, start, stop,
+                                following, draws)
+
+    # -- what others read -----------------------------------------------------------------------
+
+    def _puts(self, group: Group) -> None:
+        """What a graded group put out at recent steps; of steps that are not known, the earliest that is."""
+        net, k = self.new._net, self.new._k
+        row = net.groups[self.new._groups.index(group)]
+        if row[k.G_PUT] < 0 or self.step == 0:
+            return
+        depth = row[k.G_DEPTH]
+        ring = self.now["puts"][row[k.G_PUT]:row[k.G_PUT] + depth * group.n].reshape(depth, group.n)
+        state = _matrix(self.new, self.now["x"], group)[row[k.G_PUTROW]]
+        for cells in self.cells:
+            if cells.new is group:
+                for s in range(max(0, self.step - depth + 1), self.step + 1):
+                    ring[s % depth, cells.here] = _put_at(self.old, self.before["puts"], cells, s, state[cells.here])
+
+    # -- spikes ---------------------------------------------------------------------------------
+
+    def _latest(self, history: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The step of the last remembered spike of each cell, by population; far in the past where there is none."""
+        latest = np.full(sum(group.n for group in self.old._groups), -2**40, np.int64)
+        neurons, steps = self._events(history)
+        np.maximum.at(latest, neurons, steps)
+        return {cells.label: latest[cells.before] for cells in self.cells if cells.old is not None}
+
+    def _events(self, history: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """(neurons among all, steps) of the spikes that the old simulation remembers."""
+        counts = history["counts"]
+        steps = np.tile(np.arange(self.step - counts.shape[1] + 1, self.step + 1), counts.shape[0])
+        firsts = np.repeat([group.y for group in self.old._groups], counts.sum(axis=1))
+        return firsts + history["spikes"], np.repeat(steps, counts.ravel())
+
+    def _history(self, history: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The recent spikes in the new groups, by step, then cell."""
+        neurons, steps = self._events(history)
+        place = _places(self.old, self.cells)
+        known = (place[neurons] >= 0) & (steps > self.step - self.new._history)
+        neurons, steps = place[neurons[known]], steps[known]
+        column = steps - (self.step - self.new._history + 1)
+        starts = np.array([group.y for group in self.new._groups], np.int64)
+        group = np.searchsorted(starts, neurons, side="right") - 1
+        order = np.lexsort((neurons, column, group))
+        counts = np.zeros((len(starts), self.new._history), np.int64)
+        np.add.at(counts, (group, column), 1)
+        return {"counts": counts, "spikes": (neurons - starts[group])[order].astype(np.int32)}
+
+    def _held(self, held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        place = _places(self.old, self.cells)[held["cells"]]
+        return {"cells": place[place >= 0], "amounts": held["amounts"][place >= 0]}
+
+
+def _put_at(old: Simulation, puts: np.ndarray, cells: _Cells, step: int, now: np.ndarray) -> np.ndarray:
+    """What cells put out at a step until now; the earliest that is known if that is forgotten, ``now`` if nothing is."""
+    if cells.old is None:
+        return now
+    row = old._net.groups[old._groups.index(cells.old)]
+    at, depth, n = row[old._k.G_PUT], row[old._k.G_DEPTH], cells.old.n
+    if at < 0:
+        return now
+    step = max(step, old._step - depth + 1, 0)
+    return puts[at + step % depth * n:][cells.there]
+
+
+# ------------------------------------------------------------------------------------ currents
+
+
+def _number_currents(old: Simulation, new: Simulation) -> None:
+    """Give currents that were there the numbers by which they draw, so that noise goes on, and the others numbers of their own."""
+    before, now = old._described[3], new._described[3]
+    left = dict(enumerate(before))
+    found: list[int | None] = [None] * len(now)
+    for alike in (lambda a, b: a is b, lambda a, b: _same_current(a, b)):
+        for j, one in enumerate(now):
+            at = next((i for i, other in left.items() if alike(one, other)), None) if found[j] is None else None
+            if at is not None:
+                found[j] = old._current_numbers[at]
+                del left[at]
+    taken = {number for number in found if number is not None}
+    highest = max([len(now) - 1, *taken, *old._current_numbers])
+    numbers: list[int] = []
+    for j, number in enumerate(found):
+        if number is None and j not in taken:
+            number = j
+        elif number is None:
+            highest += 1
+            number = highest
+        taken.add(number)
+        numbers.append(number)
+    keys = {_noise_key(new, j): _noise_key(new, number) for j, number in enumerate(numbers)}
+    column = new._net.injections[:, new._k.J_KEY]
+    column[:] = [keys[int(key)] for key in column]
+    new._current_numbers = numbers
+
+
+def _same_current(a: Injection, b: Injection) -> bool:
+    return a.target.population.label == b.target.population.label and _said((a.target.indices, a.current)) == _said(
+        (b.target.indices, b.current))
+
+
+def _noise_key(sim: Simulation, number: int) -> int:
+    """The stream of an injected current, as the signed number of the same bits."""
+    key = stream_key(sim.seed, "current", number)
+    return key - 2**64 if key >= 2**63 else key
+
+
+def _injected(sim: Simulation, step: int) -> dict[int, dict[int, float]]:
+    """What each injected current gives over the step until ``step``: number -> neuron among all -> nA."""
+    net, k = sim._net, sim._k
+    number = {_noise_key(sim, n): n for n in sim._current_numbers}
+    out: dict[int, dict[int, float]] = {}
+    for part in net.parts:
+        y = int(net.groups[part[k.P_GROUP], k.G_Y])
+        for row in net.injections[part[k.P_INJ0]:part[k.P_INJ0] + part[k.P_INJS]]:
+            ids = net.index[row[k.J_INDEX]:row[k.J_INDEX] + row[k.J_SIZE]].tolist()
+            par = net.inj_par[row[k.J_PAR]:row[k.J_PAR] + row[k.J_NPAR]]
+            each = out.setdefault(number[int(row[k.J_KEY])], {})
+            shared = None if row[k.J_KIND] == k.NOISE else k.amplitude(row[k.J_KIND], par, row[k.J_KEY], 0, step - 1, sim.dt)
+            for i in ids:
+                each[y + i] = k.amplitude(k.NOISE, par, row[k.J_KEY], i, step - 1, sim.dt) if shared is None else shared
+    return out
+
+
+def _change_currents(old: Simulation, new: Simulation, cells: list[_Cells]) -> None:
+    """Add to the currents of all cells what they get now and did not get before."""
+    place = _places(old, cells)
+    change = np.zeros(new._net.current.size)
+    before, now = _injected(old, old._step), _injected(new, old._step)
+    for number in before.keys() | now.keys():
+        delta: dict[int, float] = dict(now.get(number, {}))
+        for neuron, amount in before.get(number, {}).items():
+            if place[neuron] >= 0:
+                delta[int(place[neuron])] = delta.get(int(place[neuron]), 0.0) - amount
+        change[list(delta)] += list(delta.values())
+    _change_graded(old, new, cells, change)
+    k, net = new._k, new._net
+    for g, group in enumerate(new._groups):
+        own = change[group.y:group.y + group.n]
+        if own.any():
+            frame = new._step % group.modal.period if group.modal is not None else 0
+            k.shift_currents(k.core(net), group.kind, group.y, np.arange(group.n), own, net.x[net.groups[g, k.G_X]:],
+                             net.tables[net.groups[g, k.G_F]:], frame)
+
+
+def _change_graded(old: Simulation, new: Simulation, cells: list[_Cells], change: np.ndarray) -> None:
+    """Add what astrocytes give by projections that are new or changed, and take away what they gave by those that are not there now."""
+    by_label = {one.label: one for one in cells}
+    before, now = ([one for one in sim._described[1] if one.graded] for sim in (old, new))
+    for sim, mine, others, sign in ((old, before, now, -1.0), (new, now, before, 1.0)):
+        for one in mine:
+            if any(one is other for other in others) or one.post.population.label not in by_label:
+                continue
+            pre, post, weight, delay = wiring.arrays(one, sim.network.seed, sim.dt)
+            source, target = by_label.get(one.pre.population.label), by_label[one.post.population.label]
+            if source is None or (sim is old and target.old is None):
+                continue
+            given = np.zeros(pre.size)
+            steps = np.rint(delay / sim.dt).astype(int)
+            for d in np.unique(steps):
+                if old._step - 1 - d >= 0:
+                    some = steps == d
+                    state = new.get(new.network[one.pre.population.label], one.pre.cell.graded)
+                    put = _put_at(old, old._net.puts, source, old._step - 1 - int(d), state)
+                    given[some] = (put[one.pre.indices] * 1.0)[pre[some]] * weight[some]
+            np.add.at(change, target.now.start + one.post.indices[post], sign * given)
