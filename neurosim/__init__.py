@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 from .cells import (
     Astrocyte,
+    CompartmentalCell,
     EIF_cond_alpha_isfa_ista,
     EIF_cond_exp_isfa_ista,
     GIF_cond_exp,
@@ -24,6 +25,7 @@ from .cells import (
     IF_curr_exp,
     IF_jump,
     Izhikevich,
+    Section,
     SpikeSourceArray,
     SpikeSourceInhGamma,
     SpikeSourcePoisson,
@@ -94,7 +96,7 @@ from .subspace import LateralSubspace
 
 __all__ = [
     "ACSource", "AdditivePotentiationMultiplicativeDepression", "AdditiveWeightDependence", "AllToAllConnector",
-    "ArrayConnector", "Astrocyte", "ClopathRule", "DCSource", "DistanceDependentProbabilityConnector",
+    "ArrayConnector", "Astrocyte", "ClopathRule", "CompartmentalCell", "DCSource", "DistanceDependentProbabilityConnector",
     "Distribution", "Dopamine", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "Exponential",
     "FileFormatError", "FixedNumberPostConnector", "FixedNumberPreConnector", "FixedProbabilityConnector",
     "FixedTotalNumberConnector", "FromFileConnector", "FromListConnector", "GIF_cond_exp", "Gamma",
@@ -104,7 +106,7 @@ __all__ = [
     "LateralSubspace", "Line", "LinearGrowth", "LogNormal", "MultiplicativeWeightDependence", "Network",
     "NetworkError", "NeurosimError", "NoisyCurrentSource", "Normal", "OjaRule", "OneToOneConnector", "Parameter",
     "ParameterError", "PoissonInput", "Population", "PopulationView", "Projection", "RandomStructure", "Record",
-    "Result", "Rewiring", "STDPMechanism", "Simulation", "SimulationError", "SmallWorldConnector", "Space",
+    "Result", "Rewiring", "STDPMechanism", "Section", "Simulation", "SimulationError", "SmallWorldConnector", "Space",
     "SpikePairRule", "SpikeSourceArray", "SpikeSourceInhGamma", "SpikeSourcePoisson",
     "SpikeSourcePoissonRefractory", "SpikeTripletRule", "Spikes", "State", "StepCurrentSource", "SynapticScaling",
     "Trace", "TsodyksMarkramSynapse", "Uniform", "Vogels2011Rule", "WeightNormalization", "neuron",

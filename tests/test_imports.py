@@ -31,6 +31,9 @@ THIRD_PARTY = {
     "neo": ("neurosim.neo_export",),
     "sklearn": ("neurosim.models.digits_data",),
     "quantities": ("neurosim.neo_export",),
+    "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export"),
+    "lazyarray": ("neurosim.pynn",),
+    "nir": ("neurosim.hardware.nir",),
 }
 # Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
 OPTIONAL = ("matplotlib", "neo", "quantities", "sklearn")
@@ -40,6 +43,7 @@ RESERVED = {
     "neurosim.hardware": ("neurosim.cli", *IMPORT_EVERYTHING),
     "neurosim.benchmarks": ("neurosim.cli", *IMPORT_EVERYTHING),
     "neurosim.cli": ("neurosim.__main__", *IMPORT_EVERYTHING),
+    "neurosim.pynn": IMPORT_EVERYTHING,
 }
 
 # Kernels hold arithmetic; the package itself also places the cache, and where threads meet depends on the system.

@@ -3,6 +3,7 @@
 from .adex import EIF_cond_alpha_isfa_ista, EIF_cond_exp_isfa_ista
 from .astrocyte import Astrocyte, IF_curr_delta_astro
 from .base import Cell, Model
+from .compartments import CompartmentalCell, Section
 from .conductance import IF_cond_alpha, IF_cond_exp
 from .gif import GIF_cond_exp
 from .hh import HH_cond_exp
@@ -17,8 +18,8 @@ from .sources import (
 )
 
 __all__ = [
-    "Astrocyte", "Cell", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "GIF_cond_exp", "HH_cond_exp",
+    "Astrocyte", "Cell", "CompartmentalCell", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "GIF_cond_exp", "HH_cond_exp",
     "IF_cond_alpha", "IF_cond_exp", "IF_cond_exp_homeostatic", "IF_curr_alpha", "IF_curr_delta", "IF_curr_delta_astro",
-    "IF_curr_exp", "IF_jump", "Izhikevich", "Model", "SpikeSourceArray", "SpikeSourceInhGamma", "SpikeSourcePoisson",
+    "IF_curr_exp", "IF_jump", "Izhikevich", "Model", "Section", "SpikeSourceArray", "SpikeSourceInhGamma", "SpikeSourcePoisson",
     "SpikeSourcePoissonRefractory",
 ]

@@ -73,8 +73,11 @@ def _parts(native: type[Model], name: str, value: Any, size: int) -> dict[str, A
 
 def _rows(value: Any, size: int) -> list[np.ndarray]:
     """One row of times for each cell."""
-    rows = value if isinstance(value, np.ndarray) else [value] * size
-    return [np.asarray(getattr(one, "value", one), float) for one in rows]
+    rows = [np.asarray(getattr(one, "value", one), float) for one in (value if isinstance(value, np.ndarray) else [value] * size)]
+    for k, row in enumerate(rows):
+        if (np.diff(row) < 0).any():
+            raise ParameterError(f"SpikeSourceArray.spike_times must ascend (ms); those of cell {k} do not: {row[:8]}")
+    return rows
 
 
 def _cell_class(base: type[StandardCellType], native: type[Model]) -> type[NeurosimCell]:
