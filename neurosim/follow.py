@@ -143,7 +143,7 @@ class _Translation:
         for group in self.new._groups:
             self._puts(group)
         return {"state": self.now, "history": self._history(state["history"]), "held": self._held(state["held"]),
-                "processes": slow.saved(self.new), "plasticity": learning.saved(self.new)}
+                "processes": self._processes(state["processes"]), "plasticity": self._plasticity(state["plasticity"])}
 
     # -- cells ----------------------------------------------------------------------------------
 
@@ -339,6 +339,132 @@ class _Translation:
     def _held(self, held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         place = _places(self.old, self.cells)[held["cells"]]
         return {"cells": place[place >= 0], "amounts": held["amounts"][place >= 0]}
+
+
+    # -- synapses that change -------------------------------------------------------------------
+
+    def _processes(self, kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What slow processes remember, for those that act on the same projections in the same way."""
+        def about(process: Any) -> tuple:
+            one = getattr(process, "projection", None)
+            return () if one is None else (type(process.rule), one.label, one.pre.size, one.post.size)
+
+        number_of = {about(process): number for number, process in enumerate(self.old._processes)}
+        out = slow.saved(self.new)
+        for number, process in enumerate(self.new._processes):
+            before = number_of.get(about(process))
+            if before is not None:
+                out.update({f"{number}/{name[len(start):]}": array for start in (f"{before}/",) for name, array in kept.items()
+                            if name.startswith(start)})
+        return out
+
+    def _plasticity(self, kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What synapses remember; those that are new begin now."""
+        from .kernels import plasticity as k
+        out = {name: array.copy() for name, array in learning.saved(self.new).items()}
+        before = {one.label: (number, block, one) for number, block in enumerate(self.old._store.blocks) for one in block.projections
+                  if f"flags{number}" in kept}
+        for number, block in enumerate(self.new._store.blocks):
+            if f"flags{number}" not in out:
+                continue
+            if f"rows{number}" in out and self.step > 0:
+                lags = self.new._tables._lag_of[id(block)]
+                assert block.mechanism is not None
+                seen = self.step - lags - ((lags == 0) | (block.mechanism.order == "brian2"))
+                out[f"rows{number}"].reshape(block.source.n, -1, k.ROW_SIZE)[:, :, k.SEEN] = seen
+            for one in block.projections:
+                if one.label in before:
+                    was, old, former = before[one.label]
+                    self._rows(out, kept, (number, block, one), (was, old, former), {"rows": k.ROW_SIZE, "short": k.SHORT_ROW_SIZE})
+                    if one.changes and former.changes:
+                        self._weights(out, kept, (number, block, one), (was, old, former))
+        if out:
+            self._sites(out, kept, k)
+        return out
+
+    def _rows(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], now: Any, before: Any, widths: dict[str, int]) -> None:
+        """What the rows of a projection remember of its senders, for delays that they had before."""
+        (number, block, one), (was, old, former) = now, before
+        pre = one.pre.population.label
+        if pre != former.pre.population.label or type(old.synapse) is not type(block.synapse):
+            return
+        if block.mechanism is not None and type(old.mechanism.timing_dependence) is not type(block.mechanism.timing_dependence):
+            return
+        delays, here, there = np.intersect1d(block.delays, old.delays, return_indices=True)
+        sender, sent = (sim._place[pre][1] + one.pre.indices for sim in (self.new, self.old))
+        for name, width in widths.items():
+            if f"{name}{number}" in out and f"{name}{was}" in kept and delays.size:
+                rows = out[f"{name}{number}"].reshape(block.source.n, block.delays.size, width)
+                rows[np.ix_(sender, here)] = kept[f"{name}{was}"].reshape(old.source.n, old.delays.size, width)[np.ix_(sent, there)]
+
+    def _weights(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], now: Any, before: Any) -> None:
+        """Weights and eligibilities of a projection, if it has as many synapses; its weights only if they are not described anew."""
+        (number, block, one), (was, old, former) = now, before
+        names = [name for name in ("weights", "eligibility") if f"{name}{number}" in out and f"{name}{was}" in kept]
+        if one is not former and _said(one.weight) != _said(former.weight):
+            names = names[1:]
+        coming = one.structure is not None and one.structure == former.structure
+        if coming or (one is former and np.array_equal(block.delays, old.delays)):
+            for name in names:
+                out[f"{name}{number}"] = kept[f"{name}{was}"]
+        elif block.size == old.size and one.structure is former.structure is None:
+            here, there = learning._places(self.new, one, block), learning._places(self.old, former, old)
+            for name in names:
+                by_place, values = np.empty(old.size), np.empty(block.size)
+                by_place[learning._canonical(old)] = kept[f"{name}{was}"]
+                values[here] = by_place[there]
+                out[f"{name}{number}"] = values[learning._canonical(block)]
+        if block.mechanism is not None and f"pool{number}" in out and f"pool{was}" in kept:
+            out[f"pool{number}"] = kept[f"pool{was}"]
+        out[f"flags{number}"] = kept[f"flags{was}"]
+
+    def _sites(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], k: Any) -> None:
+        """What is remembered of targets' spikes, potentials and calcium."""
+        site_of = self.old._tables._site_of
+        for key, index in self.new._tables._site_of.items():
+            site = self.new._net.sites[index]
+            for cells in self.cells:
+                if id(cells.new) != key[0] or cells.old is None:
+                    continue
+                there = site_of.get((id(cells.old), *key[1:]))
+                before = None if there is None else self.old._net.sites[there]
+                if site[k.S_KIND] in (k.CLOPATH, k.CALCIUM):
+                    self._voltages(out, kept, cells, site, before, k)
+                if site[k.S_KIND] != k.CALCIUM and before is not None:
+                    self._rings(out, kept, cells, site, before, k)
+
+    def _rings(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], cells: _Cells, site: np.ndarray, before: np.ndarray,
+               k: Any) -> None:
+        heads = kept["heads"][before[k.S_HEADS]:][cells.there]
+        out["heads"][site[k.S_HEADS]:][cells.here] = heads
+        n, m, ring, was = site[k.S_N], before[k.S_N], site[k.S_RING], before[k.S_RING]
+        rings = 2 if site[k.S_KIND] == k.PAIR else 3  # times, traces, and second values
+        for which in range(rings):
+            new = out["history"][site[k.S_HISTORY] + which * ring * n:][:ring * n].reshape(n, ring)[cells.here]
+            old = kept["history"][before[k.S_HISTORY] + which * was * m:][:was * m].reshape(m, was)[cells.there]
+            entry = heads[:, None] - 1 - np.arange(min(ring, was))
+            cell = np.arange(heads.size)[:, None]
+            new[cell, entry % ring] = old[cell, entry % was]
+        if site[k.S_KIND] == k.PAIR:
+            new = out["history"][site[k.S_HISTORY] + 2 * ring * n:][:8 * n].reshape(n, 8)
+            new[cells.here] = kept["history"][before[k.S_HISTORY] + 2 * was * m:][:8 * m].reshape(m, 8)[cells.there]
+
+    def _voltages(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], cells: _Cells, site: np.ndarray,
+                  before: np.ndarray | None, k: Any) -> None:
+        """Filtered potentials, or calcium, of recent steps; of steps that are not known, the earliest that is, or the value now."""
+        extra = 2 if site[k.S_KIND] == k.CLOPATH else 0
+        n, depth = site[k.S_N], site[k.S_DEPTH]
+        new = out["voltages"][site[k.S_VOLTAGE]:][:(depth + extra) * n].reshape(-1, n)[:, cells.here]
+        if before is None:
+            population = next(p for p in cells.old.members if p.label == cells.label)  # type: ignore[union-attr]
+            new[:depth + extra // 2] = live.get(self.old, population, "v" if extra else "Ca")
+            return
+        m, was = before[k.S_N], before[k.S_DEPTH]
+        old = kept["voltages"][before[k.S_VOLTAGE]:][:(was + extra) * m].reshape(-1, m)[:, cells.there]
+        for step in range(self.step - depth + 1, self.step + 1):
+            new[step % depth] = old[max(step, self.step - was + 1) % was]
+        if extra:
+            new[depth:] = old[was:]
 
 
 def _put_at(old: Simulation, puts: np.ndarray, cells: _Cells, step: int, now: np.ndarray) -> np.ndarray:
