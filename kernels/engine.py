@@ -4,14 +4,15 @@ Populations with one model and one set of time constants form a *group*; a group
 *parts*, contiguous ranges of its neurons.  A thread owns parts, does everything that changes a
 part's neurons, and meets the other threads once per minimum delay.  Within a step of a part:
 
-1. injected currents, and those that astrocytes cause, take their value for the interval (t-1, t];
+1. injected currents, and those that astrocytes and gap junctions cause, take their value for the interval (t-1, t];
 2. conductance and adaptive models are advanced from t-1 to t (their input of step t acts from t on);
 3. spikes sent at t - d arrive, for every delay d: by d, then sender, so that each neuron sums its
    input in one order whatever the parts and the threads; rows of synapses that change are brought up to date first;
 4. Poisson input of step t;
 5. neurons whose refractory time ends at t are released; modal neurons, voltage-jump models and
    sources are tested, and spikes of step t are written to the part's list, and remembered for plasticity;
-6. states are sampled; what acts on others all the time (of astrocytes) is put where later steps find it.
+6. states are sampled; what acts on others all the time (of astrocytes, potentials of cells with gap junctions) is put
+   where later steps find it.
 
 All tables are flat arrays; ``Core`` and ``Net`` name them.
 """
@@ -28,13 +29,13 @@ from .step import call
 
 # columns of ``groups``
 (G_KIND, G_N, G_X, G_Y, G_PARTS, G_PART0, G_PERIOD, G_F, G_STEP, G_NPAR, G_P, G_FIRST, G_REFR0, G_REFRS,
- G_SOURCE, G_BINS, G_NBINS, G_KEY, G_PUT, G_PUTROW, G_DEPTH, G_SIZE) = range(22)
+ G_SOURCE, G_BINS, G_NBINS, G_KEY, G_PUT, G_PUTROW, G_DEPTH, G_GAP, G_GAPROW, G_SIZE) = range(24)
 # kinds of groups; 0..2 are the modal kinds
 STEP, SOURCE = 3, 4
 # columns of ``parts``
 (P_GROUP, P_LO, P_HI, P_ROOM, P_BLOCK0, P_BLOCKS, P_INPUT0, P_INPUTS, P_INJ0, P_INJS, P_REC0, P_RECS, P_LEAST,
  P_ARR0, P_ARRS, P_SITE0, P_SITES, P_MOD0, P_MODS, P_GRADED0, P_GRADEDS,
- P_CHANGE0, P_CHANGES, P_SIZE) = range(24)
+ P_CHANGE0, P_CHANGES, P_GAP0, P_GAPS, P_SIZE) = range(26)
 # columns of ``blocks`` (one row for each block of synapses and part of its target)
 (B_SOURCE, B_RECEPTOR, B_WEIGHTS, B_WIDE, B_DELAYS, B_DELAY0, B_PTR, B_TARGETS, B_W, B_WAKES, B_RULE, B_ROWS,
  B_SIZE) = range(13)
@@ -47,7 +48,7 @@ ARRIVE, REMEMBER, SETTLE, CUT, PEEK = range(5)
 (I_LO, I_SIZE, I_INDEX, I_RECEPTOR, I_TABLE, I_CDF, I_NCDF, I_ZERO, I_ROUNDS, I_START, I_STOP, I_COUNTS, I_KEY, I_FIRST,
  I_WEIGHT, I_ITEMS, I_COLS) = range(17)
 # columns of ``injections``
-J_KIND, J_INDEX, J_SIZE, J_PAR, J_NPAR, J_KEY, J_COLS = range(7)
+J_KIND, J_INDEX, J_SIZE, J_PAR, J_NPAR, J_KEY, J_FIRST, J_COLS = range(8)
 DC, STEPS, AC, NOISE = 0, 1, 2, 3
 # columns of ``records``
 R_ROW, R_EVERY, R_INDEX, R_SIZE, R_OUT, R_STRIDE, R_COLUMN, R_NUMBER, R_COLS = range(9)
@@ -115,7 +116,8 @@ class Core(NamedTuple):
     array_next: np.ndarray  # int64 (parts,)
     traces: np.ndarray      # float64: sampled states
     stats: np.ndarray       # int64 (parts, S_SIZE)
-    puts: np.ndarray        # float64: what graded sources put out, a ring of steps (depth, n) for each group
+    puts: np.ndarray        # float64: what graded sources put out, a ring of steps (depth, n) for each group; of groups with
+    #                         gap junctions (4, n): the potential that others see, in turn, that of the last step, the current
     stirred: np.ndarray     # int64 (greatest depth, parts): whether that differs from the step before
     meeting: np.ndarray     # int64 (1,): where threads meet
     full: np.ndarray        # int64 (4,): a part has no room for another slice (two flags in turn), a source overflowed,
@@ -171,18 +173,21 @@ def borrowed(net):
 
 @jit
 def amplitude(kind, par, key, cell, step, dt):
-    """Injected current, nA, over (step, step + 1]; ``par`` as in the builder, times in ms."""
+    """Injected current, nA, over (step, step + 1]; ``par`` as in `neurosim.currents`, times in ms."""
     t = step * dt
     eps = 1e-9 * dt
     if step < 0:
         return 0.0
     if kind == STEPS:
         n = par.size // 2
-        now = 0.0
-        for j in range(n):
-            if par[j] <= t + eps:
-                now = par[n + j]
-        return now
+        low, high = 0, n  # par[:low] have come
+        while low < high:
+            middle = (low + high) // 2
+            if par[middle] <= t + eps:
+                low = middle + 1
+            else:
+                high = middle
+        return par[n + low - 1] if low > 0 else 0.0
     if t + eps < par[0] or t + eps >= par[1]:
         return 0.0
     if kind == DC:
@@ -191,6 +196,13 @@ def amplitude(kind, par, key, cell, step, dt):
         return par[2] + par[3] * math.sin(2.0 * math.pi * par[4] * (t - par[0]) * 1e-3 + par[5])
     held = np.int64(math.floor((t - par[0] + eps) / par[4]))
     return par[2] + par[3] * normal_at(key, cell, held)
+
+
+@jit
+def amplitudes(kind, par, key, cell, step, dt, out):
+    """The values of a current at successive steps from ``step`` on, as the loop injects them."""
+    for j in range(out.size):
+        out[j] = amplitude(kind, par, key, cell, step + j, dt)
 
 
 @jit
@@ -221,7 +233,7 @@ def inject(net, g, p, t, dt, x, f, k_before):
     for j in range(net.parts[p, P_INJ0], net.parts[p, P_INJ0] + net.parts[p, P_INJS]):
         row = net.injections[j]
         par = net.inj_par[row[J_PAR]:row[J_PAR] + row[J_NPAR]]
-        shared = row[J_KIND] != NOISE
+        shared = row[J_KIND] != NOISE or row[J_FIRST] < 0
         change = 0.0
         if shared:
             change = amplitude(row[J_KIND], par, row[J_KEY], 0, t - 1, dt) - amplitude(row[J_KIND], par, row[J_KEY], 0, t - 2, dt)
@@ -231,7 +243,8 @@ def inject(net, g, p, t, dt, x, f, k_before):
         for q in range(row[J_INDEX], row[J_INDEX] + row[J_SIZE]):
             i = net.index[q]
             if not shared:
-                change = amplitude(NOISE, par, row[J_KEY], i, t - 1, dt) - amplitude(NOISE, par, row[J_KEY], i, t - 2, dt)
+                cell = i - row[J_FIRST]
+                change = amplitude(NOISE, par, row[J_KEY], cell, t - 1, dt) - amplitude(NOISE, par, row[J_KEY], cell, t - 2, dt)
             shift_current(net, kind, y, i, change, x, f, k_before)
     return changed
 
@@ -324,6 +337,68 @@ def put_out(net, g, p, t, x):
         if net.puts[now + i] != net.puts[before + i]:
             stirred = 1
     net.stirred[t % depth, p] = stirred
+
+
+@jit
+def _flow(seen, own, total, row_ptr, rows, tg, w, one):
+    """Add ``w (seen[source] - own[target])`` to the targets of all rows; one weight for each row if ``one``."""
+    for j in range(rows):
+        u = seen[j]
+        for e in range(np.int64(row_ptr[j]), np.int64(row_ptr[j + 1])):
+            i = np.int64(tg[e])
+            total[i] += np.float64(w[j] if one else w[e]) * (u - own[i])
+
+
+@jit
+def through_gaps(net, g, p, t):
+    """The current over (t-1, t] into cells with gap junctions: what is injected, and conductance times difference of potentials.
+
+    Block by block, sender by sender, so that a cell sums in one order whatever the parts.  Both ends see the same two numbers.
+    """
+    n, at = net.groups[g, G_N], net.groups[g, G_GAP]
+    y, lo, hi = net.groups[g, G_Y], net.parts[p, P_LO], net.parts[p, P_HI]
+    turn = (t - 1) & 1
+    own = net.puts[at + turn * n + lo:at + turn * n + hi]
+    total = net.puts[at + 3 * n + lo:at + 3 * n + hi]
+    total[:] = net.current[y + lo:y + hi]
+    for b in range(net.parts[p, P_GAP0], net.parts[p, P_GAP0] + net.parts[p, P_GAPS]):
+        row = net.blocks[b]
+        source = row[B_SOURCE]
+        seen = net.puts[net.groups[source, G_GAP] + turn * net.groups[source, G_N]:]
+        row_ptr, w0 = net.row_ptr[row[B_PTR]:], row[B_W]
+        one = row[B_WEIGHTS] == ROW_WEIGHT
+        w64 = net.row_weight[w0:] if one else net.weights64[w0:]
+        if row[B_WIDE] == 1:
+            wide = net.targets32[row[B_TARGETS]:]
+            if row[B_WEIGHTS] == WEIGHTS32:
+                _flow(seen, own, total, row_ptr, row[B_ROWS], wide, net.weights32[w0:], False)
+            else:
+                _flow(seen, own, total, row_ptr, row[B_ROWS], wide, w64, one)
+        else:
+            narrow = net.targets16[row[B_TARGETS]:]
+            if row[B_WEIGHTS] == WEIGHTS32:
+                _flow(seen, own, total, row_ptr, row[B_ROWS], narrow, net.weights32[w0:], False)
+            else:
+                _flow(seen, own, total, row_ptr, row[B_ROWS], narrow, w64, one)
+
+
+@jit
+def show_potential(net, g, p, t, x, first, found):
+    """What gap junctions see of a part over (t, t+1]: its potential in the middle, going on as in the last step.
+
+    A reset is no slope: a cell that has just spiked (``found`` spikes from ``first`` on) and fallen shows where it is.
+    """
+    n, at = net.groups[g, G_N], net.groups[g, G_GAP]
+    lo, hi = net.parts[p, P_LO], net.parts[p, P_HI]
+    v = x[net.groups[g, G_GAPROW] * n + lo:net.groups[g, G_GAPROW] * n + hi]
+    seen = net.puts[at + (t & 1) * n + lo:at + (t & 1) * n + hi]
+    before = net.puts[at + 2 * n + lo:at + 2 * n + hi]
+    for i in range(v.size):
+        seen[i] = v[i] + 0.5 * (v[i] - before[i])
+        before[i] = v[i]
+    for e in range(first, first + found):
+        i = np.int64(net.spikes[e]) - lo
+        seen[i] = max(seen[i], v[i])
 
 
 @jit
@@ -761,6 +836,8 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
     p_x = np.uint64(net.x.ctypes.data + 8 * group[G_X])
     p_par = np.uint64(net.par.ctypes.data + 8 * group[G_P])
     p_cur = np.uint64(net.current.ctypes.data + 8 * y)
+    if part[P_GAPS] > 0:
+        p_cur = np.uint64(net.puts.ctypes.data + 8 * (group[G_GAP] + 3 * n))
     p_spk = np.uint64(net.spikes.ctypes.data)
     address = np.uint64(group[G_STEP])
     events = np.int64(0)
@@ -771,6 +848,8 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
         if part[P_INJS] > 0 or part[P_GRADEDS] > 0:
             before = (t - 1) % period if is_modal else np.int64(0)
             changed = inject(net, g, p, t, dt, x, f, before) | graded(net, g, p, t, x, f, before)
+        if part[P_GAPS] > 0:
+            through_gaps(net, g, p, t)
         if is_modal:
             k = t % period
             if k == 0:
@@ -806,6 +885,8 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
             learn(net, REMEMBER, p, t, base_step, found, dt)
         if group[G_PUT] >= 0:
             put_out(net, g, p, t, x)
+        if group[G_GAP] >= 0:
+            show_potential(net, g, p, t, x, net.offsets[p] + used, found)
         if part[P_RECS] > 0:
             sample(net, g, p, t, first_step, kind, x, n, f, k, width, dt)
     net.stats[p, S_EVENTS] += events

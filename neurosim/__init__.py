@@ -80,6 +80,7 @@ from .plasticity import (
     AdditiveWeightDependence,
     ClopathRule,
     Dopamine,
+    ElectricalSynapse,
     GutigWeightDependence,
     MultiplicativeWeightDependence,
     OjaRule,
@@ -97,7 +98,7 @@ from .subspace import LateralSubspace
 __all__ = [
     "ACSource", "AdditivePotentiationMultiplicativeDepression", "AdditiveWeightDependence", "AllToAllConnector",
     "ArrayConnector", "Astrocyte", "ClopathRule", "CompartmentalCell", "DCSource", "DistanceDependentProbabilityConnector",
-    "Distribution", "Dopamine", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "Exponential",
+    "Distribution", "Dopamine", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "ElectricalSynapse", "Exponential",
     "FileFormatError", "FixedNumberPostConnector", "FixedNumberPreConnector", "FixedProbabilityConnector",
     "FixedTotalNumberConnector", "FromFileConnector", "FromListConnector", "GIF_cond_exp", "Gamma",
     "GaussianGrowth", "Grid2D", "Grid3D", "GutigWeightDependence", "HH_cond_exp", "HomeostaticGrowth",

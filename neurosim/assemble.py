@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 
 from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma
-from .currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
-from .errors import NetworkError
+from .currents import coded, noise_key
+from .errors import ParameterError
 from .groups import LONGEST_SLICE, SOURCE, STEP, Group
 from .learning import Tables
 from .network import Network, PoissonInput
-from .parameters import stream_key
+from .parameters import signed, stream_key
 from .recording import Recording
-from .synapses import ROW_WEIGHT, Store
+from .synapses import ROW_WEIGHT, WEIGHTS32, Store, SynapseBlock
 from .wiring import whole_steps
 
 __all__ = ["assemble", "source_arrays"]
 
 _MOST_IN_ONE_ROUND = 40.0  # mean of one table of Poisson numbers
+_STABLE = 0.5  # greatest conductance of all gap junctions of a cell, times dt / cm
 
 
 def source_arrays(groups: list[Group]) -> dict[str, np.ndarray]:
@@ -69,11 +70,6 @@ def poisson_table(mean: float) -> tuple[np.ndarray, np.ndarray]:
     return np.where(low == high, low, 255).astype(np.uint8), bounds.astype(np.uint32)
 
 
-def _int(value: int) -> int:
-    """A 64-bit key as the signed number of the same bits."""
-    return value - 2**64 if value >= 2**63 else value
-
-
 def _runs(ids: np.ndarray) -> list[tuple[int, int]]:
     """Maximal runs of successive numbers: (start, stop) positions in ``ids``."""
     edges = np.flatnonzero(np.diff(ids) != 1) + 1
@@ -98,6 +94,7 @@ class _Assembler:
         self.counts = 0
         self.least = 0
         self.put_depths = put_depths(groups, store)
+        self.joined = {groups.index(end) for block in store.blocks if block.gap for end in (block.source, block.target)}
         self.puts = _Flat(np.float64)
         self.learning = Tables(network, groups, place, store, dt, _Flat)
 
@@ -109,7 +106,7 @@ class _Assembler:
             row = [0] * k.G_SIZE
             row[k.G_KIND], row[k.G_N], row[k.G_X], row[k.G_Y] = group.kind, group.n, x, group.y
             row[k.G_PARTS], row[k.G_PART0], row[k.G_PERIOD] = group.n_parts, part, 1
-            row[k.G_KEY], row[k.G_SOURCE], row[k.G_NBINS] = _int(group.key), group.source, 1
+            row[k.G_KEY], row[k.G_SOURCE], row[k.G_NBINS] = signed(group.key), group.source, 1
             if group.modal is not None:
                 row[k.G_PERIOD], row[k.G_F] = group.modal.period, self.tables.add(group.modal.tables)
                 values = np.unique(group.columns["refractory"])
@@ -123,6 +120,11 @@ class _Assembler:
                 ring = np.zeros((self.put_depths[g], group.n))
                 ring[0] = group.x[row[k.G_PUTROW]]
                 row[k.G_PUT] = self.puts.add(ring)
+            row[k.G_GAP] = -1
+            if g in self.joined:
+                row[k.G_GAPROW] = group.record_row("v")
+                v = group.x[row[k.G_GAPROW]]
+                row[k.G_GAP] = self.puts.add([v, v, v, np.zeros(group.n)])
             if group.kind == SOURCE:
                 cell = group.members[0].cell
                 table = np.zeros((3, 1))
@@ -144,7 +146,7 @@ class _Assembler:
                 row[k.P_GROUP], row[k.P_LO], row[k.P_HI] = g, lo, hi
                 row[k.P_MOD0] = len(self.learning.modulators)
                 for kind, begin, number in (("static", k.P_BLOCK0, k.P_BLOCKS), ("changing", k.P_CHANGE0, k.P_CHANGES),
-                                            ("graded", k.P_GRADED0, k.P_GRADEDS)):
+                                            ("graded", k.P_GRADED0, k.P_GRADEDS), ("gap", k.P_GAP0, k.P_GAPS)):
                     row[begin] = len(self.blocks)
                     self.add_blocks(group, p, pointers, kind)
                     row[number] = len(self.blocks) - row[begin]
@@ -185,7 +187,7 @@ class _Assembler:
                 continue
             row = [0] * k.B_SIZE
             row[k.B_SOURCE] = self.groups.index(block.source)
-            row[k.B_RECEPTOR] = 0 if block.graded else group.input_row(block.receptor)
+            row[k.B_RECEPTOR] = 0 if block.graded or block.gap else group.input_row(block.receptor)
             row[k.B_WEIGHTS], row[k.B_WIDE], row[k.B_WAKES] = block.kind, int(block.wide), int(block.wakes)
             row[k.B_DELAYS], row[k.B_DELAY0] = block.delays.size, pointers[b][1]
             row[k.B_PTR], row[k.B_TARGETS] = pointers[b][2 + p], block.at + int(block.bases[p])
@@ -240,14 +242,14 @@ class _Assembler:
         row[k.I_WEIGHT] = self.zero.add([one.weight])
         row[k.I_START] = round(one.start / self.dt)
         row[k.I_STOP] = 2**62 if math.isinf(one.stop) else round(one.stop / self.dt)
-        row[k.I_KEY] = _int(stream_key(self.seed, "input", one.label))
+        row[k.I_KEY] = signed(stream_key(self.seed, "input", one.label))
         row[k.I_COUNTS] = self.counts
         self.counts += 4 * ids.size
         self.inputs.append(row)
 
     def add_injections(self, group: Group, lo: int, hi: int) -> None:
         k = self.k
-        for number, injection in enumerate(self.network.injections):
+        for injection in self.network.injections:
             owner, first = self.place[injection.target.population.label]
             if owner is not group:
                 continue
@@ -255,25 +257,13 @@ class _Assembler:
             ids = ids[(ids >= lo) & (ids < hi)]
             if ids.size == 0:
                 continue
-            kind, par = self.current(injection.current)
+            kind, par = coded(injection.current, self.dt)
             row = [0] * k.J_COLS
             row[k.J_KIND], row[k.J_INDEX], row[k.J_SIZE] = kind, self.index.add(ids), ids.size
             row[k.J_PAR], row[k.J_NPAR] = self.inj_par.add(par), len(par)
-            row[k.J_KEY] = _int(stream_key(self.seed, "current", number))
+            row[k.J_KEY] = noise_key(self.network, injection, self.seed)
+            row[k.J_FIRST] = -1 if getattr(injection.current, "shared", True) else first
             self.injections.append(row)
-
-    def current(self, source: Any) -> tuple[int, list[float]]:
-        k = self.k
-        if isinstance(source, DCSource):
-            return k.DC, [source.start, source.stop, source.amplitude]
-        if isinstance(source, StepCurrentSource):
-            return k.STEPS, [*source.times, *source.amplitudes]
-        if isinstance(source, ACSource):
-            return k.AC, [source.start, source.stop, source.offset, source.amplitude, source.frequency,
-                          math.radians(source.phase)]
-        if isinstance(source, NoisyCurrentSource):
-            return k.NOISE, [source.start, source.stop, source.mean, source.stdev, max(source.dt, self.dt)]
-        raise NetworkError(f"the engine has no current source {type(source).__name__}")
 
     def add_records(self, group: Group, lo: int, hi: int) -> None:
         k = self.k
@@ -312,6 +302,39 @@ def put_depths(groups: list[Group], store: Store) -> dict[int, int]:
     return depths
 
 
+def check_junctions(network: Network, place: dict[str, tuple[Group, int]], store: Store, dt: float) -> None:
+    """Refuse gap junctions that are too strong for the step: their currents are held over it (`ElectricalSynapse`)."""
+    gaps = [block for block in store.blocks if block.gap]
+    for population in network.populations if gaps else []:
+        group, first = place[population.label]
+        charged = getattr(population.cell, "capacitance", 0.0)
+        if not any(block.target is group for block in gaps) or ("cm" not in population.cell.parameters() and not charged):
+            continue
+        total = np.sum([_conductance(block, store) for block in gaps if block.target is group], axis=0)[first:first + population.size]
+        values = population.cell.values(population.size, network.seed, population.label)
+        cm = values.get("cm", np.full(population.size, charged))
+        worst = int(np.argmax(total / cm))
+        if total[worst] * dt > _STABLE * cm[worst] * (1.0 + 1e-9):
+            raise ParameterError(
+                f"{population.label}[{worst}]: the gap junctions of a cell together must have a conductance <= {_STABLE:g} cm / dt ="
+                f" {_STABLE * cm[worst] / dt:g} uS, or the step of {dt:g} ms is not stable, got {total[worst]:g} uS"
+            )
+
+
+def _conductance(block: SynapseBlock, store: Store) -> np.ndarray:
+    """The sum of the weights onto each target; float64, shape (targets,)."""
+    total = np.zeros(block.target.n)
+    targets = store.targets32 if block.wide else store.targets16
+    for p, pointer in enumerate(block.pointer):
+        own = slice(block.bases[p], block.bases[p + 1])
+        if block.kind == ROW_WEIGHT:
+            weights = np.repeat(block.row_weight, np.diff(pointer.astype(np.int64)))
+        else:
+            weights = (store.weights32 if block.kind == WEIGHTS32 else store.weights64)[block.weights_at:][own]
+        total += np.bincount(targets[block.at:][own].astype(np.int64) + p * block.target.part_size, weights, total.size)
+    return total
+
+
 def _table(rows: list[list[int]], columns: int) -> np.ndarray:
     return np.array(rows, dtype=np.int64).reshape(-1, columns)
 
@@ -327,6 +350,7 @@ def assemble(network: Network, groups: list[Group], place: dict[str, tuple[Group
 
     Spike lists and traces are sized by the simulation.
     """
+    check_junctions(network, place, store, dt)
     a = _Assembler(network, groups, place, store, recorded, dt, seed)
     k = a.k
     group_rows, parts = a.group_rows(), a.part_rows()

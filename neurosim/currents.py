@@ -1,22 +1,29 @@
-"""Currents injected into cells: constant, stepped, sinusoidal, noisy.  PyNN's names; nA, ms, Hz, degrees."""
+"""Currents injected into cells: constant, stepped, sinusoidal, noisy.  PyNN's names; nA, ms, Hz, degrees.
+
+All are functions of time: of the step, counted from 0, and of nothing that happens in a simulation.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 
-from .errors import ParameterError
-from .parameters import Settings, parameter, row
+from .errors import NetworkError, ParameterError
+from .parameters import Settings, parameter, row, signed, stream_key
 
-__all__ = ["ACSource", "CurrentSource", "DCSource", "NoisyCurrentSource", "StepCurrentSource"]
+__all__ = ["ACSource", "CurrentSource", "DCSource", "NoisyCurrentSource", "StepCurrentSource", "coded", "injected", "noise_key", "values"]
 
 FOREVER = 1e12
 
 
 class CurrentSource(Settings):
-    """Base of the currents.  A value set for time t acts on the interval (t, t + dt]."""
+    """Base of the currents.  A value set for time t acts on the interval (t, t + dt]: a potential shows it at t + dt.
+
+    Times at which currents begin, change and end are rounded to the nearest step, halves up.
+    """
 
     def check(self) -> None:
         """Raise where parameters contradict each other."""
@@ -36,13 +43,16 @@ class DCSource(CurrentSource):
 
 @dataclasses.dataclass(frozen=True)
 class StepCurrentSource(CurrentSource):
-    """``amplitudes[k]`` from ``times[k]`` on; nothing before ``times[0]``."""
+    """``amplitudes[k]`` from ``times[k]`` on; nothing before ``times[0]``.  Of times that fall into one step the last counts."""
 
     times: Any = (0.0,)
     amplitudes: Any = (0.0,)
 
     def check(self) -> None:
         for name in ("times", "amplitudes"):
+            if np.ndim(getattr(self, name)) == 1 and len(getattr(self, name)) == 0:
+                object.__setattr__(self, name, np.empty(0))
+                continue
             object.__setattr__(self, name, row("StepCurrentSource", name, getattr(self, name)))
         if self.times.size != self.amplitudes.size:
             raise ParameterError(
@@ -66,10 +76,86 @@ class ACSource(CurrentSource):
 
 @dataclasses.dataclass(frozen=True)
 class NoisyCurrentSource(CurrentSource):
-    """Gaussian noise: a new value every ``dt`` ms, independent for each cell (as NEST's ``noise_generator``)."""
+    """Gaussian noise: a new value every ``dt`` ms, counted from ``start``, held until the next step at or after that.
+
+    By default each cell has values of its own (as with NEST's ``noise_generator``); with ``shared=True`` all cells that
+    this source is injected into get the same (as with PyNN's NEURON and Brian2 back ends).
+    """
 
     mean: Any = parameter(0.0, "nA", "mean current")
     stdev: Any = parameter(1.0, "nA", "standard deviation of a value", low=0.0)
     start: Any = parameter(0.0, "ms", "time it is switched on", low=0.0)
     stop: Any = parameter(FOREVER, "ms", "time it is switched off", low=0.0)
     dt: Any = parameter(0.1, "ms", "time for which a value is held; at least one step is taken", low=0.0, open_low=True)
+    shared: bool = False
+
+    def check(self) -> None:
+        super().check()
+        if not isinstance(self.shared, (bool, np.bool_)):
+            raise ParameterError(f"NoisyCurrentSource.shared must be True or False, got {self.shared!r:.200}")
+
+
+# ------------------------------------------------------------------------------------ their values
+
+
+def _on_grid(times: Any, dt: float) -> np.ndarray:
+    """Times in ms, rounded to the nearest step, halves up."""
+    return np.floor(np.asarray(times) / dt + (0.5 + 1e-9)) * dt
+
+
+def coded(source: CurrentSource, dt: float) -> tuple[int, list[float]]:
+    """The kind and the parameters of a source as `neurosim.kernels.engine.amplitude` reads them; times in ms, on the grid of steps."""
+    from .kernels import engine as k
+    if isinstance(source, StepCurrentSource):
+        return k.STEPS, [*_on_grid(source.times, dt), *source.amplitudes]
+    span = [float(_on_grid(getattr(source, name, 0.0), dt)) for name in ("start", "stop")]
+    if isinstance(source, DCSource):
+        return k.DC, [*span, source.amplitude]
+    if isinstance(source, ACSource):
+        return k.AC, [*span, source.offset, source.amplitude, source.frequency, math.radians(source.phase)]
+    if isinstance(source, NoisyCurrentSource):
+        return k.NOISE, [*span, source.mean, source.stdev, max(source.dt, dt)]
+    raise NetworkError(f"the engine has no current source {type(source).__name__}")
+
+
+def noise_key(network: Any, injection: Any, seed: int) -> int:
+    """The stream of an injection's noise: its place among the injections; for shared noise, the source's first."""
+    shared = getattr(injection.current, "shared", False)
+    for number, one in enumerate(network.injections):
+        if one is injection or (shared and one.current is injection.current):
+            return signed(stream_key(seed, "current", number))
+    raise NetworkError(f"this injection belongs to another network than {network.label}")
+
+
+def values(source: CurrentSource, dt: float, first: int, last: int, key: int = 0, cells: Any = None) -> np.ndarray:
+    """A source's amplitudes (nA) at steps ``first`` to ``last``, both included: what acts over the step that follows each.
+
+    Parameters
+    ----------
+    dt : float
+        Step, ms.
+    key : int
+        The stream of noise, from :func:`noise_key`.
+    cells : ndarray of int, optional
+        Whose noise, counted in their population; by default that which is shared.
+
+    Returns
+    -------
+    ndarray, float64, shape (last - first + 1,), or (last - first + 1, cells) if cells are given
+    """
+    from .kernels import engine as k
+    for name, step, least in (("first", first, 0), ("last", last, first)):
+        if isinstance(step, bool) or not isinstance(step, (int, np.integer)) or not least <= step < 2**62:
+            raise ParameterError(f"values of a current: {name} must be a whole number of steps >= {least}, got {step!r}")
+    kind, par = coded(source, dt)
+    each = np.zeros(1, np.int64) if cells is None else np.asarray(cells, np.int64)
+    out = np.empty((each.size, int(last) - int(first) + 1))
+    for row_of, cell in zip(out, each, strict=True):
+        k.amplitudes(kind, np.array(par, dtype=np.float64), np.int64(key), cell, int(first), float(dt), row_of)
+    return out[0] if cells is None else np.ascontiguousarray(out.T)
+
+
+def injected(network: Any, injection: Any, dt: float, seed: int, first: int, last: int) -> np.ndarray:
+    """As :func:`values`, of an injection in a simulation with this seed; see `neurosim.Simulation.current_of`."""
+    own = not getattr(injection.current, "shared", True)
+    return values(injection.current, dt, first, last, noise_key(network, injection, seed), injection.target.indices if own else None)

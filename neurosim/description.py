@@ -65,10 +65,11 @@ class Description:
             wiring.validate(projection, dt)
             expected = wiring.expected_synapses(projection)
             by_projection.append((projection.label, expected))
-            learns = projection.changes or projection.synapse is not None
+            learns = projection.changes or projection.dynamics is not None
             wide = 2 if learns or projection.post.population.size <= 65536 else 4
             weight = _WEIGHT_BYTES.get(weight_kind(projection), 8)
-            nbytes += expected * (wide + weight + (8 if getattr(projection.synapse, "neuromodulation", None) else 0))
+            kept = (2 if projection.electrical else 1) * expected  # gap junctions lie in the rows of both ends
+            nbytes += kept * (wide + weight + (8 if getattr(projection.synapse, "neuromodulation", None) else 0))
             row = 8.0 + (_CHANGING_ROW if learns else 0.0)
             nbytes += row * projection.pre.size * _distinct_delays(projection.delay, dt)  # rows, and filling them
             nbytes += _REMEMBERED * projection.post.population.size if learns else 0.0
@@ -79,7 +80,7 @@ class Description:
     def is_dense(self, members: Sequence[Population]) -> bool:
         """Whether rows into these populations are long enough to be cut finely, or change (their targets are 16 bits wide)."""
         into = {p.label for p in members}
-        if any(one.post.population.label in into and (one.changes or one.synapse is not None or one.gain is not None)
+        if any(one.post.population.label in into and (one.changes or one.dynamics is not None or one.gain is not None)
                for one in self.network.projections):
             return True
         synapses = sum(n for projection, (_, n) in zip(self.network.projections, self.by_projection, strict=True)
@@ -101,7 +102,8 @@ class Description:
             seconds += p.size * steps * per_step * 1e-9
         seconds += sum(one.target.size for one in self.network.inputs) * steps * _NS_POISSON * 1e-9
         for one, (_, synapses) in zip(self.network.projections, self.by_projection, strict=True):
-            seconds += synapses * rate * (_NS_CHANGING if one.changes else _NS_EVENT) * 1e-9
+            events = 2.0 * steps if one.electrical else rate  # gap junctions act both ways, at every step
+            seconds += synapses * events * (_NS_CHANGING if one.changes else _NS_EVENT) * 1e-9
         return seconds
 
     def check_memory(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoint, learning, live, slow, wiring
+from . import checkpoint, currents, learning, live, slow, wiring
 from . import follow as going_on
 from . import store as files
 from .assemble import assemble
@@ -21,7 +21,7 @@ from .console import announce_compilation, building, interruptible, run_bar
 from .description import check_dt, check_threads, processors
 from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
 from .groups import LONGEST_SLICE, SOURCE, Group, make_groups
-from .network import Cells, Network, Projection
+from .network import Cells, Injection, Network, Projection
 from .parameters import stream_key
 from .recording import Recorder
 from .result import Result, Weights, concatenate
@@ -527,7 +527,7 @@ class Simulation:
         if one.changes:
             return Weights(learning.read(self, one), one.post.cell.weight_unit, *self._ends(one))
         pre, post, weight, _delay = wiring.arrays(one, self.network.seed, self.dt)
-        return Weights(weight, one.post.cell.weight_unit, one.pre.indices[pre], one.post.indices[post])
+        return Weights(weight, one.weight_unit, one.pre.indices[pre], one.post.indices[post])
 
     def _ends(self, one: Projection) -> tuple[np.ndarray, np.ndarray]:
         """Senders and receivers of the synapses of a projection, counted within their populations."""
@@ -571,6 +571,32 @@ class Simulation:
     def thaw(self, projection: Projection | str) -> None:
         """Let a projection learn again."""
         learning.freeze(self, projection, False)
+
+    def current_of(self, injection: Injection, first: int = 0, last: int | None = None) -> np.ndarray:
+        """The values of an injected current at steps ``first`` to ``last`` (by default from 0 to now), exactly as the loop injects them.
+
+        The value at step k acts from k dt to (k + 1) dt: a potential that it changes is another at step k + 1.
+
+        Parameters
+        ----------
+        injection : Injection
+            As `Network.inject` returns it.
+        first, last : int
+            Steps; later ones than now can be asked for too.
+
+        Returns
+        -------
+        ndarray, float64, nA
+            Of shape (last - first + 1,); for noise that is not ``shared`` (last - first + 1, cells), in the order of the target.
+
+        Raises
+        ------
+        NetworkError
+            For an injection of another network.
+        ParameterError
+            For steps that are not whole numbers >= 0, or not in order.
+        """
+        return currents.injected(self.network, injection, self.dt, self.seed, first, self._step if last is None else last)
 
     def turnover(self, projection: Projection | str) -> slow.Turnover:
         """How many synapses of a projection with ``structure=`` came and went, each time that it was looked at.

@@ -137,12 +137,12 @@ class Group:
         self.part_size = size
 
 
-def _key(population: Population, values: dict[str, np.ndarray], dt: float) -> tuple:
-    """Populations with equal keys share a group."""
+def _key(population: Population, values: dict[str, np.ndarray], dt: float, stepped: bool) -> tuple:
+    """Populations with equal keys share a group; what must be ``stepped`` is not modal."""
     cell = population.cell
     if cell.is_source:
         return ("source", population.label)
-    kind = _modal_kind(cell, values, dt)
+    kind = None if stepped else _modal_kind(cell, values, dt)
     if kind is not None:
         names = ["tau_m"] if kind == DELTA else ["tau_m", "tau_syn_E", "tau_syn_I"]
         return ("modal", type(cell), *(float(values[name][0]) for name in names))
@@ -169,11 +169,12 @@ def _modal_kind(cell: Any, values: dict[str, np.ndarray], dt: float) -> int | No
 def make_groups(network: Network, dt: float, seed: int) -> tuple[list[Group], dict[str, tuple[Group, int]]]:
     """Groups with their initial state, and where each population lies: label -> (group, first neuron)."""
     values = {p.label: p.cell.values(p.size, network.seed, p.label) for p in network.populations}
+    joined = {end.population.label for one in network.projections if one.electrical for end in (one.pre, one.post)}
     by_key: dict[tuple, Group] = {}
     place: dict[str, tuple[Group, int]] = {}
     for population in network.populations:
         cell = population.cell
-        key = _key(population, values[population.label], dt)
+        key = _key(population, values[population.label], dt, population.label in joined)
         if key not in by_key:
             kind = SOURCE if key[0] == "source" else STEP if key[0] == "step" else _MODAL[type(cell)]
             by_key[key] = Group(kind, key=stream_key(seed, "group", population.label))

@@ -89,6 +89,9 @@ def set_state(sim: Simulation, target: Cells, name: str, value: Any) -> None:
     x = net.x[net.groups[g, k.G_X]:net.groups[g, k.G_X] + group.x.size].reshape(group.x.shape)
     if group.modal is None:
         _set_stepped(sim, group, x, target, ids, name, values)
+        gap = int(net.groups[g, k.G_GAP]) if name == "v" else -1
+        for row in (sim._step % 2, 2) if gap >= 0 else ():  # what gap junctions see: a jump is no slope
+            net.puts[gap + row * group.n + ids] = x[group.step.states.index("v"), ids]
         return
     free = ~np.isinf(net.h[group.y + ids]) if name == "v" else np.ones(ids.size, bool)
     ids, values, frame = ids[free], values[free], sim._step % group.modal.period

@@ -17,7 +17,7 @@ from .currents import CurrentSource
 from .errors import NetworkError, ParameterError
 from .homeostasis import Homeostasis
 from .parameters import Distribution, Parameter, evaluate, numbers, stream_key
-from .plasticity import ClopathRule, STDPMechanism, SynapseType
+from .plasticity import ClopathRule, ElectricalSynapse, STDPMechanism, SynapseType
 from .space import Space
 from .structure import Structure
 from .tripartite import ThirdFactorConnector, Tripartite
@@ -235,6 +235,21 @@ class Projection:
         return bool(self.pre.cell.graded)
 
     @property
+    def electrical(self) -> bool:
+        """Whether its connections are gap junctions, which act all the time and both ways."""
+        return isinstance(self.synapse, ElectricalSynapse)
+
+    @property
+    def dynamics(self) -> SynapseType | None:
+        """What decides how much of a weight a spike sends, and how weights change, if not all and not at all."""
+        return None if self.electrical else self.synapse
+
+    @property
+    def weight_unit(self) -> str:
+        """Unit of its weights."""
+        return "uS" if self.electrical else self.post.cell.weight_unit
+
+    @property
     def gain(self) -> GainModulation | None:
         """What scales all that its synapses send, if something does."""
         return next((one for one in self.post.network.gains if one.projection is self), None)
@@ -412,9 +427,9 @@ class Network:
         receptor : str
             A receptor of the target's model.  What an `Astrocyte` puts out all the time goes to ``"sic"``, as a current
             into the target: weight (a number without unit) times what it was ``delay`` before.
-        synapse : STDPMechanism or TsodyksMarkramSynapse, optional
+        synapse : STDPMechanism, TsodyksMarkramSynapse or ElectricalSynapse, optional
             How the synapses change; by default they do not.  `weight` is then what they begin with; drawn weights are
-            moved to the bounds of the rule.
+            moved to the bounds of the rule.  `ElectricalSynapse`: gap junctions, with weights in uS, no delay, no receptor.
         homeostasis : SynapticScaling or WeightNormalization, optional
             What all weights onto a cell are multiplied by, at intervals.
         structure : Rewiring or HomeostaticGrowth, optional
@@ -472,7 +487,14 @@ class Network:
     def _checked(self, pre: Cells, post: Cells, connector: Any, weight: Any, delay: Any, receptor: str, label: str,
                  synapse: SynapseType | None, homeostasis: Homeostasis | None, structure: Structure | None) -> Projection:
         """A projection, if its parts fit together."""
-        self._receptor(post, receptor, f"projection {label}", pre)
+        electrical = isinstance(synapse, ElectricalSynapse)
+        if electrical:
+            _check_junction(pre, post, connector, receptor, delay, f"projection {label}")
+            if homeostasis is not None or structure is not None:
+                raise NetworkError(f"projection {label}: gap junctions cannot change: homeostasis and structure must be left out")
+            receptor = "gap"
+        else:
+            self._receptor(post, receptor, f"projection {label}", pre)
         if isinstance(connector, type) or not isinstance(connector, Connector):
             raise NetworkError(
                 f"projection {label}: connector must be a connector such as AllToAllConnector(), got {connector!r}"
@@ -483,7 +505,7 @@ class Network:
             _check_number(weight, f"projection {label}: weight", "")
             if synapse is not None or homeostasis is not None or structure is not None:
                 raise NetworkError(f"projection {label}: {pre.label} ({pre.cell.name}) never spikes: its synapses cannot change")
-        sign = 0 if pre.cell.graded else _check_weight(weight, post.cell, receptor, f"projection {label}")
+        sign = 0 if pre.cell.graded else _check_weight(weight, post.cell, receptor, f"projection {label}", "uS" if electrical else None)
         if delay is not None:
             _check_number(delay, f"projection {label}: delay", "ms", above=0.0)
         _check_synapse(synapse, None if "weight" in connector.columns() else weight, sign, f"projection {label}", post.cell)
@@ -650,6 +672,8 @@ class Network:
             )
         if projection.graded:
             raise NetworkError(f"modulate_gain: {projection.pre.label} ({projection.pre.cell.name}) never spikes: nothing is sent")
+        if projection.electrical:
+            raise NetworkError(f"modulate_gain: projection {projection.label} has gap junctions: no spikes are sent")
         if astrocytes.post.population is not projection.post.population:
             raise NetworkError(
                 f"modulate_gain: astrocytes of {astrocytes.post.population.label} (projection {astrocytes.label}) cannot act on"
@@ -995,12 +1019,24 @@ def _check_slow(homeostasis: Any, structure: Any, synapse: Any, sign: int, name:
             )
 
 
-def _check_weight(weight: Any, cell: Model, receptor: str, name: str) -> int:
+def _check_junction(pre: Cells, post: Cells, connector: Any, receptor: str, delay: Any, name: str) -> None:
+    """Refuse gap junctions of what has no potential, and what chemical synapses have and gap junctions have not."""
+    for cells in (pre, post):
+        if cells.cell.is_source or "v" not in cells.cell.states:
+            raise NetworkError(f"{name}: {cells.label} ({cells.cell.name}) has no potential 'v' for gap junctions")
+    if receptor not in ("excitatory", "gap"):
+        raise NetworkError(f"{name}: gap junctions have no receptor: leave it out, got {receptor!r}")
+    columns = connector.columns() if isinstance(connector, Connector) and not isinstance(connector, type) else ()
+    if delay is not None or "delay" in columns:
+        raise NetworkError(f"{name}: gap junctions have no delay: leave it out, got {'a column of delays' if delay is None else delay}")
+
+
+def _check_weight(weight: Any, cell: Model, receptor: str, name: str, unit: str | None = None) -> int:
     """PyNN's rule of signs: inhibitory weights of current-based cells are negative, all others positive.
 
     Returns 1 or -1, or 0 where both signs are good.
     """
-    unit = cell.weight_unit
+    unit = cell.weight_unit if unit is None else unit
     _check_number(weight, f"{name}: weight", unit)
     sign = _WEIGHT_SIGN.get(receptor, 0) if unit else 0
     if unit == "uS":

@@ -24,6 +24,11 @@ def stream_key(seed: int, *names: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
+def signed(key: int) -> int:
+    """A key of 64 bits as the signed number of the same bits, for tables of int64."""
+    return key - 2**64 if key >= 2**63 else key
+
+
 @dataclasses.dataclass(frozen=True)
 class Parameter:
     """What is known of a parameter before anyone gives it a value.

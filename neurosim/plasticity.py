@@ -296,3 +296,19 @@ class STDPMechanism(SynapseType):
                 f"{type(self.timing_dependence).__name__} knows no dependence on the weight but its bounds:"
                 f" weight_dependence must be an AdditiveWeightDependence, got {type(self.weight_dependence).__name__}"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class ElectricalSynapse(Settings, SynapseType):
+    """A gap junction: a conductance g (the projection's weight, uS) between two potentials.
+
+    One connection (i, j) acts both ways, as PyNN's: g (v_i - v_j) flows into j, and g (v_j - v_i) into i.  A pair that is connected
+    twice, such as (i, j) and (j, i) by an `AllToAllConnector` within a population, has twice the conductance.  No delay, no receptor.
+
+    Numerics: over a step from t to t + dt the current is that of the potentials extrapolated to its middle,
+    v(t) + (v(t) - v(t - dt)) / 2 (Adams & Bashforth), so that smooth potentials are followed with order 2 (or that of the cell's
+    method, if lower).  A reset is not extrapolated.  Stable if dt times the conductance of all junctions of a cell is at
+    most half its capacitance; `Simulation` refuses more (of your own neurons it knows none that is not called ``cm``).
+
+    Cells with gap junctions are advanced at every step, and threads meet at every step.
+    """

@@ -52,6 +52,8 @@ class SynapseBlock:
     structure: Structure | None = None
     room: int = 0
     gain: GainModulation | None = None
+    gap: bool = False
+    backward: bool = False  # from the targets of its projections to their sources
 
     @property
     def ruled(self) -> bool:
@@ -70,8 +72,8 @@ class SynapseBlock:
 
     @property
     def sort(self) -> str:
-        """Who delivers it: the main loop ("static"), the hook of `kernels.learning` ("changing"), or neither ("graded")."""
-        return "graded" if self.graded else "changing" if self.ruled else "static"
+        """Who delivers it: the main loop ("static"), the hook of `kernels.learning` ("changing"), or neither ("graded", "gap")."""
+        return "gap" if self.gap else "graded" if self.graded else "changing" if self.ruled else "static"
 
     @property
     def wide(self) -> bool:
@@ -124,7 +126,7 @@ def weight_kind(projection: Projection) -> int:
     weight = projection.weight
     if projection.changes:
         return CHANGING
-    if projection.synapse is not None or projection.gain is not None:  # rows that the hook delivers have no single precision
+    if projection.dynamics is not None or projection.gain is not None:  # rows that the hook delivers have no single precision
         drawn = isinstance(weight, (Distribution, str)) or callable(weight) or "weight" in projection.connector.columns()
         return CHANGING if drawn or np.ndim(weight) else ROW_WEIGHT
     if "weight" in projection.connector.columns():
@@ -142,17 +144,19 @@ def weight_kind(projection: Projection) -> int:
 def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseBlock]:
     """Sort the projections into blocks."""
     blocks: list[SynapseBlock] = []
-    for projection in network.projections:
-        source, first = place[projection.pre.population.label]
-        target, _ = place[projection.post.population.label]
+    directions = [(one, backward) for one in network.projections for backward in ((False, True) if one.electrical else (False,))]
+    for projection, backward in directions:
+        pre, post = (projection.post, projection.pre) if backward else (projection.pre, projection.post)
+        source, first = place[pre.population.label]
+        target, _ = place[post.population.label]
         kind = weight_kind(projection)
         weight = float(projection.weight) if kind == ROW_WEIGHT else 0.0
-        rows = first + projection.pre.indices
-        key = (source, target, projection.receptor, kind, projection.graded)
+        rows = first + pre.indices
+        key = (source, target, projection.receptor, kind, projection.graded, projection.electrical, backward)
         for block in blocks:
-            if (block.source, block.target, block.receptor, block.kind, block.graded) != key:
+            if (block.source, block.target, block.receptor, block.kind, block.graded, block.gap, block.backward) != key:
                 continue
-            if block.synapse != projection.synapse or block.gain is not projection.gain:
+            if block.synapse != projection.dynamics or block.gain is not projection.gain:
                 continue
             if projection.changes or any(one.changes for one in block.projections):
                 continue  # what learns is frozen, rewarded and rewired by itself
@@ -164,8 +168,9 @@ def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseB
         else:
             row_weight = np.full(source.n if kind == ROW_WEIGHT else 0, np.nan)
             sign = -1 if kind == CHANGING and projection.sign < 0 else 1
-            block = SynapseBlock(source, target, projection.receptor, kind, [], row_weight, synapse=projection.synapse, sign=sign,
-                                 graded=projection.graded, structure=projection.structure, gain=projection.gain)
+            block = SynapseBlock(source, target, projection.receptor, kind, [], row_weight, synapse=projection.dynamics, sign=sign,
+                                 graded=projection.graded, structure=projection.structure, gain=projection.gain,
+                                 gap=projection.electrical, backward=backward)
             blocks.append(block)
         block.projections.append(projection)
         if kind == ROW_WEIGHT:
@@ -198,8 +203,8 @@ class _Codes:
             self.delays.append(int(delay))
 
 
-def _maps(projection: Projection, place: dict[str, tuple[Group, int]]) -> tuple[np.ndarray, np.ndarray]:
-    pre, post = projection.pre, projection.post
+def _maps(projection: Projection, place: dict[str, tuple[Group, int]], backward: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    pre, post = (projection.post, projection.pre) if backward else (projection.pre, projection.post)
     return ((place[pre.population.label][1] + pre.indices).astype(np.int32),
             (place[post.population.label][1] + post.indices).astype(np.int32))
 
@@ -233,13 +238,14 @@ def _count(block: SynapseBlock, network: Network, place: dict, dt: float, tick: 
         codes.of(np.arange(low, high + 1))
     counts = np.zeros((target.n_parts, block.source.n, max(1, len(codes.delays))), dtype=np.uint32)
     for projection, part in _portions(block.projections, network, dt, weighted=False):
-        source_map, target_map = _maps(projection, place)
+        source_map, target_map = _maps(projection, place, block.backward)
+        pre, post = (part.post, part.pre) if block.backward else (part.pre, part.post)
         each, one = codes.of(part.delay_steps)
         if len(codes.delays) > counts.shape[2]:
             wider = np.zeros((*counts.shape[:2], max(len(codes.delays), 2 * counts.shape[2])), dtype=np.uint32)
             wider[:, :, :counts.shape[2]] = counts
             counts = wider
-        kernel.count(part.pre, part.post, source_map, target_map, target.part_size, each, one, counts)
+        kernel.count(pre, post, source_map, target_map, target.part_size, each, one, counts)
         tick(part.pre.size)
     order = np.argsort(codes.delays).astype(np.int64)
     block.delays = np.array(codes.delays, dtype=np.int64)[order]
@@ -281,7 +287,8 @@ def _fill(block: SynapseBlock, store: Store, network: Network, place: dict, dt: 
     elif block.kind == CHANGING:
         weights = store.changing[block.weights_at:block.weights_at + block.size]
     for projection, part in _portions(_by_target(block, place), network, dt, weighted=block.kind != ROW_WEIGHT):
-        source_map, target_map = _maps(projection, place)
+        source_map, target_map = _maps(projection, place, block.backward)
+        pre, post = (part.post, part.pre) if block.backward else (part.pre, part.post)
         steps = part.delay_steps
         each = code[steps] if np.ndim(steps) else np.empty(0, np.uint16)
         one = 0 if np.ndim(steps) else int(code[int(steps)])
@@ -289,7 +296,7 @@ def _fill(block: SynapseBlock, store: Store, network: Network, place: dict, dt: 
         if block.kind != ROW_WEIGHT:
             weight = np.ascontiguousarray(np.broadcast_to(np.asarray(part.weight, np.float64), part.pre.shape))
             _check_bounds(block, projection, weight)
-        kernel.fill(part.pre, part.post, source_map, target_map, target.part_size, each, one, cursor,
+        kernel.fill(pre, post, source_map, target_map, target.part_size, each, one, cursor,
                     block.bases, targets, weight, weights)
         tick(part.pre.size)
     if block.kind == CHANGING:

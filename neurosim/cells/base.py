@@ -135,12 +135,14 @@ class Cell(Model):
 
     ``below`` lists pairs of parameters of which the first must be less than the second.  ``exact`` says that the
     stepping kernel has no discretisation error between spikes; otherwise ``order`` is its order of convergence.
+    ``capacitance`` (nF) is what a current charges in a model without a parameter ``cm``, if that is known.
     """
 
     receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
     below: ClassVar[tuple[tuple[str, str], ...]] = ()
     exact: ClassVar[bool] = False
     order: ClassVar[int] = 0
+    capacitance: ClassVar[float] = 0.0
 
     def check(self) -> None:
         """Raise :class:`ParameterError` where the pairs of ``below`` are not in order."""

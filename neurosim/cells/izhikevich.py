@@ -42,6 +42,7 @@ class Izhikevich(Cell):
     }
     weight_unit: ClassVar[str] = "mV"
     order: ClassVar[int] = 4
+    capacitance: ClassVar[float] = 1e-3
 
     def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
         """The arrays for ``kernels.izhikevich.step``."""
