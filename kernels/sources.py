@@ -5,7 +5,7 @@ import math
 from . import jit
 from .random import exponential_at, gamma_at
 
-POISSON, ARRAY, GAMMA, REFRACTORY = 0, 1, 2, 3
+POISSON, ARRAY, GAMMA, REFRACTORY, SHAPED = 0, 1, 2, 3, 4
 BLOCK = 256
 
 
@@ -18,17 +18,19 @@ def next_time(kind, key, i, draw, after, rate, dead, start, stop, bins):
     draw : int
         How many intervals this source has drawn.
     rate : float
-        Spikes per ms (Poisson kinds).
+        Spikes per ms (Poisson kinds); of SHAPED the inverse of the intervals' scale, 1/ms.
     dead : float
-        Dead time, ms.
+        Dead time, ms; of SHAPED the intervals' shape.
     bins : ndarray (3, n_bins)
-        Gamma: left edges (ms), shapes, scales (ms).
+        GAMMA: left edges (ms), shapes, scales (ms).
     """
     t = max(after, start)
     if kind == GAMMA:
         t = _gamma(key, i, draw, t, bins)
     elif rate <= 0.0:
         return math.inf
+    elif kind == SHAPED:
+        t += gamma_at(key, i, draw, dead) / rate
     elif kind == REFRACTORY:
         lead = dead if after > start or draw > 0 else 0.0
         t += lead + exponential_at(key, i, draw) * (1.0 / rate - dead)

@@ -14,6 +14,7 @@ from .cells.base import Cell, StepModel, refractory_steps
 from .cells.lif import IF_curr_alpha, IF_curr_delta, IF_curr_exp
 from .cells.sources import (
     SpikeSourceArray,
+    SpikeSourceGamma,
     SpikeSourceInhGamma,
     SpikeSourcePoisson,
     SpikeSourcePoissonRefractory,
@@ -28,7 +29,8 @@ DELTA, EXP, ALPHA, STEP, SOURCE = range(5)
 LONGEST_SLICE = 64  # steps between two meetings of the threads, at most; what others look back at is kept for longer
 _MODAL = {IF_curr_delta: DELTA, IF_curr_exp: EXP, IF_curr_alpha: ALPHA}
 _ROWS = {DELTA: 1, EXP: 3, ALPHA: 5}
-_SOURCES = {SpikeSourcePoisson: 0, SpikeSourceArray: 1, SpikeSourceInhGamma: 2, SpikeSourcePoissonRefractory: 3}
+_SOURCES = {SpikeSourcePoisson: 0, SpikeSourceArray: 1, SpikeSourceInhGamma: 2, SpikeSourcePoissonRefractory: 3,
+            SpikeSourceGamma: 4}
 _SPAN = 30.0  # a frame lasts until its fastest mode has decayed by exp(-30)
 # Time constants closer than this (relative) are stepped: the modes would cancel, by 1 / x or, alpha, 1 / x**2.
 _NEAR = {DELTA: 0.0, EXP: 3e-3, ALPHA: 2e-1}
@@ -257,6 +259,6 @@ def _fill_source(group: Group, values: dict[str, dict[str, np.ndarray]]) -> None
     p = values[population.label]
     zero = np.zeros(group.n)
     group.columns = {
-        "rate": p.get("rate", zero) / 1000.0, "dead": p.get("tau_refrac", zero), "start": p.get("start", zero),
-        "stop": p.get("start", zero) + p.get("duration", zero),
+        "rate": p.get("rate", p.get("beta", zero)) / 1000.0, "dead": p.get("tau_refrac", p.get("alpha", zero)),
+        "start": p.get("start", zero), "stop": p.get("start", zero) + p.get("duration", zero),
     }

@@ -25,7 +25,8 @@ from .tripartite import ThirdFactorConnector, Tripartite
 __all__ = ["GainModulation", "Injection", "Modulation", "Network", "PoissonInput", "Population", "PopulationView", "Projection", "Record",
            "WeightRecord"]
 
-_WEIGHT_SIGN = {"excitatory": 1, "inhibitory": -1}
+_WEIGHT_SIGN = {**dict.fromkeys(("excitatory", "AMPA", "NMDA"), 1),
+                **dict.fromkeys(("inhibitory", "GABA", "GABAA", "GABAB"), -1)}
 _MOST_CELLS = 2**31 - 1
 _LATEST = 1e12  # ms
 
@@ -1032,7 +1033,8 @@ def _check_junction(pre: Cells, post: Cells, connector: Any, receptor: str, dela
 
 
 def _check_weight(weight: Any, cell: Model, receptor: str, name: str, unit: str | None = None) -> int:
-    """PyNN's rule of signs: inhibitory weights of current-based cells are negative, all others positive.
+    """PyNN's rule of signs: inhibitory weights of current-based cells are negative, all others positive; receptors are
+    inhibitory or excitatory by their names, and others free in current-based cells.
 
     Returns 1 or -1, or 0 where both signs are good.
     """

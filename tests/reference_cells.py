@@ -4,6 +4,7 @@
 parameters; ``SLOPES`` the differential equations themselves, for a general solver.
 """
 
+import dataclasses
 import functools
 import importlib
 import math
@@ -21,7 +22,8 @@ SEED = 5
 
 def step_models() -> list:
     """Every neuron of neurosim that has a stepping kernel; astrocytes have tests of their own."""
-    found = [c for c in Cell.__subclasses__() if c.__module__.startswith("neurosim.cells") and "step_model" in vars(c)]
+    found = [c for c in Cell.__subclasses__() if c.__module__.startswith("neurosim.cells") and "step_model" in vars(c)
+             and dataclasses.is_dataclass(c)]  # what is composed, PointNeuron, has tests of its own
     return sorted((c for c in found if c.spikes), key=lambda c: c.__name__)
 
 
@@ -190,6 +192,29 @@ def _if_cond(c, q, dt, j):
     return _fire(c, q, moved, q["v_thresh"])
 
 
+def _if_cond_gsfa_grr(c, q, dt, j):
+    g_e, g_i = _conductances(c, q, 0.5 * dt)
+    g_s, g_r = (1e-3 * c[g] * math.exp(-0.5 * dt / q[tau]) for g, tau in (("g_s", "tau_sfa"), ("g_r", "tau_rr")))
+    pairs = [(q["cm"] / q["tau_m"], q["v_rest"]), (g_e, q["e_rev_E"]), (g_i, q["e_rev_I"]), (g_s, q["e_rev_sfa"]),
+             (g_r, q["e_rev_rr"])]
+    total = sum(g for g, _ in pairs)
+    level = (sum(g * e for g, e in pairs) + q["i_offset"] + j) / total
+    moved = level + (c["v"] - level) * math.exp(-total / q["cm"] * dt)
+    _decay_conductances(c, q, dt)
+    c["g_s"] *= math.exp(-dt / q["tau_sfa"])
+    c["g_r"] *= math.exp(-dt / q["tau_rr"])
+    if _fire(c, q, moved, q["v_thresh"]):
+        c["g_s"] += q["q_sfa"]
+        c["g_r"] += q["q_rr"]
+        return True
+    return False
+
+
+def _facets(q, dt=1.0):
+    """The parameters with what the hardware fixes: 0.2 nF, 1 ms, 0 mV."""
+    return {**q, "cm": 0.2, "tau_m": 0.2 / (1e-3 * q["g_leak"]), "e_rev_E": 0.0, "i_offset": 0.0, "R": math.floor(1.0 / dt + 0.5)}
+
+
 def _if_cond_homeostatic(c, q, dt, j):
     c["theta"] *= math.exp(-dt / q["tau_theta"])
     moved = _midpoint(c, q, dt, q["i_offset"] + j)
@@ -329,6 +354,8 @@ RULES = {
     lif.IF_curr_exp: lambda *a: _if_curr(*a, alpha=False), lif.IF_curr_alpha: lambda *a: _if_curr(*a, alpha=True),
     lif.IF_curr_delta: _if_curr_delta, lif.IF_jump: _if_jump,
     conductance.IF_cond_exp: _if_cond, conductance.IF_cond_alpha: _if_cond,
+    conductance.IF_cond_exp_gsfa_grr: _if_cond_gsfa_grr,
+    conductance.IF_facets_hardware1: lambda c, q, dt, j: _if_cond(c, _facets(q, dt), dt, j),
     homeostatic.IF_cond_exp_homeostatic: _if_cond_homeostatic,
     adex.EIF_cond_exp_isfa_ista: _adex, adex.EIF_cond_alpha_isfa_ista: _adex,
     izhikevich.Izhikevich: _izhikevich, hh.HH_cond_exp: _hh, gif.GIF_cond_exp: _gif,
@@ -337,7 +364,8 @@ RULES = {
 _PLAIN, _ALPHA, _JUMP = ("gsyn_exc", "gsyn_inh"), ("dexc", "dinh"), ("x", "x")
 DELIVERED_TO = {
     lif.IF_curr_exp: ("isyn_exc", "isyn_inh"), lif.IF_curr_alpha: _ALPHA, lif.IF_curr_delta: _JUMP, lif.IF_jump: _JUMP,
-    conductance.IF_cond_exp: _PLAIN, conductance.IF_cond_alpha: _ALPHA, homeostatic.IF_cond_exp_homeostatic: _PLAIN,
+    conductance.IF_cond_exp: _PLAIN, conductance.IF_cond_alpha: _ALPHA, conductance.IF_cond_exp_gsfa_grr: _PLAIN,
+    conductance.IF_facets_hardware1: _PLAIN, homeostatic.IF_cond_exp_homeostatic: _PLAIN,
     adex.EIF_cond_exp_isfa_ista: _PLAIN, adex.EIF_cond_alpha_isfa_ista: _ALPHA,
     izhikevich.Izhikevich: _JUMP, hh.HH_cond_exp: _PLAIN, gif.GIF_cond_exp: _PLAIN, astrocyte.IF_curr_delta_astro: _JUMP,
 }
@@ -360,6 +388,13 @@ def _slope_cond(t, y, q):
     current = e * (q["e_rev_E"] - v) + i * (q["e_rev_I"] - v) + q["i_offset"]
     return [(q["v_rest"] - v) / q["tau_m"] + current / q["cm"],
             -e / te + math.e / te * de, -i / ti + math.e / ti * di, -de / te, -di / ti]
+
+
+def _slope_gsfa_grr(t, y, q):
+    v, e, i, r, s = y
+    dv, de, di, *_ = _slope_cond(t, [v, e, i, 0.0, 0.0], q)
+    dv += 1e-3 * (r * (q["e_rev_rr"] - v) + s * (q["e_rev_sfa"] - v)) / q["cm"]
+    return [dv, de, di, -r / q["tau_rr"], -s / q["tau_sfa"]]
 
 
 def _slope_homeostatic(t, y, q):
@@ -401,6 +436,8 @@ SLOPES = {
     lif.IF_curr_delta: lambda t, y, q: [(q["v_rest"] - y[0]) / q["tau_m"] + q["i_offset"] / q["cm"]],
     lif.IF_jump: lambda t, y, q: [q["i_offset"] / q["cm"]],
     conductance.IF_cond_exp: _slope_cond, conductance.IF_cond_alpha: _slope_cond,
+    conductance.IF_cond_exp_gsfa_grr: _slope_gsfa_grr,
+    conductance.IF_facets_hardware1: lambda t, y, q: _slope_cond(t, [*y, 0.0, 0.0], _facets(q))[:3],
     homeostatic.IF_cond_exp_homeostatic: _slope_homeostatic,
     adex.EIF_cond_exp_isfa_ista: _slope_adex, adex.EIF_cond_alpha_isfa_ista: _slope_adex,
     izhikevich.Izhikevich: _slope_izhikevich, hh.HH_cond_exp: _slope_hh, gif.GIF_cond_exp: _slope_gif,

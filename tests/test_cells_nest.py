@@ -11,6 +11,7 @@ nest = pytest.importorskip("nest")
 NAMES = {
     lif.IF_curr_exp: "iaf_psc_exp", lif.IF_curr_alpha: "iaf_psc_alpha", lif.IF_curr_delta: "iaf_psc_delta",
     conductance.IF_cond_exp: "iaf_cond_exp", conductance.IF_cond_alpha: "iaf_cond_alpha",
+    conductance.IF_cond_exp_gsfa_grr: "iaf_cond_exp_sfa_rr", conductance.IF_facets_hardware1: "iaf_cond_exp",
     adex.EIF_cond_exp_isfa_ista: "aeif_cond_exp", adex.EIF_cond_alpha_isfa_ista: "aeif_cond_alpha",
     izhikevich.Izhikevich: "izhikevich", hh.HH_cond_exp: "hh_cond_exp_traub", gif.GIF_cond_exp: "gif_cond_exp",
 }
@@ -24,6 +25,8 @@ TRANSLATED = {
     "g_leak": ("g_L", 1e3), "v_offset": ("V_T", 1.0), "e_rev_Na": ("E_Na", 1.0), "e_rev_K": ("E_K", 1.0),
     "e_rev_leak": ("E_L", 1.0), "delta_v": ("Delta_V", 1.0), "v_t_star": ("V_T_star", 1.0),
     "lambda0": ("lambda_0", 1.0), "c": ("c", 1.0), "d": ("d", 1.0),
+    "tau_sfa": ("tau_sfa", 1.0), "e_rev_sfa": ("E_sfa", 1.0), "q_sfa": ("q_sfa", 1.0),
+    "tau_rr": ("tau_rr", 1.0), "e_rev_rr": ("E_rr", 1.0), "q_rr": ("q_rr", 1.0),
 }
 
 
@@ -41,6 +44,8 @@ def translated(cell, i):
             out[theirs] = [p[f"{ours}{k}"] * factor for k in (1, 2, 3)]
     if "cond" in NAMES[type(cell)] and "tau_m" in out:
         out["g_L"] = out["C_m"] / out.pop("tau_m")
+    if isinstance(cell, conductance.IF_facets_hardware1):
+        out.update(g_L=p["g_leak"], C_m=200.0, t_ref=1.0, E_ex=0.0)
     if isinstance(cell, izhikevich.Izhikevich):
         out["b"] /= 1e3
     if "gsl_error_tol" in nest.GetDefaults(NAMES[type(cell)]):
@@ -133,6 +138,9 @@ NONLINEAR = {
                     {"V_m": -65.0}, 2e-4, 1),
     "IF_cond_alpha": (conductance.IF_cond_alpha, {"i_offset": 0.6, "tau_refrac": 2.0, "tau_syn_E": 2.0}, (0.03, 0.03),
                       {"V_m": -65.0}, 2e-4, 1),
+    "IF_cond_exp_gsfa_grr": (conductance.IF_cond_exp_gsfa_grr, {"i_offset": 1.0, "tau_refrac": 2.0}, (0.03, 0.03),
+                             {"V_m": -65.0}, 2e-4, 1),
+    "IF_facets_hardware1": (conductance.IF_facets_hardware1, {"tau_syn_E": 5.0}, (0.014, 0.004), {"V_m": -65.0}, 2e-4, 1),
     "EIF_cond_exp": (adex.EIF_cond_exp_isfa_ista, {"i_offset": 0.5, "tau_refrac": 2.0}, (0.01, 0.01),
                      {"V_m": -70.6}, 1e-5, 2),
     "EIF_cond_alpha": (adex.EIF_cond_alpha_isfa_ista, {"i_offset": 0.5, "tau_refrac": 2.0}, (0.01, 0.01),

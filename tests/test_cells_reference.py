@@ -19,6 +19,8 @@ LIVELY = {
     "IF_jump": ({"i_offset": 0.05, "tau_refrac": 0.3}, 0.3, -0.2),
     "IF_cond_exp": ({"i_offset": 0.9, "tau_refrac": 1.0}, 0.02, 0.02),
     "IF_cond_alpha": ({"i_offset": 0.9, "tau_refrac": 1.0, "tau_syn_E": 2.0, "tau_syn_I": 3.0}, 0.02, 0.02),
+    "IF_cond_exp_gsfa_grr": ({"i_offset": 1.2, "tau_refrac": 1.0, "q_rr": 300.0}, 0.02, 0.02),
+    "IF_facets_hardware1": ({"tau_syn_E": 5.0}, 0.05, 0.01),
     "IF_cond_exp_homeostatic": ({"i_offset": 0.9, "tau_refrac": 1.0, "theta_plus": 0.5, "tau_theta": 30.0}, 0.02, 0.02),
     "EIF_cond_exp_isfa_ista": ({"i_offset": 0.8, "tau_refrac": 1.0}, 0.02, 0.02),
     "EIF_cond_alpha_isfa_ista": ({"i_offset": 0.8, "tau_refrac": 1.0}, 0.02, 0.02),
@@ -81,7 +83,7 @@ def test_one_step_equals_plain_python(model, rng):
     cell = spread(model(**values))
     initial = {}
     for name, state in model.states.items():
-        low, high = {"mV": (-80.0, -42.0), "uS": (0.0, 0.1), "nA": (0.0, 0.5), "": (0.0, 1.0),
+        low, high = {"mV": (-80.0, -42.0), "uS": (0.0, 0.1), "nA": (0.0, 0.5), "nS": (0.0, 100.0), "": (0.0, 1.0),
                      "mV/ms": (-16.0, -8.0)}[state.unit]
         initial[name] = rng.uniform(low, high, n)
     record = tuple(model.states)
@@ -114,7 +116,7 @@ def test_different_cells_with_equal_values_equal_alike_cells(model, rng):
     n, steps = 40, 300
     values, *weights = LIVELY[model.__name__]
     alike = model(**values)
-    name = "cm" if "cm" in model.parameters() else "a"
+    name = next(name for name in ("cm", "a", "g_leak") if name in model.parameters())
     different = np.full(n, getattr(alike, name))
     different[-1] *= 1.01
     given = events(rng, n, steps, weights, 400)

@@ -18,7 +18,7 @@ from ..parameters import (
     stream_key,
 )
 
-__all__ = ["Cell", "Model", "State", "StepModel"]
+__all__ = ["Cell", "Component", "Model", "State", "StepModel"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,18 +33,8 @@ class State:
     sentence: str
 
 
-class Model:
-    """Base of everything that a population can be made of: parameters are checked on creation.
-
-    ``spikes`` says whether it ever does; ``graded`` names the state that it puts out all the time, if there is one.
-    """
-
-    receptors: ClassVar[tuple[str, ...]] = ()
-    states: ClassVar[Mapping[str, State]] = {}
-    weight_unit: ClassVar[str] = ""
-    is_source: ClassVar[bool] = False
-    spikes: ClassVar[bool] = True
-    graded: ClassVar[str] = ""
+class Component:
+    """Base of what has parameters: a dataclass that checks them on creation."""
 
     def __new__(cls, *args: Any, **values: Any) -> Any:
         """Refuse names that are not parameters before dataclass's own ``__init__`` raises a TypeError."""
@@ -74,6 +64,20 @@ class Model:
         """The same model with some parameters changed; raises :class:`ParameterError` for a name that is not one."""
         refuse_unknown(self.name, type(self), values)
         return dataclasses.replace(self, **values)  # type: ignore[type-var]
+
+
+class Model(Component):
+    """Base of everything that a population can be made of.
+
+    ``spikes`` says whether it ever does; ``graded`` names the state that it puts out all the time, if there is one.
+    """
+
+    receptors: ClassVar[tuple[str, ...]] = ()
+    states: ClassVar[Mapping[str, State]] = {}
+    weight_unit: ClassVar[str] = ""
+    is_source: ClassVar[bool] = False
+    spikes: ClassVar[bool] = True
+    graded: ClassVar[str] = ""
 
     def values(self, n: int, seed: int, label: str) -> dict[str, np.ndarray]:
         """Every parameter for each of ``n`` cells; draws depend on the seed and the label alone.
@@ -133,31 +137,33 @@ class StepModel:
 class Cell(Model):
     """A neuron model.
 
-    ``below`` lists pairs of parameters of which the first must be less than the second.  ``exact`` says that the
-    stepping kernel has no discretisation error between spikes; otherwise ``order`` is its order of convergence.
+    ``below`` lists pairs of parameters of which the first must be less than the second, ``not_above`` pairs that may be
+    equal.  ``exact`` says that the stepping kernel has no discretisation error between spikes; otherwise ``order`` is its
+    order of convergence.
     ``capacitance`` (nF) is what a current charges in a model without a parameter ``cm``, if that is known.
     """
 
     receptors: ClassVar[tuple[str, ...]] = ("excitatory", "inhibitory")
     below: ClassVar[tuple[tuple[str, str], ...]] = ()
+    not_above: ClassVar[tuple[tuple[str, str], ...]] = ()
     exact: ClassVar[bool] = False
     order: ClassVar[int] = 0
     capacitance: ClassVar[float] = 0.0
 
     def check(self) -> None:
-        """Raise :class:`ParameterError` where the pairs of ``below`` are not in order."""
-        self._check_below({name: getattr(self, name) for pair in self.below for name in pair})
+        """Raise :class:`ParameterError` where the pairs of ``below`` and ``not_above`` are not in order."""
+        self._check_order({name: getattr(self, name) for pair in self.below + self.not_above for name in pair})
 
-    def _check_below(self, values: Mapping[str, Any]) -> None:
+    def _check_order(self, values: Mapping[str, Any]) -> None:
         """As :meth:`check`, on given values; what is still to be drawn is left to :meth:`values`."""
-        for low, high in self.below:
+        for low, high in self.below + self.not_above:
             if not is_distribution(values[low]) and not is_distribution(values[high]):
-                check_less(self.name, low, values[low], high, values[high])
+                check_less(self.name, low, values[low], high, values[high], or_equal=(low, high) in self.not_above)
 
     def values(self, n: int, seed: int, label: str) -> dict[str, np.ndarray]:
-        """As :meth:`Model.values`; what was drawn is checked against ``below`` too."""
+        """As :meth:`Model.values`; what was drawn is checked for its order too."""
         values = super().values(n, seed, label)
-        self._check_below(values)
+        self._check_order(values)
         return values
 
     def initial_values(self, n: int, seed: int, label: str, given: Mapping[str, Any],
@@ -200,8 +206,8 @@ def refractory_steps(tau_refrac: np.ndarray, dt: float) -> np.ndarray:
     return np.floor(tau_refrac / dt + 0.5)
 
 
-def check_less(owner: str, low: str, low_value: Any, high: str, high_value: Any) -> None:
-    """Raise :class:`ParameterError` unless ``low_value < high_value`` for every cell.
+def check_less(owner: str, low: str, low_value: Any, high: str, high_value: Any, or_equal: bool = False) -> None:
+    """Raise :class:`ParameterError` unless ``low_value < high_value`` (or equal, if that is allowed) for every cell.
 
     Arrays whose lengths differ are left to :func:`~neurosim.parameters.evaluate`, which knows the right length.
     """
@@ -209,11 +215,11 @@ def check_less(owner: str, low: str, low_value: Any, high: str, high_value: Any)
         a, b = np.broadcast_arrays(low_value, high_value)
     except ValueError:
         return
-    bad = np.flatnonzero(a >= b)
+    bad = np.flatnonzero(a > b if or_equal else a >= b)
     if bad.size:
         where = "" if a.ndim == 0 else f" at index {int(bad[0])}"
         raise ParameterError(
-            f"{owner}.{low} must be < {owner}.{high}, got {a.flat[bad[0]]:g} and {b.flat[bad[0]]:g}{where}"
+            f"{owner}.{low} must be {'<=' if or_equal else '<'} {owner}.{high}, got {a.flat[bad[0]]:g} and {b.flat[bad[0]]:g}{where}"
         )
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..parameters import Value, parameter
 from .base import Cell, State, StepModel, refractory_steps, stack
+from .point import conductance_rows, response_rows
 
-__all__ = ["IF_cond_alpha", "IF_cond_exp"]
+__all__ = ["IF_cond_alpha", "IF_cond_exp", "IF_cond_exp_gsfa_grr", "IF_facets_hardware1"]
 
 _STATES = {
     "v": State("mV", "v_rest", "membrane potential"),
@@ -109,3 +110,96 @@ class IF_cond_alpha(Cell):
             initial=np.stack([v, initial["gsyn_exc"], initial["gsyn_inh"]] + [np.zeros_like(v)] * 3),
             inputs={"excitatory": "_dexc", "inhibitory": "_dinh"},
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class IF_cond_exp_gsfa_grr(Cell):
+    """:class:`IF_cond_exp` whose own spikes open two more conductances (Muller et al. 2007)::
+
+        cm dv/dt = -cm/tau_m (v - v_rest) - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
+                   - g_s (v - e_rev_sfa) - g_r (v - e_rev_rr)
+        tau_sfa dg_s/dt = -g_s,      tau_rr dg_r/dt = -g_r
+        v >= v_thresh:  v <- v_reset,  g_s <- g_s + q_sfa,  g_r <- g_r + q_rr
+
+    g_s adapts the rate of firing (slow and small), g_r is a relative refractoriness (fast and large); both go on while
+    v stays at v_reset for tau_refrac.  Both, and what a spike adds to them, are in nS; synaptic conductances, and weights
+    (positive for both receptors), in µS.  NEST's ``iaf_cond_exp_sfa_rr``; numerical method (order 2) as in
+    :class:`IF_cond_exp`.
+
+    References
+    ----------
+    Muller E, Buesing L, Schemmel J, Meier K (2007) Neural Comput 19:2958-3010, doi:10.1162/neco.2007.19.11.2958.
+    """
+
+    v_rest: Value = parameter(-65.0, "mV", "resting potential")
+    cm: Value = parameter(1.0, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
+    tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
+    tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
+    tau_syn_E: Value = parameter(5.0, "ms", "decay time of excitatory conductance", low=0, open_low=True)
+    tau_syn_I: Value = parameter(5.0, "ms", "decay time of inhibitory conductance", low=0, open_low=True)
+    e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")
+    e_rev_I: Value = parameter(-70.0, "mV", "reversal potential of inhibitory input")
+    v_thresh: Value = parameter(-50.0, "mV", "potential at which the cell spikes")
+    v_reset: Value = parameter(-65.0, "mV", "potential after a spike")
+    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
+    tau_sfa: Value = parameter(100.0, "ms", "decay time of adaptation", low=0, open_low=True)
+    e_rev_sfa: Value = parameter(-75.0, "mV", "reversal potential of adaptation")
+    q_sfa: Value = parameter(15.0, "nS", "adaptation added by each spike; more of it slows firing", low=0)
+    tau_rr: Value = parameter(2.0, "ms", "decay time of relative refractoriness", low=0, open_low=True)
+    e_rev_rr: Value = parameter(-75.0, "mV", "reversal potential of relative refractoriness")
+    q_rr: Value = parameter(3000.0, "nS", "relative refractoriness added by each spike; more of it spaces spikes", low=0)
+
+    states: ClassVar[Mapping[str, State]] = {
+        **_STATES,
+        "g_r": State("nS", 0.0, "conductance of relative refractoriness"),
+        "g_s": State("nS", 0.0, "conductance of spike-frequency adaptation"),
+    }
+    weight_unit: ClassVar[str] = "uS"
+    below: ClassVar[tuple[tuple[str, str], ...]] = (("v_reset", "v_thresh"),)
+    order: ClassVar[int] = 2
+
+    def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
+        """The arrays for ``kernels.point.step_lif_cond``: four receptors, of which two receive the cell's own spikes."""
+        one = np.ones_like(initial["v"])
+        rows = [4.0 * one, *conductance_rows(p, dt),
+                *response_rows(dt, p["tau_syn_E"], e_syn=p["e_rev_E"]), *response_rows(dt, p["tau_syn_I"], e_syn=p["e_rev_I"]),
+                *response_rows(dt, p["tau_rr"], e_syn=p["e_rev_rr"], scale=1e-3, kick=p["q_rr"]),
+                *response_rows(dt, p["tau_sfa"], e_syn=p["e_rev_sfa"], scale=1e-3, kick=p["q_sfa"])]
+        return StepModel(
+            module="point", function="step_lif_cond", parameters=stack(rows), states=(*self.states, "_r"),
+            initial=np.stack([*(initial[name] for name in self.states), 0.0 * one]),
+            inputs={"excitatory": "gsyn_exc", "inhibitory": "gsyn_inh"},
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class IF_facets_hardware1(Cell):
+    """:class:`IF_cond_exp` as the neurons of the first FACETS hardware are: few parameters can be chosen.
+
+    cm = 0.2 nF, tau_refrac = 1 ms and e_rev_E = 0 mV are fixed, ``g_leak`` stands for the membrane time constant
+    (tau_m = cm/g_leak), and no constant current flows.  Equations and numerical method (order 2) of :class:`IF_cond_exp`.
+    """
+
+    g_leak: Value = parameter(40.0, "nS", "leak conductance; more of it forgets input sooner", low=0, open_low=True)
+    tau_syn_E: Value = parameter(30.0, "ms", "decay time of excitatory conductance", low=0, open_low=True)
+    tau_syn_I: Value = parameter(30.0, "ms", "decay time of inhibitory conductance", low=0, open_low=True)
+    v_reset: Value = parameter(-80.0, "mV", "potential after a spike")
+    e_rev_I: Value = parameter(-80.0, "mV", "reversal potential of inhibitory input")
+    v_rest: Value = parameter(-65.0, "mV", "resting potential")
+    v_thresh: Value = parameter(-55.0, "mV", "potential at which the cell spikes")
+
+    states: ClassVar[Mapping[str, State]] = _STATES
+    weight_unit: ClassVar[str] = "uS"
+    below: ClassVar[tuple[tuple[str, str], ...]] = (("v_reset", "v_thresh"),)
+    order: ClassVar[int] = 2
+
+    def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
+        """Those of :class:`IF_cond_exp`."""
+        return IF_cond_exp().step_model(facets_as_cond_exp(p), initial, dt)
+
+
+def facets_as_cond_exp(p: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Parameters of :class:`IF_facets_hardware1` as those of :class:`IF_cond_exp`."""
+    one = np.ones_like(p["g_leak"])
+    own = {name: p[name] for name in ("tau_syn_E", "tau_syn_I", "v_reset", "e_rev_I", "v_rest", "v_thresh")}
+    return {**own, "cm": 0.2 * one, "tau_m": 200.0 / p["g_leak"], "tau_refrac": one, "e_rev_E": 0.0 * one, "i_offset": 0.0 * one}

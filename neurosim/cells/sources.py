@@ -1,4 +1,4 @@
-"""Populations that only send spikes: Poisson, dead-time Poisson, inhomogeneous gamma, given times."""
+"""Populations that only send spikes: Poisson, dead-time Poisson, gamma, inhomogeneous gamma, given times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ..parameters import Distribution, numbers, parameter, row
 from .base import Model
 
 __all__ = [
-    "Source", "SpikeSourceArray", "SpikeSourceInhGamma", "SpikeSourcePoisson", "SpikeSourcePoissonRefractory",
+    "Source", "SpikeSourceArray", "SpikeSourceGamma", "SpikeSourceInhGamma", "SpikeSourcePoisson",
+    "SpikeSourcePoissonRefractory",
 ]
 
 FOREVER = 1e10  # ms, PyNN's default duration
@@ -69,6 +70,20 @@ def check_dead_time(owner: str, rate: Any, dead: Any) -> None:
             f"{owner}.rate * tau_refrac must be < 1000 (Hz ms), got {np.max(product):g}: "
             "the dead time alone would take longer than the mean interval"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class SpikeSourceGamma(Source):
+    """Gamma process: intervals are drawn from a gamma distribution, mean ``1000 alpha / beta`` ms, CV ``1/sqrt(alpha)``.
+
+    ``alpha = 1`` is a Poisson process of rate beta; more of it makes the train more regular.  The first interval begins at
+    ``start``, as if there had been a spike.  Times are reported at the end of the step that holds them.
+    """
+
+    alpha: Any = parameter(2.0, "", "shape of the intervals; more of it makes them more regular", low=0.0, open_low=True)
+    beta: Any = parameter(1.0, "Hz", "rate of the distribution of intervals; more of it makes them shorter", low=0.0)
+    start: Any = parameter(0.0, "ms", "time before which nothing is sent", low=0.0)
+    duration: Any = parameter(FOREVER, "ms", "length of the train from start on", low=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
