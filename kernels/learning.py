@@ -121,14 +121,15 @@ def gained(w, row, lo, calcium, astrocytes, par):
 @jit
 def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, offsets, row_ptr, tg, w, c, one_weight,
                     ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, count, rule, par, rows, short_rows, lags,
-                    site, history, heads, voltages, tables, pool, calcium, astrocytes, dt):
+                    site, history, heads, voltages, tables, pool, calcium, astrocytes, all_par, states, numbers, dt):
     """As :func:`_block` for synapses that change: rows are brought up to date before they are added."""
     events = np.int64(0)
     n_delays = delays.size
     learns = rule[plasticity.R_FAMILY] != plasticity.NONE
     sent_first = learns and rule[plasticity.R_ORDER] == plasticity.BRIAN2
     coming = rule[plasticity.R_COMING] == 1  # rows may get synapses later: they are kept up to date without any
-    short = rule[plasticity.R_SHORT]
+    short, release = rule[plasticity.R_SHORT], rule[plasticity.R_RELEASE] > 0
+    psc = par[plasticity.PAR_SIZE + plasticity.RATE_PSC]
     sign = np.float64(rule[plasticity.R_SIGN])
     ring, cells, depth = site[plasticity.S_RING], site[plasticity.S_N], site[plasticity.S_DEPTH]
     many = ring * cells
@@ -152,8 +153,13 @@ def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer,
                 z = sign
                 if short > 0:
                     z *= plasticity.transmitted(short, short_rows[at * plasticity.SHORT_ROW_SIZE:], par[plasticity.PAR_SIZE:], t, dt)
-                if one_weight and gains:
-                    v = gained(w[sender:sender + 1], row, lo, calcium, astrocytes, gain)
+                if one_weight and (gains or release):
+                    v = w[sender:sender + 1]
+                    if gains:
+                        v = gained(v, row, lo, calcium, astrocytes, gain)
+                    if release:
+                        v = plasticity.transmit_row(rule, all_par, psc, short_rows[at * plasticity.SHORT_ROW_SIZE:], states, numbers,
+                                                    first, last - first, v, t, t - delays[d])
                     add_row(kind, receptor, x, n, lo, hi, row, v, z * ca, z * cb, z * cc)
                 elif one_weight:
                     add_one(kind, receptor, x, n, lo, hi, row, z * w[sender], ca, cb, cc)
@@ -166,6 +172,9 @@ def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer,
                                               heads, ring, tables, pool, t, lags[d],
                                               plasticity.CUT if sent_first else plasticity.ARRIVAL, dt)
                     sent = gained(v, row, lo, calcium, astrocytes, gain) if gains else v
+                    if release:
+                        sent = plasticity.transmit_row(rule, all_par, psc, short_rows[at * plasticity.SHORT_ROW_SIZE:], states,
+                                                       numbers, first, last - first, sent, t, t - delays[d])
                     add_row(kind, receptor, x, n, lo, hi, row, sent, z * ca, z * cb, z * cc)
                     if sent_first:
                         plasticity.change_row(rule, par, state, row, lo, v, own, none, times, ys, zs, voltages, depth, cells,
@@ -214,7 +223,8 @@ def arrive(net, p, t, dt, base_step):
             kind, x, n, lo, hi, row[B_RECEPTOR], t, base_step, net.delays[row[B_DELAY0]:row[B_DELAY0] + row[B_DELAYS]],
             net.pointer[q0:q1], net.spikes, net.offsets[q0:q1], net.row_ptr[row[B_PTR]:], net.targets16[row[B_TARGETS]:], w, c, one,
             ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, net.n_active[p], rule, par, rows,
-            short_rows, lags, site, history, heads, voltages, net.decays, pool, calcium, astrocytes, dt)
+            short_rows, lags, site, history, heads, voltages, net.decays, pool, calcium, astrocytes, net.rule_par,
+            net.row_state[rule[plasticity.R_STATES]:], net.lags[rule[plasticity.R_NUMBERS]:], dt)
         net.n_active[p] = count
         total += events
     return total

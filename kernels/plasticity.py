@@ -19,6 +19,7 @@ import math
 import numpy as np
 
 from . import inlined, jit
+from .random import uniform_at
 
 # families of rules
 NONE, PAIR, TRIPLET, VOGELS, OJA, CLOPATH, DOPAMINE = range(7)
@@ -29,13 +30,18 @@ ADDITIVE, MULTIPLICATIVE, VAN_ROSSUM, GUETIG = range(4)
 ALL, NEAREST, RESTRICTED = range(3)
 # who comes first when both spikes meet at the synapse
 NEST, SPINNAKER, BRIAN2 = range(3)
-# short-term plasticity
-TWO_STATES, THREE_STATES = 1, 2
+# how spikes are transmitted: the first two with a state for each row or each synapse, the others for each synapse
+TWO_STATES, THREE_STATES, CHANCE, QUANTA = 1, 2, 3, 4
+STATES = (0, 2, 3, 0, 2)  # numbers that a synapse keeps: u, x; u, x, y; none; u, sites that are ready
 
 # columns of ``rules``: one row for each part of a block of synapses that change
 (R_FAMILY, R_DEPENDENCE, R_PAIRING, R_ORDER, R_PAR, R_ROWS, R_SITE, R_LAGS, R_FROZEN, R_SHORT, R_SHORT_ROWS, R_PLUS, R_PLUS_SIZE,
  R_MINUS, R_MINUS_SIZE, R_C, R_POOL, R_CUT, R_SIGN, R_POOL_ROOM, R_COMING, R_GAIN, R_CALCIUM, R_CALCIUM_DELAY, R_ASTROCYTES,
- R_SIZE) = range(26)
+ R_RELEASE, R_STATES, R_NUMBERS, R_KEY, R_VALUES) = range(30)
+# behind them, for synapses that transmit each in its own way, where a parameter lies and how far apart those of two synapses
+# are (0: one for all): part that is used (U or p), dt / tau_rec, dt / tau_facil (0: none), number of release sites
+PART, REC, FACIL, SITES, VALUES = range(5)
+R_SIZE = R_VALUES + 2 * VALUES
 # columns of ``sites``: one row for each kind of memory of a group's spikes
 (S_KIND, S_PAIRING, S_HISTORY, S_RING, S_N, S_HEADS, S_PAR, S_MINUS, S_MINUS_SIZE, S_SWEPT, S_LAG, S_VOLTAGE, S_DEPTH,
  S_SIZE) = range(14)
@@ -50,7 +56,7 @@ GAIN, CA_THRESH = range(2)
 (V_MINUS, V_PLUS, V_LOW, V_HIGH, V_SPIKE, V_HELD, SITE_PAR_SIZE) = range(7)
 # state of a row
 LAST, SEEN, BEFORE, AFTER, SLOW, ROW_SIZE = range(6)
-SHORT_ROW_SIZE = 4
+SHORT_ROW_SIZE = 4  # last spike; then the row's u, x, y, or how many spikes of this step came before
 NEVER = -(2.0**60)
 # why a row is looked at: to settle what it saw, because a spike of its source arrives, to make this moment an event,
 # or because a spike arrives at a moment that was just made one
@@ -461,6 +467,99 @@ def transmitted(kind, state, par, t, dt):
     released = u * x
     state[1], state[2], state[3] = u, x - released, y + released
     return released
+
+
+@inlined
+def _draw(key, number, again, trial, sent):
+    """U(0, 1) of synapse ``number`` and the spike of step ``sent`` that came after ``again`` others of that step."""
+    index = np.uint64(number) | (np.uint64(again) << np.uint64(36)) | (np.uint64(trial) << np.uint64(50))
+    return uniform_at(key, index, sent)
+
+
+@jit
+def transmit_row(rule, par, psc_rate, row, states, numbers, first, n, w, t, sent):
+    """What synapses ``first`` to ``first + n - 1`` of a part block send of a spike: what each releases, times its weight.
+
+    Parameters
+    ----------
+    rule : ndarray, int64 (R_SIZE,)
+    par : ndarray, float64
+        All parameters, where ``rule`` finds its own.
+    psc_rate : float
+        dt / tau_psc of three states.
+    row : ndarray, float64 (SHORT_ROW_SIZE,)
+        The row's own, changed.
+    states : ndarray, float64
+        STATES[kind] for each synapse of the part block, changed.
+    numbers : ndarray, int64
+        The place of each synapse of the part block in its projection: it addresses the draws.
+    w : ndarray, float64 (1,) or (n,)
+    t, sent : int
+        Steps of arrival and of the spike.
+
+    Returns
+    -------
+    ndarray, float64 (n,)
+    """
+    kind = rule[R_RELEASE]
+    key = np.uint64(rule[R_KEY])
+    fresh = row[0] == NEVER
+    h = np.float64(t) - row[0]
+    row[1] = row[1] + 1.0 if h == 0.0 else 0.0
+    row[0] = np.float64(t)
+    again = np.int64(row[1])
+    part, part_each = rule[R_VALUES + 2 * PART], rule[R_VALUES + 2 * PART + 1]
+    out = np.empty(n)
+    if kind == CHANCE:
+        for j in range(n):
+            i = first + j
+            passed = _draw(key, numbers[i], again, 0, sent) < par[part + i * part_each]
+            out[j] = w[min(j, w.size - 1)] if passed else 0.0
+        return out
+    recs, recs_each = rule[R_VALUES + 2 * REC], rule[R_VALUES + 2 * REC + 1]
+    facils, facils_each = rule[R_VALUES + 2 * FACIL], rule[R_VALUES + 2 * FACIL + 1]
+    sites, sites_each = rule[R_VALUES + 2 * SITES], rule[R_VALUES + 2 * SITES + 1]
+    psc = math.exp(-h * psc_rate)
+    rec = facil = 0.0
+    for j in range(n):
+        i = first + j
+        if j == 0 or recs_each > 0:
+            rec = math.exp(-h * par[recs + i * recs_each])
+        if j == 0 or facils_each > 0:
+            rate = par[facils + i * facils_each]
+            facil = math.exp(-h * rate) if rate > 0.0 else 0.0
+        most = par[part + i * part_each]
+        a = i * STATES[kind]
+        u = most if fresh else most + states[a] * (1.0 - most) * facil
+        if kind == TWO_STATES:
+            x = 1.0 if fresh else 1.0 + (states[a + 1] - states[a + 1] * states[a] - 1.0) * rec
+            states[a + 1] = x
+            out[j] = u * x
+        elif kind == THREE_STATES:
+            x, y = 1.0, 0.0
+            if not fresh:
+                x, y = states[a + 1], states[a + 2]
+                fast, slow = psc_rate, par[recs + i * recs_each]
+                z = 1.0 - x - y
+                x += ((rec - 1.0) * fast - (psc - 1.0) * slow) / (slow - fast) * y + (1.0 - rec) * z
+                y *= psc
+            out[j] = u * x
+            states[a + 1], states[a + 2] = x - out[j], y + out[j]
+        else:
+            many = np.int64(par[sites + i * sites_each])
+            ready = many if fresh else np.int64(states[a + 1])
+            for m in range(many - ready):
+                if _draw(key, numbers[i], again, 2 * m + 1, sent) < 1.0 - rec:
+                    ready += 1
+            freed = 0
+            for m in range(ready):
+                if _draw(key, numbers[i], again, 2 * m, sent) < u:
+                    freed += 1
+            states[a + 1] = np.float64(ready - freed)
+            out[j] = freed / many
+        states[a] = u
+        out[j] *= w[min(j, w.size - 1)]
+    return out
 
 
 @jit

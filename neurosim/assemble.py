@@ -96,7 +96,7 @@ class _Assembler:
         self.put_depths = put_depths(groups, store)
         self.joined = {groups.index(end) for block in store.blocks if block.gap for end in (block.source, block.target)}
         self.puts = _Flat(np.float64)
-        self.learning = Tables(network, groups, place, store, dt, _Flat)
+        self.learning = Tables(network, groups, place, store, dt, _Flat, seed)
 
     # -- rows of tables -------------------------------------------------------------------------
 

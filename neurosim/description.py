@@ -14,6 +14,7 @@ from .cells.sources import SpikeSourceInhGamma
 from .errors import NetworkError, ParameterError
 from .network import Network, Population
 from .parameters import Distribution
+from .plasticity import transmission_of
 from .synapses import ROW_WEIGHT, WEIGHTS32, weight_kind
 
 __all__ = ["Description"]
@@ -70,6 +71,8 @@ class Description:
             weight = _WEIGHT_BYTES.get(weight_kind(projection), 8)
             kept = (2 if projection.electrical else 1) * expected  # gap junctions lie in the rows of both ends
             nbytes += kept * (wide + weight + (8 if getattr(projection.synapse, "neuromodulation", None) else 0))
+            transmission = transmission_of(projection.synapse)
+            nbytes += expected * transmission.bytes_of_synapse if transmission is not None else 0.0
             row = 8.0 + (_CHANGING_ROW if learns else 0.0)
             nbytes += row * projection.pre.size * _distinct_delays(projection.delay, dt)  # rows, and filling them
             nbytes += _REMEMBERED * projection.post.population.size if learns else 0.0

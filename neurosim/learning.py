@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from . import wiring
 from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
 from .groups import LONGEST_SLICE, Group
 from .network import GainModulation, Network, Projection
-from .parameters import numbers
+from .parameters import numbers, stream_key
 from .plasticity import (
     AdditivePotentiationMultiplicativeDepression,
     AdditiveWeightDependence,
@@ -21,9 +21,11 @@ from .plasticity import (
     GutigWeightDependence,
     MultiplicativeWeightDependence,
     OjaRule,
+    SimpleStochasticSynapse,
     SpikePairRule,
     SpikeTripletRule,
     STDPMechanism,
+    Transmission,
     TsodyksMarkramSynapse,
     Vogels2011Rule,
 )
@@ -58,6 +60,22 @@ def _family(k: Any, mechanism: STDPMechanism) -> int:
             ClopathRule: k.CLOPATH}[type(mechanism.timing_dependence)]
 
 
+def _kind(k: Any, short: Transmission) -> int:
+    if isinstance(short, TsodyksMarkramSynapse):
+        return k.THREE_STATES if short.tau_psc > 0 else k.TWO_STATES
+    return k.CHANCE if isinstance(short, SimpleStochasticSynapse) else k.QUANTA
+
+
+class _Apart(NamedTuple):
+    """Where the synapses of a block that transmit each in its own way keep their states, their places in the projection,
+    the stream of their draws, and {which: (where, how far apart)} of their parameters."""
+
+    states: int
+    numbers: int
+    key: int
+    values: dict[int, tuple[int, int]]
+
+
 def _third(k: Any, kind: int, ring: int) -> int:
     """Numbers for each cell behind the rings of steps and traces: the latest spikes once more, or a ring of second values."""
     return 8 if kind == k.PAIR else ring
@@ -87,9 +105,10 @@ class Tables:
     """The tables and arrays of synapses that change, made while a network is assembled."""
 
     def __init__(self, network: Network, groups: list[Group], place: Mapping[str, tuple[Group, int]], store: Store, dt: float,
-                 flat: Any) -> None:
+                 flat: Any, seed: int) -> None:
         from .kernels import plasticity
         self.k, self.network, self.groups, self.place, self.store, self.dt = plasticity, network, groups, place, store, dt
+        self.seed = seed
         self.par, self.decays, self.lags = flat(np.float64), flat(np.float64), flat(np.int64)
         self.rules: list[list[int]] = []
         self.sites: list[list[int]] = []
@@ -104,6 +123,7 @@ class Tables:
         self._lags_at = {key: self.lags.add(values) for key, values in self._lag_of.items()}
         self._par_of: dict[int, int] = {}
         self._astrocytes_at: dict[int, int] = {}
+        self._apart: dict[int, _Apart] = {}
         self._released_at: dict[int, tuple[int, int]] = {}
         self._make_sites()
 
@@ -218,15 +238,17 @@ class Tables:
             raise NetworkError(f"{block.target.label}: more than 65536 cells that must stay together cannot have synapses that change")
         row = [0] * k.R_SIZE
         row[k.R_SIGN], row[k.R_CUT], row[k.R_COMING] = block.sign, int(k.NEVER), int(block.structure is not None)
-        short = block.synapse if mechanism is None else mechanism.short_term
+        short = block.transmission
         if id(block) not in self._par_of:
             gain = [] if block.gain is None else [block.gain.gain, block.gain.threshold]
-            self._par_of[id(block)] = self.par.add([*self._parameters(mechanism, short), *gain])  # type: ignore[arg-type]
+            self._par_of[id(block)] = self.par.add([*self._parameters(mechanism, short), *gain])
         row[k.R_PAR], row[k.R_LAGS] = self._par_of[id(block)], self._lags_at[id(block)]
         n_rows = block.source.n * block.delays.size
         if short is not None:
-            assert isinstance(short, TsodyksMarkramSynapse)
-            row[k.R_SHORT] = k.THREE_STATES if short.tau_psc > 0 else k.TWO_STATES
+            if short.by_synapse:
+                self._transmits(row, block, p, short)
+            else:
+                row[k.R_SHORT] = _kind(k, short)
             row[k.R_SHORT_ROWS] = self.rows
             self.rows += n_rows * k.SHORT_ROW_SIZE
         if mechanism is not None:
@@ -253,7 +275,47 @@ class Tables:
         self.rules.append(row)
         return len(self.rules) - 1
 
-    def _parameters(self, mechanism: STDPMechanism | None, short: TsodyksMarkramSynapse | None) -> list[float]:
+    def _transmits(self, row: list[int], block: SynapseBlock, p: int, short: Transmission) -> None:
+        """Where a part of a block finds what its synapses have each for themselves."""
+        k, kind = self.k, _kind(self.k, short)
+        if id(block) not in self._apart:
+            self._apart[id(block)] = self._made_apart(block, short, k.STATES[kind])
+        apart, base = self._apart[id(block)], int(block.bases[p])
+        row[k.R_RELEASE], row[k.R_KEY] = kind, apart.key
+        row[k.R_STATES], row[k.R_NUMBERS] = apart.states + base * k.STATES[kind], apart.numbers + base
+        for which, (at, each) in apart.values.items():
+            row[k.R_VALUES + 2 * which], row[k.R_VALUES + 2 * which + 1] = at + each * base, each
+
+    def _made_apart(self, block: SynapseBlock, short: Transmission, width: int) -> _Apart:
+        k, (one,) = self.k, block.projections
+        at = places(block, one, self.network, self.place, self.dt)  # type: ignore[arg-type]
+
+        def value(name: str, of: Any = lambda values: values) -> tuple[int, int]:
+            given = getattr(short, name)
+            if isinstance(given, float):
+                return self.par.add([of(given)]), 0
+            each = np.empty(block.size)
+            each[at] = of(wiring.synapse_values(one, name, self.network.seed))
+            return self.par.add(each), 1
+
+        def rate(tau: Any) -> Any:
+            return np.divide(self.dt, tau, out=np.zeros(np.shape(tau)), where=np.asarray(tau) > 0)
+
+        values = {which: value(name, rate if name.startswith("tau") else lambda given: given)
+                  for which, names in ((k.PART, ("U", "p")), (k.REC, ("tau_rec",)), (k.FACIL, ("tau_facil",)), (k.SITES, ("n",)))
+                  for name in names if hasattr(short, name)}
+        values.setdefault(k.SITES, (self.par.add([1.0]), 0))
+        numbers_at = 0
+        if short.draws:
+            place = np.empty(block.size, np.int64)
+            place[at] = np.arange(block.size)
+            numbers_at = self.lags.add(place)
+        states = self.rows
+        self.rows += block.size * width
+        key = stream_key(self.seed, "projection", one.label, "release")
+        return _Apart(states, numbers_at, int(np.uint64(key).astype(np.int64)), values)
+
+    def _parameters(self, mechanism: STDPMechanism | None, short: Transmission | None) -> list[float]:
         k = self.k
         par = [0.0] * (k.PAR_SIZE + k.SHORT_SIZE)
         if mechanism is not None:
@@ -278,11 +340,12 @@ class Tables:
                 par[k.A_PLUS], par[k.A_MINUS], par[k.EXTRA] = rule.A_LTP / rule.tau_x, rule.A_LTD, rule.theta_minus
             if reward is not None:
                 par[k.TAU_C], par[k.TAU_D], par[k.BASELINE] = reward.tau_c, reward.tau_d, reward.baseline
-        if short is not None:
+        if isinstance(short, TsodyksMarkramSynapse):
             at = k.PAR_SIZE
-            par[at + k.U], par[at + k.RATE_REC], par[at + k.TAU_REC] = short.U, self.dt / short.tau_rec, short.tau_rec
-            if short.tau_facil > 0:
-                par[at + k.RATE_FACIL] = self.dt / short.tau_facil
+            if not short.by_synapse:
+                par[at + k.U], par[at + k.RATE_REC], par[at + k.TAU_REC] = short.U, self.dt / short.tau_rec, short.tau_rec
+                if short.tau_facil > 0:
+                    par[at + k.RATE_FACIL] = self.dt / short.tau_facil
             if short.tau_psc > 0:
                 par[at + k.TAU_PSC], par[at + k.RATE_PSC] = short.tau_psc, self.dt / short.tau_psc
         return par
@@ -361,7 +424,7 @@ def start(sim: Simulation) -> None:
         if rule[k.R_FAMILY] != k.NONE:
             state = net.row_state[rule[k.R_ROWS]:rule[k.R_ROWS] + rows * k.ROW_SIZE].reshape(rows, k.ROW_SIZE)
             state[:, k.LAST] = state[:, k.SEEN] = k.NEVER
-        if rule[k.R_SHORT]:
+        if rule[k.R_SHORT] or rule[k.R_RELEASE]:
             net.row_state[rule[k.R_SHORT_ROWS]:][:rows * k.SHORT_ROW_SIZE:k.SHORT_ROW_SIZE] = k.NEVER
     for group in sim._groups:
         first, number = sim._tables.sites_of(group)
@@ -625,12 +688,14 @@ def saved(sim: Simulation) -> dict[str, np.ndarray]:
             pool = net.pools[rules[0][k.R_POOL]:rules[0][k.R_POOL] + k.POOL_EVENTS + 2 * rules[0][k.R_POOL_ROOM]]
             out[f"pool{number}"] = pool[:k.POOL_EVENTS + 2 * int(pool[k.POOL_COUNT])].copy()
         for name, column, width, asked in (("rows", k.R_ROWS, k.ROW_SIZE, block.mechanism is not None),
-                                           ("short", k.R_SHORT_ROWS, k.SHORT_ROW_SIZE, rules[0][k.R_SHORT] > 0)):
+                                           ("short", k.R_SHORT_ROWS, k.SHORT_ROW_SIZE, block.transmission is not None)):
             if asked:  # a part that has none of a row's synapses does not know of its spikes, nor what the others have seen
                 each = np.stack([net.row_state[r[column]:r[column] + rows * width].reshape(rows, width) for r in rules])
                 last = each[:, :, 0]
                 known = np.where(last == last.max(axis=0), each[:, :, k.SEEN], -np.inf).argmax(axis=0)
                 out[f"{name}{number}"] = each[known, np.arange(rows)]
+        if (states := _states_apart(sim, block)).size:
+            out[f"transmission{number}"] = states[order]
         out[f"flags{number}"] = np.array([rules[0][k.R_FROZEN], rules[0][k.R_CUT]])
     if out:
         out.update(history=net.history, heads=net.heads, voltages=net.voltages)
@@ -657,10 +722,14 @@ def restore(sim: Simulation, kept: Mapping[str, np.ndarray]) -> None:
                 values = np.empty(block.size)
                 _copy(kept[f"{name}{number}"], values, name)
                 own[order] = values
+        if (states := _states_apart(sim, block)).size:
+            values = np.empty(states.shape)
+            _copy(kept[f"transmission{number}"], values, "transmission")
+            states[order] = values
         for _, b in parts_of(sim, block):
             rule = net.rules[net.blocks[b, sim._k.B_RULE]]
             for name, column, width, asked in (("rows", k.R_ROWS, k.ROW_SIZE, block.mechanism is not None),
-                                               ("short", k.R_SHORT_ROWS, k.SHORT_ROW_SIZE, rule[k.R_SHORT] > 0)):
+                                               ("short", k.R_SHORT_ROWS, k.SHORT_ROW_SIZE, block.transmission is not None)):
                 if asked:
                     _copy(kept[f"{name}{number}"], net.row_state[rule[column]:rule[column] + rows * width].reshape(rows, width), name)
             if block.has_eligibility:
@@ -673,6 +742,17 @@ def restore(sim: Simulation, kept: Mapping[str, np.ndarray]) -> None:
         first, number = sim._tables.sites_of(group)
         for row in net.sites[first:first + number]:
             net.swept[row[k.S_SWEPT]:row[k.S_SWEPT] + group.n_parts] = sim._step - 1 - row[k.S_LAG]
+
+
+def _states_apart(sim: Simulation, block: SynapseBlock) -> np.ndarray:
+    """What the synapses of a block keep of what they sent, each for itself, in the order of the store: a view, (size, numbers)."""
+    k, net = _kernel(), sim._net
+    p, b = parts_of(sim, block)[0]
+    rule = net.rules[net.blocks[b, sim._k.B_RULE]]
+    width = k.STATES[rule[k.R_RELEASE]]
+    part = p - net.groups[sim._groups.index(block.target), sim._k.G_PART0]
+    at = rule[k.R_STATES] - int(block.bases[part]) * width
+    return net.row_state[at:at + block.size * width].reshape(block.size, width)
 
 
 def _copy(saved_array: np.ndarray, own: np.ndarray, name: str) -> None:

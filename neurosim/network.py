@@ -428,9 +428,10 @@ class Network:
         receptor : str
             A receptor of the target's model.  What an `Astrocyte` puts out all the time goes to ``"sic"``, as a current
             into the target: weight (a number without unit) times what it was ``delay`` before.
-        synapse : STDPMechanism, TsodyksMarkramSynapse or ElectricalSynapse, optional
-            How the synapses change; by default they do not.  `weight` is then what they begin with; drawn weights are
-            moved to the bounds of the rule.  `ElectricalSynapse`: gap junctions, with weights in uS, no delay, no receptor.
+        synapse : STDPMechanism, TsodyksMarkramSynapse, a stochastic synapse or ElectricalSynapse, optional
+            How the synapses change, or what they send of a spike; by default weights stay and are sent.  Of an
+            `STDPMechanism` `weight` is what they begin with; drawn weights are moved to the bounds of the rule.
+            `ElectricalSynapse`: gap junctions, with weights in uS, no delay, no receptor.
         homeostasis : SynapticScaling or WeightNormalization, optional
             What all weights onto a cell are multiplied by, at intervals.
         structure : Rewiring or HomeostaticGrowth, optional
@@ -974,7 +975,7 @@ def _check_number(value: Any, name: str, unit: str, above: float = -math.inf) ->
 def _check_synapse(synapse: Any, weight: Any, sign: int, name: str, cell: Model) -> None:
     """Refuse what is no synapse, what does not fit the target, and weights beyond the bounds."""
     if synapse is not None and not isinstance(synapse, SynapseType):
-        raise NetworkError(f"{name}: synapse must be an STDPMechanism() or a TsodyksMarkramSynapse(), got {synapse!r}")
+        raise NetworkError(f"{name}: synapse must be an STDPMechanism(), a TsodyksMarkramSynapse() or the like, got {synapse!r:.200}")
     if not isinstance(synapse, STDPMechanism):
         return
     bounds, unit = synapse.weight_dependence, cell.weight_unit

@@ -8,13 +8,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+import numpy as np
+
 from .errors import ParameterError
-from .parameters import Settings, parameter, refuse_unknown
+from .parameters import Distribution, Integers, Settings, parameter, parameters_of, refuse_unknown
 
 __all__ = [
     "AdditivePotentiationMultiplicativeDepression", "AdditiveWeightDependence", "ClopathRule", "Dopamine",
-    "GutigWeightDependence", "MultiplicativeWeightDependence", "OjaRule", "STDPMechanism", "SpikePairRule",
-    "SpikeTripletRule", "SynapseType", "TimingDependence", "TsodyksMarkramSynapse", "Vogels2011Rule", "WeightDependence",
+    "GutigWeightDependence", "MultiQuantalSynapse", "MultiplicativeWeightDependence", "OjaRule", "STDPMechanism",
+    "SimpleStochasticSynapse", "SpikePairRule", "SpikeTripletRule", "StochasticTsodyksMarkramSynapse", "SynapseType",
+    "TimingDependence", "Transmission", "TsodyksMarkramSynapse", "Vogels2011Rule", "WeightDependence", "transmission_of",
 ]
 
 ORDERS = ("nest", "spinnaker", "brian2")
@@ -214,8 +217,65 @@ class Dopamine(Settings):
 # ------------------------------------------------------------------------------------ synapses
 
 
-@dataclasses.dataclass(frozen=True)
-class TsodyksMarkramSynapse(Settings, SynapseType):
+class Transmission(Settings, SynapseType):
+    """Base of synapses that transmit differently from spike to spike: what a spike sends is the weight times a number.
+
+    A parameter is one number, an array of one value for each synapse (in the order of weights, see `neurosim.wiring`) or of
+    shape (n_pre, n_post), or a `Distribution`, drawn for each synapse.
+    """
+
+    draws: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name, declared in parameters_of(self).items():
+            value = declared.check(type(self).__name__, name, getattr(self, name))
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        self.check()
+
+    @property
+    def by_synapse(self) -> bool:
+        """Whether synapses have something each for itself: values, states or draws."""
+        return self.draws or any(not isinstance(getattr(self, name), float) for name in parameters_of(self))
+
+    @property
+    def states(self) -> int:
+        """How many numbers a synapse that has something for itself must remember."""
+        return 2
+
+    @property
+    def bytes_of_synapse(self) -> int:
+        """Memory for each synapse, besides target and weight."""
+        given = sum(not isinstance(getattr(self, name), float) for name in parameters_of(self))
+        return 8 * (given + self.states + int(self.draws)) if self.by_synapse else 0
+
+    def check_recovery(self, tau_rec: Any, owner: str = "") -> None:
+        """Raise where the recovery cannot be computed with these ``tau_rec`` (ms)."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and all(
+            _equal(getattr(self, name), getattr(other, name)) for name in parameters_of(self))
+
+    def __hash__(self) -> int:
+        values = [getattr(self, name) for name in parameters_of(self)]
+        return hash((type(self).__name__, *(one.tobytes() if isinstance(one, np.ndarray) else one for one in values)))
+
+
+def transmission_of(synapse: SynapseType | None) -> Transmission | None:
+    """How what synapses of a kind send differs from spike to spike, if it does."""
+    found = synapse.short_term if isinstance(synapse, STDPMechanism) else synapse
+    return found if isinstance(found, Transmission) else None
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.array_equal(a, b)
+    return bool(a == b)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TsodyksMarkramSynapse(Transmission):
     """Short-term depression and facilitation (Tsodyks & Markram 1997; Tsodyks, Uziel & Markram 2000).
 
     With ``tau_psc = 0`` (NEST's tsodyks2_synapse; Maass & Markram 2002), h ms between spikes::
@@ -225,6 +285,9 @@ class TsodyksMarkramSynapse(Settings, SynapseType):
     With ``tau_psc`` > 0, the three states of Tsodyks, Uziel & Markram (2000) (NEST's tsodyks_synapse): resources that were
     sent are inactive only after they were active for tau_psc, which should be the tau_syn of the target.
     ``tau_facil = 0``: no facilitation.
+
+    U, tau_rec and tau_facil are numbers, or have a value for each synapse (arrays, Distributions; see `Transmission`).  If all
+    are numbers, the synapses of a source with equal delays share one state.
     """
 
     U: Any = parameter(0.5, "", "part of the resources that a spike uses", low=0, open_low=True, high=1)
@@ -232,10 +295,87 @@ class TsodyksMarkramSynapse(Settings, SynapseType):
     tau_facil: Any = parameter(0.0, "ms", "facilitation", low=0)
     tau_psc: Any = parameter(0.0, "ms", "time that resources stay active; 0: two states", low=0)
 
+    draws: ClassVar[bool] = False
+
+    @property
+    def states(self) -> int:
+        return 3 if self.tau_psc > 0 else 2
+
     def check(self) -> None:
         """Raise where the closed form of the three states has no value."""
-        if self.tau_psc > 0 and abs(self.tau_psc / self.tau_rec - 1.0) < 1e-9:
-            raise ParameterError(f"TsodyksMarkramSynapse.tau_psc must differ from tau_rec, got {self.tau_psc:g} ms for both")
+        parameters_of(self)["tau_psc"].number("TsodyksMarkramSynapse", "tau_psc", self.tau_psc)
+        if not isinstance(self.tau_rec, Distribution):
+            self.check_recovery(self.tau_rec)
+
+    def check_recovery(self, tau_rec: Any, owner: str = "") -> None:
+        """Raise where the closed form of the three states has no value with these ``tau_rec`` (ms)."""
+        if self.tau_psc > 0 and (np.abs(self.tau_psc / tau_rec - 1.0) < 1e-9).any():
+            raise ParameterError(f"{owner}TsodyksMarkramSynapse.tau_psc must differ from tau_rec, got {self.tau_psc:g} ms for both")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimpleStochasticSynapse(Transmission):
+    """Each spike is transmitted with probability p, by each synapse for itself (PyNN's; NEST's bernoulli_synapse).
+
+    p is a number, or has a value for each synapse (arrays, Distributions; see `Transmission`).
+    """
+
+    p: Any = parameter(0.5, "", "probability that a spike is transmitted", low=0, high=1)
+
+    @property
+    def states(self) -> int:
+        return 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StochasticTsodyksMarkramSynapse(Transmission):
+    """Depression and facilitation by all or none (Fuhrmann, Segev, Markram & Tsodyks 2002).
+
+    A synapse is ready (R = 1) or not.  At a spike, h ms after the one before::
+
+        u <- U + u (1 - U) exp(-h/tau_facil)
+        if R = 0:  R <- 1 with probability 1 - exp(-h/tau_rec)
+        if R = 1:  with probability u, w is sent and R <- 0
+
+    The first spike finds R = 1 and u = U.  On average a spike sends what it does with `TsodyksMarkramSynapse` and
+    ``tau_psc = 0``.  The same, draws included, as `MultiQuantalSynapse` with one release site.  PyNN's mechanisms for NEST and
+    NEURON reckon the recovery from the last release or failure to recover: that was at the last spike.  ``tau_facil = 0``:
+    no facilitation, u = U.  Parameters are numbers, or have a value for each synapse (arrays, Distributions; see
+    `Transmission`).
+    """
+
+    U: Any = parameter(0.5, "", "probability of release at rest", low=0, high=1)
+    tau_rec: Any = parameter(100.0, "ms", "recovery after a release", low=0, open_low=True)
+    tau_facil: Any = parameter(0.0, "ms", "facilitation", low=0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MultiQuantalSynapse(Transmission):
+    """n release sites, each of which sends its part of the weight or nothing (Fuhrmann et al. 2002; Loebel et al. 2009).
+
+    At a spike, h ms after the one before::
+
+        u <- U + u (1 - U) exp(-h/tau_facil)
+        each empty site recovers with probability 1 - exp(-h/tau_rec)
+        each site that is ready releases with probability u and is then empty
+        sent: w released/n
+
+    The first spike finds all sites ready and u = U.  NEST's quantal_stp_synapse and PyNN's mechanism for NEURON agree on
+    all but the last line: in NEST each site that releases sends w.  Ours is NEURON's, by which the mean of a first spike is
+    w U for any n.  ``tau_facil = 0``: no facilitation, u = U.  Parameters are numbers, or have a value for each synapse
+    (arrays, Distributions; see `Transmission`); n whole numbers.
+    """
+
+    U: Any = parameter(0.5, "", "probability of release of a site at rest", low=0, high=1)
+    n: Any = parameter(1, "", "number of release sites, a whole number", low=1, high=8192)
+    tau_rec: Any = parameter(800.0, "ms", "recovery of a site after a release", low=0, open_low=True)
+    tau_facil: Any = parameter(0.0, "ms", "facilitation", low=0)
+
+    def check(self) -> None:
+        """Raise where a number of sites is not whole."""
+        whole = isinstance(self.n, Integers) if isinstance(self.n, Distribution) else (np.rint(self.n) == self.n).all()
+        if not whole:
+            raise ParameterError(f"MultiQuantalSynapse.n must be whole numbers (drawn ones: Integers), got {self.n!r:.200}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,8 +393,8 @@ class STDPMechanism(SynapseType):
         What counts when both spikes meet at the synapse in one step: nothing ("nest"), the target's first, so that the
         pair depresses ("spinnaker"), or the source's first, so that it potentiates ("brian2": the spike is also sent with the
         weight from before its own depression).
-    short_term : TsodyksMarkramSynapse, optional
-        What is sent depresses and facilitates on top.
+    short_term : TsodyksMarkramSynapse or another Transmission, optional
+        What is sent depresses, facilitates or fails on top; the rule does not see it.
     neuromodulation : Dopamine, optional
         Changes wait for a reward.  With `SpikePairRule` only.
 
@@ -268,7 +408,7 @@ class STDPMechanism(SynapseType):
     weight_dependence: WeightDependence = dataclasses.field(default_factory=AdditiveWeightDependence)
     dendritic_delay_fraction: Any = parameter(1.0, "", "part of the delay that lies in the dendrite", low=0, high=1)
     order: str = "nest"
-    short_term: TsodyksMarkramSynapse | None = None
+    short_term: Transmission | None = None
     neuromodulation: Dopamine | None = None
 
     def __new__(cls, *args: Any, **values: Any) -> Any:
@@ -278,7 +418,7 @@ class STDPMechanism(SynapseType):
 
     def __post_init__(self) -> None:
         for name, kind, optional in (("timing_dependence", TimingDependence, False), ("weight_dependence", WeightDependence, False),
-                                     ("short_term", TsodyksMarkramSynapse, True), ("neuromodulation", Dopamine, True)):
+                                     ("short_term", Transmission, True), ("neuromodulation", Dopamine, True)):
             value = getattr(self, name)
             if not isinstance(value, kind) and not (optional and value is None):
                 raise ParameterError(f"STDPMechanism.{name} must be a {kind.__name__}, got {value!r}")

@@ -13,7 +13,7 @@ from . import wiring
 from .errors import NetworkError, ParameterError
 from .network import GainModulation, Network, Projection
 from .parameters import Distribution
-from .plasticity import STDPMechanism, SynapseType
+from .plasticity import STDPMechanism, SynapseType, Transmission, transmission_of
 from .structure import Structure
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class SynapseBlock:
     def mechanism(self) -> STDPMechanism | None:
         """How its weights change, if they do."""
         return self.synapse if isinstance(self.synapse, STDPMechanism) else None
+
+    @property
+    def transmission(self) -> Transmission | None:
+        """How what its synapses send differs from spike to spike, if it does."""
+        return transmission_of(self.synapse)
 
     @property
     def has_eligibility(self) -> bool:
@@ -158,6 +163,8 @@ def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseB
                 continue
             if block.synapse != projection.dynamics or block.gain is not projection.gain:
                 continue
+            if block.transmission is not None and block.transmission.by_synapse:
+                continue  # synapses are counted within their projection
             if projection.changes or any(one.changes for one in block.projections):
                 continue  # what learns is frozen, rewarded and rewired by itself
             if kind == ROW_WEIGHT:

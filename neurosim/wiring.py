@@ -30,11 +30,12 @@ import numpy as np
 
 from .connectors import MAX_SYNAPSES, Block, Context
 from .errors import NetworkError, ParameterError
-from .parameters import Distribution, stream_key
+from .parameters import Distribution, parameters_of, stream_key
+from .plasticity import Transmission, transmission_of
 from .space import Space, distance_function
 
-__all__ = ["MAX_DELAY_STEPS", "Synapses", "arrays", "context_of", "delay_steps", "dense", "expected_synapses", "synapses", "validate",
-           "whole_steps"]
+__all__ = ["MAX_DELAY_STEPS", "Synapses", "arrays", "context_of", "delay_steps", "dense", "expected_synapses", "synapse_values",
+           "synapses", "validate", "whole_steps"]
 
 MAX_DELAY_STEPS = 60000
 _SLACK = 1e-9  # of a step: 3 * 0.1 ms is three steps
@@ -82,6 +83,8 @@ def validate(projection: Any, dt: float | None = None) -> None:
     _weights(projection, context, 0)
     if (structure := getattr(projection, "structure", None)) is not None:
         structure.validate(context, dt)
+    if (transmission := transmission_of(getattr(projection, "synapse", None))) is not None:
+        _check_transmission(projection, context, transmission)
     if dt is not None:
         _delays(projection, context, 0, dt)
     elif projection.delay is not None:
@@ -109,9 +112,8 @@ def synapses(projection: Any, seed: int, dt: float, max_synapses: int = MAX_SYNA
         yield Synapses(block.pre, block.post, weigh(block, first) if weighted else 0.0, wait(block, first))
         first += block.pre.size
     for name in ("weight", "delay"):
-        value = _given(projection, name)
-        if name not in projection.connector.columns() and _is_list(value) and len(value) != first:
-            raise _wrong_length(projection, name, len(value), f"{first} synapses")
+        if name not in projection.connector.columns():
+            _check_length(projection, name, _given(projection, name), first)
 
 
 def arrays(projection: Any, seed: int, dt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -122,6 +124,44 @@ def arrays(projection: Any, seed: int, dt: float) -> tuple[np.ndarray, np.ndarra
         np.concatenate([np.empty(0), *(np.broadcast_to(part[c], part.pre.shape) for part in parts)]) for c in (2, 3)
     )
     return pre, post, weight, steps * dt
+
+
+def synapse_values(projection: Any, name: str, seed: int) -> np.ndarray:
+    """A parameter of how spikes are transmitted, for each synapse: float64, in the order of `arrays` and of `Simulation.weights`.
+
+    Parameters
+    ----------
+    projection : Projection
+        With a `TsodyksMarkramSynapse`, `SimpleStochasticSynapse`, `StochasticTsodyksMarkramSynapse` or `MultiQuantalSynapse`, as
+        its ``synapse`` or as the ``short_term`` of its `STDPMechanism`.  With ``structure=``: the synapses at the start.
+    name : str
+        Such as ``"U"``, or ``"tau_rec"`` (ms).
+    seed : int
+        That of the network; it decides what is drawn.
+
+    Raises
+    ------
+    ParameterError
+        If the projection's synapses have no such parameter, or its array or what was drawn does not fit them.
+    """
+    transmission = transmission_of(projection.synapse)
+    known = [] if transmission is None else list(parameters_of(transmission))
+    if transmission is None or name not in known:
+        raise ParameterError(f"{projection.label}: its synapses have no parameter {name!r}; they have {', '.join(known) or 'none'}")
+    context = context_of(projection, seed)
+    value = getattr(transmission, name)
+    owner = f"{type(transmission).__name__}.{name}"
+    _, rule = _rule_of(projection, context, owner, value, stream_key(seed, "projection", projection.label, name))
+    found, first = [np.empty(0)], 0
+    for block in projection.connector.blocks(context, MAX_SYNAPSES):
+        found.append(np.broadcast_to(rule(block, first), block.pre.shape))
+        first += block.pre.size
+    _check_length(projection, owner, value, first)
+    values = np.concatenate(found)
+    parameters_of(transmission)[name].check(f"{projection.label}: {type(transmission).__name__}", name, values)
+    if name == "tau_rec":
+        transmission.check_recovery(values, f"{projection.label}: ")
+    return values
 
 
 def dense(projection: Any, seed: int, dt: float) -> tuple[np.ndarray, np.ndarray]:
@@ -147,6 +187,23 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 1
 
 
+def _check_length(projection: Any, name: str, value: Any, n: int) -> None:
+    if _is_list(value) and len(value) != n:
+        raise _wrong_length(projection, name, len(value), f"{n} synapses")
+
+
+def _check_transmission(projection: Any, context: Context, transmission: Transmission) -> None:
+    """Refuse parameters that do not fit the projection, as far as it shows before any synapse is made."""
+    owner = type(transmission).__name__
+    for name in parameters_of(transmission):
+        _rule_of(projection, context, f"{owner}.{name}", getattr(transmission, name), 0)
+    if transmission.by_synapse and getattr(projection, "structure", None) is not None:
+        raise NetworkError(
+            f"{projection.label}: {owner} keeps values or draws for each synapse, which synapses that come and go (structure=) do not"
+            " have; a TsodyksMarkramSynapse of numbers goes with them"
+        )
+
+
 def _wrong_length(projection: Any, name: str, got: int, need: str) -> ParameterError:
     return ParameterError(
         f"{projection.label}: an array {name} must have one value for each of the {need}, got {got} values"
@@ -161,9 +218,13 @@ def _is_number(value: Any) -> bool:
 
 def _rule(projection: Any, context: Context, name: str, key: int) -> tuple[Values | Distribution | None, _Rule]:
     """(what can be checked now: the number, the array or the Distribution; how a block gets its values)."""
-    value = _given(projection, name)
     if name in projection.connector.columns():
         return None, lambda block, first: getattr(block, name)
+    return _rule_of(projection, context, name, _given(projection, name), key)
+
+
+def _rule_of(projection: Any, context: Context, name: str, value: Any, key: int) -> tuple[Values | Distribution | None, _Rule]:
+    """As `_rule`, of a value that the connector does not give."""
     if _is_number(value):
         number = float(value)
         return number, lambda block, first: number
