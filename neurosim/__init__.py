@@ -58,6 +58,7 @@ from .connectors import (
     FromListConnector,
     IndexBasedProbabilityConnector,
     OneToOneConnector,
+    PairsConnector,
     SmallWorldConnector,
 )
 from .currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
@@ -124,11 +125,12 @@ __all__ = [
     "IF_curr_delta", "IF_curr_delta_astro", "IF_curr_exp", "IF_facets_hardware1", "IF_jump",
     "IndexBasedProbabilityConnector", "Integers", "Izhikevich", "LIF", "LateralSubspace", "Line", "LinearGrowth",
     "LogNormal", "MultiQuantalSynapse", "MultiplicativeWeightDependence", "Network", "NetworkError",
-    "NeurosimError", "NoisyCurrentSource", "Normal", "OjaRule", "OneToOneConnector", "Parameter", "ParameterError",
-    "PointNeuron", "PoissonInput", "Population", "PopulationView", "Projection", "RandomStructure", "Record",
-    "Result", "Rewiring", "STDPMechanism", "Section", "SimpleStochasticSynapse", "Simulation", "SimulationError",
-    "SmallWorldConnector", "Space", "SpikePairRule", "SpikeSourceArray", "SpikeSourceGamma", "SpikeSourceInhGamma",
-    "SpikeSourcePoisson", "SpikeSourcePoissonRefractory", "SpikeTripletRule", "Spikes", "State",
-    "StepCurrentSource", "StochasticTsodyksMarkramSynapse", "SynapticScaling", "Trace", "TsodyksMarkramSynapse",
-    "Uniform", "Vogels2011Rule", "WeightNormalization", "neuron",
+    "NeurosimError", "NoisyCurrentSource", "Normal", "OjaRule", "OneToOneConnector", "PairsConnector", "Parameter",
+    "ParameterError", "PointNeuron", "PoissonInput", "Population", "PopulationView", "Projection",
+    "RandomStructure", "Record", "Result", "Rewiring", "STDPMechanism", "Section", "SimpleStochasticSynapse",
+    "Simulation", "SimulationError", "SmallWorldConnector", "Space", "SpikePairRule", "SpikeSourceArray",
+    "SpikeSourceGamma", "SpikeSourceInhGamma", "SpikeSourcePoisson", "SpikeSourcePoissonRefractory",
+    "SpikeTripletRule", "Spikes", "State", "StepCurrentSource", "StochasticTsodyksMarkramSynapse",
+    "SynapticScaling", "Trace", "TsodyksMarkramSynapse", "Uniform", "Vogels2011Rule", "WeightNormalization",
+    "neuron",
 ]

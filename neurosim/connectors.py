@@ -31,7 +31,7 @@ __all__ = [
     "AllToAllConnector", "ArrayConnector", "Block", "Connector", "Context", "DistanceDependentProbabilityConnector",
     "FixedNumberPostConnector", "FixedNumberPreConnector", "FixedProbabilityConnector", "FixedTotalNumberConnector",
     "FromFileConnector", "FromListConnector", "IndexBasedProbabilityConnector", "OneToOneConnector",
-    "SmallWorldConnector",
+    "PairsConnector", "SmallWorldConnector",
 ]
 
 MAX_SYNAPSES = 8_000_000
@@ -401,6 +401,59 @@ class FromListConnector(Connector):
         for part in _slices(pre.size, max_synapses):
             rows = order[part]
             yield Block(pre[rows], post[rows], row=rows, **{name: value[rows] for name, value in values.items()})
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PairsConnector(Connector):
+    """The synapses of two arrays of indices, which are kept as they are: for millions of synapses made elsewhere.
+
+    Parameters
+    ----------
+    pre, post
+        Indices in the two populations, shape (synapses,), whole numbers; int32 is not copied.  They must be ordered by
+        target and, within a target, by source, as ``np.lexsort((pre, post))`` orders them.  Self-connections and multiple
+        synapses are taken as they stand.  An array of weights or delays has its values in the same order.
+    """
+
+    pre: np.ndarray
+    post: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in ("pre", "post"):
+            given = np.asarray(getattr(self, name))
+            if given.ndim != 1 or (given.dtype.kind not in "iu" and given.size):
+                raise ParameterError(
+                    f"PairsConnector.{name} must be a row of whole numbers, got shape {given.shape}, dtype {given.dtype}"
+                )
+            if given.size and not -2**31 <= given.min() <= given.max() < 2**31:
+                raise ParameterError(f"PairsConnector.{name} must be >= 0 and < 2**31, got {given.min()} to {given.max()}")
+            object.__setattr__(self, name, _frozen(given.astype(np.int32, copy=False).view()))
+        pre, post = self.pre, self.post
+        if pre.size != post.size:
+            raise ParameterError(f"PairsConnector needs as many pre as post indices, got {pre.size} and {post.size}")
+        bad = (post[1:] < post[:-1]) | ((post[1:] == post[:-1]) & (pre[1:] < pre[:-1]))
+        if bad.any():
+            k = int(bad.argmax())
+            raise ParameterError(
+                "PairsConnector.pre and .post must be ordered by target, then by source, as np.lexsort((pre, post)) does it,"
+                f" got ({pre[k]}, {post[k]}) before ({pre[k + 1]}, {post[k + 1]}) at index {k}"
+            )
+
+    def _expected(self, context: Context) -> float:
+        return float(self.pre.size)
+
+    def _check(self, context: Context) -> None:
+        for name, index, size in (("pre", self.pre, context.n_pre), ("post", self.post, context.n_post)):
+            if index.size and not 0 <= index.min() <= index.max() < size:
+                k = int(((index < 0) | (index >= size)).argmax())
+                raise NetworkError(
+                    f"{self._name(context, name)} must be >= 0 and < {size}, the number of {name}synaptic cells,"
+                    f" got {index[k]} at index {k}"
+                )
+
+    def _blocks(self, context: Context, max_synapses: int) -> Iterator[Block]:
+        for part in _slices(self.pre.size, max_synapses):
+            yield Block(self.pre[part], self.post[part])
 
 
 def _check_rows(table: np.ndarray, names: tuple[str, ...]) -> None:

@@ -52,6 +52,7 @@ def every_connector(n_pre, n_post, allow_self):
         c.AllToAllConnector(allow_self),
         c.ArrayConnector(np.add.outer(np.arange(n_pre), np.arange(n_post)) % 3 == 0),
         c.FromListConnector(table),
+        c.PairsConnector(*np.array(sorted(((7 * i) % n_post, i % n_pre) for i in range(2 * n_pre))).T[::-1]),
         c.FixedProbabilityConnector(0.3, allow_self),
         c.FixedProbabilityConnector(1.0, allow_self),
         c.FixedProbabilityConnector(0.0, allow_self),
@@ -205,6 +206,18 @@ def test_list_order_and_values():
     (block,) = c.FromListConnector([(0, 1, 2.5)], ("delay",)).blocks(context(5, 2))
     assert block.weight is None and block.delay.tolist() == [2.5]
     assert list(c.FromListConnector([]).blocks(context(5, 2))) == []
+
+
+def test_pairs_are_kept_as_they_are():
+    pre, post = np.array([2, 2, 0], np.int32), np.array([0, 0, 1], np.int32)
+    connector = c.PairsConnector(pre, post)
+    assert np.shares_memory(connector.pre, pre) and np.shares_memory(connector.post, post)
+    pre[2] = 1  # the caller's own array can still be written to
+    assert not connector.pre.flags.writeable
+    (block,) = connector.blocks(context(5, 2))
+    assert block.pre.tolist() == [2, 2, 1] and block.post.tolist() == [0, 0, 1]
+    assert np.shares_memory(block.pre, pre)
+    assert list(c.PairsConnector([], []).blocks(context(5, 2))) == []
 
 
 def test_files(tmp_path):
@@ -571,6 +584,12 @@ BAD_ARGUMENTS = [
     (lambda: c.FromListConnector([(0, math.nan)]), "row 0: post must be a whole number, got nan"),
     (lambda: c.FromListConnector([(0, 1, math.inf, 1.0)]), "row 0: weight must be finite, got inf"),
     (lambda: c.FromListConnector([("a", "b")]), "must be rows"),
+    (lambda: c.PairsConnector([0.5], [0]), "pre must be a row of whole numbers"),
+    (lambda: c.PairsConnector([[0]], [0]), r"got shape \(1, 1\)"),
+    (lambda: c.PairsConnector([0, 1], [0]), "as many pre as post indices, got 2 and 1"),
+    (lambda: c.PairsConnector([0], [2**31]), r"post must be >= 0 and < 2\*\*31, got 2147483648"),
+    (lambda: c.PairsConnector([0, 1], [1, 0]), r"got \(0, 1\) before \(1, 0\) at index 0"),
+    (lambda: c.PairsConnector([1, 0], [0, 0]), "ordered by target, then by source"),
     (lambda: c.ArrayConnector([1, 0]), r"ArrayConnector.array must be a 2-D array .* shape \(2,\)"),
     (lambda: c.ArrayConnector([[0.5]]), "True and False"),
     (lambda: c.IndexBasedProbabilityConnector(0.5), "index_expression .* got 0.5"),
@@ -611,6 +630,8 @@ BAD_SIDES = [
     (c.FixedTotalNumberConnector(1, False), {"n_pre": 1, "n_post": 1, "same": True}, "there are 0 pairs"),
     (c.FromListConnector([(0, 0), (5, 1)]), {}, "conn_list row 1: pre index must be >= 0 and < 5.* got 5"),
     (c.FromListConnector([(0, -1)]), {}, "row 0: post index .* got -1"),
+    (c.PairsConnector([0, 5], [0, 1]), {}, "PairsConnector.pre must be >= 0 and < 5.* got 5 at index 1"),
+    (c.PairsConnector([0], [-1]), {}, "PairsConnector.post .* got -1 at index 0"),
     (c.ArrayConnector(np.ones((4, 5), bool)), {}, r"must have shape \(5, 4\).* got \(4, 5\)"),
     (c.DistanceDependentProbabilityConnector("d"), {}, "needs positions, and the source population has none"),
     (c.SmallWorldConnector(2, 0.1), {}, "SmallWorldConnector needs positions, or two sides of the same size"),
