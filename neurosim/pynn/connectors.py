@@ -8,20 +8,20 @@ gone.  A generator of this library (`NativeRNG`) instead of NumPy's chooses syna
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 from pyNN import connectors, errors
 from pyNN.connectors import Connector, MapConnector
-from pyNN.parameters import LazyArray, ParameterSpace
+from pyNN.parameters import ParameterSpace, simplify
 from pyNN.random import NumpyRNG, RandomDistribution
 
 from .. import connectors as native
 from ..errors import NeurosimError
 from .projections import draws_in_bulk, generators, runs, values_of
-from .random import NativeRNG
+from .native_rng import NativeRNG
 
 __all__ = [
     "AllToAllConnector", "ArrayConnector", "CSAConnector", "CloneConnector", "Connector", "DisplacementDependentProbabilityConnector",
@@ -101,7 +101,7 @@ class _AllAtOnce(MapConnector):
 
     def _excluded(self, projection: Any) -> Callable[[np.ndarray, int, int], Any]:
         """What takes from rows the synapses of cells to themselves, or those to lower indices, where they are not allowed."""
-        allowed = self.allow_self_connections  # type: ignore[attr-defined]
+        allowed = self.allow_self_connections
         if allowed == "NoMutual":
             if projection.pre is not projection.post:
                 raise NotImplementedError("'NoMutual' is for a projection from a population to itself")
@@ -121,9 +121,10 @@ class _AllAtOnce(MapConnector):
         place = np.minimum(np.searchsorted(senders, receivers, sorter=order), senders.size - 1)
         own = np.where(senders[order[place]] == receivers, order[place], -1).astype(np.int32)
         key = rng.key() if isinstance(rng, NativeRNG) else int(rng.next(1, "uniform_int", {"low": 0, "high": 2**31 - 1})[0])
-        places = [cells.positions.T if placed else None for cells in (projection.pre, projection.post)]
-        context = native.Context(projection.pre.size, projection.post.size, key, same, *places,
-                                 _Distances(projection.space), own, projection.label)  # type: ignore[arg-type]
+        places: list[Any] = [cells.positions.T if placed else None for cells in (projection.pre, projection.post)]
+        distances: Any = _Distances(projection.space)
+        context = native.Context(projection.pre.size, projection.post.size, key, same, places[0], places[1], distances, own,
+                                 projection.label)
         try:
             blocks = list(connector.blocks(context))
         except NeurosimError as error:
@@ -212,6 +213,8 @@ class CSAConnector(_AllAtOnce, connectors.CSAConnector):
 
 class FromListConnector(_AllAtOnce, connectors.FromListConnector):
     __doc__ = connectors.FromListConnector.__doc__
+    conn_list: np.ndarray
+    column_names: Any
 
     def connect(self, projection: Any) -> None:
         """Connect the cells of the projection.
@@ -251,7 +254,8 @@ class FromListConnector(_AllAtOnce, connectors.FromListConnector):
                 space.update(**{name: lazy.base_value.next(int(sizes.max()))[np.arange(pre.size) - np.repeat(edges, sizes)]})
         space = kind.translate(space)
         space.evaluate(simplify=True)
-        projection._connect_pairs(pre, post, space.as_dict(), self.location_selector)
+        values = {name: simplify(value) for name, value in space.as_dict().items()}
+        projection._connect_pairs(pre, post, values, self.location_selector)
 
 
 class FromFileConnector(FromListConnector, connectors.FromFileConnector):

@@ -16,7 +16,7 @@ from pyNN.space import Space
 from ..connectors import PairsConnector
 from ..network import Network
 from . import simulator
-from .random import NativeRNG
+from .native_rng import NativeRNG
 from .standardmodels import StaticSynapse
 
 __all__ = ["Connection", "Connections", "Projection", "generators", "values_of"]
@@ -117,6 +117,9 @@ class _Listed(IndexBasedExpression):
 
 class Connection(common.Connection):
     """One synapse of a projection: its ends and, as attributes that may be set, its parameters."""
+
+    projection: Projection
+    index: int
 
     def __init__(self, projection: Projection, index: int) -> None:
         """Synapse number ``index`` of ``projection``."""
@@ -388,7 +391,8 @@ class Projection(common.Projection):
             self.native = [network.replace(old, **what) for old, (_, _, what) in zip(self.native, parts, strict=True)]
         else:
             self.native = [network.project(a, b, receptor=self.receptor_type, label=self.label, **what) for a, b, what in parts]
-        self._rows, self._read, self.stale = rows_of, None, False
+        self._rows = [rows if one.changes else None for one, rows in zip(self.native, rows_of, strict=True)]
+        self._read, self.stale = None, False
 
     def _parts(self) -> Iterator[tuple[Any, Any, np.ndarray, np.ndarray, np.ndarray | None]]:
         """Pairs of native populations: with each, the synapses in their indices, and which these are (None: all)."""

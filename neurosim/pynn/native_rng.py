@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..parameters import Distribution, Exponential, Gamma, Integers, LogNormal, 
 
 __all__ = ["NativeRNG"]
 
-_MADE = {
+_MADE: dict[str, Callable[..., Distribution]] = {
     "uniform": lambda low, high: Uniform(low, high),
     "uniform_int": lambda low, high: Integers(low, high - 1),
     "normal": lambda mu, sigma: Normal(mu, sigma),
