@@ -145,9 +145,7 @@ class Connection(common.Connection):
     def __setattr__(self, name: str, value: float) -> None:
         if name not in self.projection._values:
             raise AttributeError(f"a synapse of {self.projection.label} has no {name!r} that could be set")
-        values = np.array(np.broadcast_to(self.projection._now(name), len(self.projection)))
-        values[self.index] = value
-        self.projection._take({name: values})
+        self.projection._set_one(name, self.index, value)
 
     def as_tuple(self, *attribute_names: str) -> tuple[Any, ...]:
         """Some of its attributes."""
@@ -182,6 +180,7 @@ class Projection(common.Projection):
         self._chunks: list[tuple[np.ndarray, np.ndarray, dict[str, Values]]] = []
         self._joined: tuple[np.ndarray, np.ndarray, dict[str, Values]] | None = None
         self._read: tuple[Any, float, np.ndarray] | None = None
+        self._writable: set[str] = set()
         self.native: list[Any] = []
         self._rows: list[np.ndarray | None] = []
         self.stale = True
@@ -303,12 +302,29 @@ class Projection(common.Projection):
                 full = np.broadcast_to(values["weight"], len(self))
                 for one, rows in zip(self.native, self._rows, strict=True):
                     simulation.set_weights(one.label, full if rows is None else full[rows])
-                self._values.update(values)
-                self._read = None
+                self._keep(values)
                 return
-            self._values["weight"] = self._now("weight")
+            self._keep({"weight": self._now("weight")})
+        self._keep(values)
+        self.stale = True
+        simulator.state.changed()
+
+    def _keep(self, values: dict[str, Values]) -> None:
         self._values.update(values)
+        self._writable.difference_update(values)
         self._read = None
+
+    def _set_one(self, name: str, index: int, value: float) -> None:
+        """A new value of a parameter of one synapse."""
+        if (name == "weight" and self._learning) or name not in self._writable:
+            values = np.array(np.broadcast_to(self._now(name), len(self)))
+            values[index] = value
+            self._take({name: values})
+            self._writable.add(name)
+            return
+        if name == "delay":
+            self._check_delays(value)
+        self._values[name][index] = value  # type: ignore[index]
         self.stale = True
         simulator.state.changed()
 
