@@ -154,10 +154,13 @@ def test_every_example_of_the_distribution_is_run_or_left_out_by_name(needs, tmp
 @pytest.mark.needs("neo", "quantities")
 def test_what_an_example_found_is_read_from_its_files_and_its_output(tmp_path):
     import neo
+    import quantities
 
     segment = neo.Segment()
-    segment.spiketrains.extend(neo.SpikeTrain(times, units="ms", t_stop=9.0) for times in ([1.0, 2.0], [3.0]))
-    segment.analogsignals.append(neo.AnalogSignal(np.array([[1.0], [3.0]]), "mV", sampling_rate=1.0, name="v"))
+    for times in ([1.0, 2.0], [3.0]):
+        segment.spiketrains.append(neo.SpikeTrain(times, units="ms", t_stop=9.0))
+    step = 1.0 * quantities.ms
+    segment.analogsignals.append(neo.AnalogSignal(np.array([[1.0], [3.0]]), "mV", sampling_period=step, name="v"))
     (tmp_path / "Results" / "20260101").mkdir(parents=True)
     for stem, segments in (("net_exc_nest_np1_20260101-000000", [segment]), ("other_np1_nest", [segment, segment])):
         block = neo.Block()
