@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ OTHERS = tuple(name for name in pynn_peers.BACK_ENDS if name != "neurosim")
 NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 PRINTED = (r"^(.* rate) *: *(NUMBER) *Hz", r"^(\w+ --> [EI])\s+(NUMBER) connections",
            r"^(Actual spike counts): \[(.*)\]", r"^(Number of Synapses) *: *(.*)")  # fmt: skip
+SYNAPSES = re.compile("Number of Synapses|-->")
 COUNT_SHARE, COUNT_SIGMAS, SIGNAL_SHARE = 0.05, 3.0, 0.1
 """How far beyond the other back ends' range a number may lie: see :func:`verdict`."""
 
@@ -147,10 +149,12 @@ def verdict(name: str, ours: list[float], others: list[list[float]]) -> str:
     """Whether a number of ours lies where the other back ends' are: "within", "outside" or, with no other, "alone".
 
     A count or rate may lie 5 % or three times its square root beyond their least and largest; the mean of a signal a
-    tenth of the signal's standard deviation.
+    tenth of the signal's standard deviation; a number of synapses on which several others agree must be theirs.
     """
     if not others:
         return "alone"
+    if SYNAPSES.search(name) and len(others) > 1 and len({value for value, _ in others}) == 1:
+        return "within" if ours[0] == others[0][0] else "outside"
     least, most = min(value for value, _ in others), max(value for value, _ in others)
     spread = max(scale for _, scale in others)
     margin = SIGNAL_SHARE * spread if ", mean, " in name else max(COUNT_SIGMAS * spread, COUNT_SHARE * abs(most))
@@ -192,7 +196,7 @@ def render(kept: dict[str, Any]) -> str:
     notes, verdicts = [], {"within": 0, "outside": 0, "alone": 0}
     for example in EXAMPLES:
         rows = {name: columns[name]["examples"].get(example.name) for name in names}
-        cells = []
+        cells, reasons = [], defaultdict(list)
         for name, row in rows.items():
             if row is None:
                 cells.append("not run")
@@ -200,23 +204,36 @@ def render(kept: dict[str, Any]) -> str:
                 cells.append(f"{row['wall_s']:.1f} / {row['cpu_s']:.1f}")
             else:
                 cells.append("no")
-                notes.append(f"* {example.name}, {name}: `{row['said'].replace('`', chr(39))}`")
+                reasons[row["said"].replace("`", "'")].append(name)
         ran.append(f"| {example.name} | {' | '.join(cells)} |")
+        notes += [f"* {example.name}, {', '.join(those)}: `{said}`" for said, those in reasons.items()]
         found = {name: row["found"] for name, row in rows.items() if row and row["ran"]}
-        for quantity in dict.fromkeys(label for values in found.values() for label in values):
-            theirs = [found[name][quantity] for name in found if name != "neurosim" and quantity in found[name]]
-            ours = found.get("neurosim", {}).get(quantity)
-            said = verdict(quantity, ours, theirs) if ours else "–"
-            if ours:
+        for row, quantities_of_it in _rows(found).items():
+            ours = [found.get("neurosim", {}).get(quantity) for quantity in quantities_of_it]
+            theirs = [[found[name][quantity] for name in found if name != "neurosim" and quantity in found[name]]
+                      for quantity in quantities_of_it]  # fmt: skip
+            judged = [verdict(row, one, those) for one, those in zip(ours, theirs, strict=True) if one]
+            said = next((word for word in ("outside", "within", "alone") if word in judged), "–")
+            if judged:
                 verdicts[said] += 1
-            values = [f"{found[name][quantity][0]:.5g}" if quantity in found.get(name, {}) else "–" for name in names]
-            numbers.append(f"| {example.name} | {quantity} | {' | '.join(values)} | {said} |")
+            values = [[found.get(name, {}).get(quantity) for quantity in quantities_of_it] for name in names]
+            cells = ["; ".join("–" if one is None else f"{one[0]:.6g}" for one in those) if any(those) else "–"
+                     for those in values]  # fmt: skip
+            numbers.append(f"| {example.name} | {row} | {' | '.join(cells)} | {said} |")
     versions = columns[names[0]]["versions"] if names else {}
     stands = ", ".join(f"{name} {version}" for name, version in versions.items() if name != names[0])
     left = "\n".join(f"* {name}: {why}" for name, why in LEFT_OUT.items())
     why = "\n## Why some did not run\n\n" + "\n".join(notes) + "\n" if notes else ""
     return HEAD.format(stands=stands, left=left, n=len(LEFT_OUT), **verdicts) + "\n" + "\n".join(ran) + "\n" + why + (
         NUMBERS.format(**verdicts)) + "\n".join(numbers) + "\n"
+
+
+def _rows(found: dict[str, dict[str, list[float]]]) -> dict[str, list[str]]:
+    """The rows of the table for an example: quantities that were printed as a list share one."""
+    rows = defaultdict(list)
+    for quantity in dict.fromkeys(label for values in found.values() for label in values):
+        rows[re.sub(r" \[\d+\]", "", quantity)].append(quantity)
+    return rows
 
 
 HEAD = """\
@@ -242,7 +259,8 @@ NUMBERS = """
 
 From the files that the scripts write and from what they print. *within*: neurosim's number lies between the least and
 largest of the other back ends, or beyond them by no more than 5 % or three times its square root (counts and rates), or
-a tenth of the signal's standard deviation (means of signals); *alone*: no other back end has this number. Scripts with
+a tenth of the signal's standard deviation (means of signals), and a number of synapses on which the others agree is
+theirs; *alone*: no other back end has this number. Scripts with
 random input get other random numbers on each back end. Of neurosim's numbers {within} are within, {outside} outside and
 {alone} alone.
 

@@ -182,7 +182,9 @@ def test_what_an_example_found_is_read_from_its_files_and_its_output(tmp_path):
 @pytest.mark.parametrize(("name", "ours", "others", "said"), [
     ("x: spikes", 130, [100], "within"), ("x: spikes", 131, [100], "outside"), ("x: spikes", 69, [100], "outside"),
     ("x: spikes", 105_000, [90_000, 100_000], "within"), ("x: spikes", 105_001, [90_000, 100_000], "outside"),
-    ("x: spikes", 7, [], "alone"),
+    ("x: spikes", 7, [], "alone"), ("Number of Synapses", 999, [1000], "within"),
+    ("Number of Synapses", 999, [1000, 1000], "outside"), ("E --> E", 1000, [1000, 1000], "within"),
+    ("E --> E", 999, [1000, 1001], "within"),
     ("x: v, mean, mV", -59.0, [-60.0], "within"), ("x: v, mean, mV", -58.9, [-60.0], "outside"),
     ("x: v, mean, mV", -61.5, [-62.0, -60.0], "within"),
 ])  # fmt: skip
@@ -215,13 +217,14 @@ def test_the_page_of_examples():
 
     kept = {"back_ends": {
         "neurosim": {"versions": {"neurosim": "1", **VERSIONS}, "examples": {
-            "brunel": row({"x: spikes": [100, 10.0]})}},
+            "brunel": row({"x: spikes": [100, 10.0], "counts [0]": [5, 2.0], "counts [1]": [1, 1.0]})}},
         "nest": {"versions": {"nest": "3", **VERSIONS}, "examples": {
-            "brunel": row({"x: spikes": [200, 14.0]}), "Izhikevich": row({}, ran=False, said="no `u`")}}}}  # fmt: skip
+            "brunel": row({"x: spikes": [200, 14.0], "counts [1]": [2, 1.0]}), "Izhikevich": row({}, ran=False, said="no `u`")}}}}  # fmt: skip
     lines = pynn_examples.render(kept).splitlines()
     for line in ("| example | neurosim 1 | nest 3 |", "| brunel | 1.0 / 2.0 | 1.0 / 2.0 |",
                  "| Izhikevich | not run | no |", "* Izhikevich, nest: `no 'u'`",
-                 "| brunel | x: spikes | 100 | 200 | outside |"):  # fmt: skip
+                 "| brunel | x: spikes | 100 | 200 | outside |",
+                 "| brunel | counts | 5; 1 | –; 2 | within |"):  # fmt: skip
         assert line in lines
 
 
