@@ -29,6 +29,7 @@ THIRD_PARTY = {
     "tqdm": ("neurosim.console",),
     "matplotlib": ("neurosim.plot",),
     "neo": ("neurosim.neo_export",),
+    "nir": ("neurosim.hardware.nir",),
     "sklearn": ("neurosim.models.digits_data",),
     "quantities": ("neurosim.neo_export",),
     "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export"),
@@ -36,7 +37,7 @@ THIRD_PARTY = {
     "nir": ("neurosim.hardware.nir",),
 }
 # Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
-OPTIONAL = ("matplotlib", "neo", "quantities", "sklearn")
+OPTIONAL = ("matplotlib", "neo", "nir", "quantities", "sklearn")
 
 # Our own modules that only these may import, besides the module itself and what lies below it.
 RESERVED = {
