@@ -24,11 +24,11 @@ from .cells import RESETS, EulerCubaLIF, EulerLIF
 from .graph import Note, Signal, number
 from .maps import Map, Shape
 
-__all__ = ["DYNAMICS", "Imported", "from_nir"]
+__all__ = ["DYNAMICS", "NEVER", "Imported", "from_nir"]
 
 DYNAMICS = ("euler", "exact", "snntorch", "norse")
 SNNTORCH_DT = 0.1  # ms: the step that snntorch's import has built in
-_NEVER = 1e300  # mV: a threshold that nothing reaches
+NEVER = 1e300  # mV: a threshold that nothing reaches
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -192,7 +192,7 @@ class Imported:
 
 
 def _graded(cell: Any) -> bool:
-    return isinstance(cell, Cell) and bool(np.all(np.asarray(getattr(cell, "v_thresh", 0.0)) >= _NEVER))
+    return isinstance(cell, Cell) and bool(np.all(np.asarray(getattr(cell, "v_thresh", 0.0)) >= NEVER))
 
 
 # ----------------------------------------------------------------------------------- from_nir
@@ -401,7 +401,7 @@ class _Importer:
     def _levels(self, name: str, node: Any, signal: Signal) -> tuple[np.ndarray, np.ndarray, bool]:
         """(threshold, reset), mV, and whether it never spikes; a spike needs *more* than the threshold."""
         if type(node).__name__ in ("LI", "CubaLI", "I"):
-            return np.full(signal.size, _NEVER), np.zeros(signal.size), True
+            return np.full(signal.size, NEVER), np.zeros(signal.size), True
         v_thresh = 1e3 * self._of(name, node, "v_threshold", signal)
         if node.v_reset is None:
             return v_thresh, np.zeros(signal.size), False
