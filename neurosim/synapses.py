@@ -419,10 +419,9 @@ def _stretches(block: SynapseBlock) -> list[tuple[str, str]]:
     return lies
 
 
-def _alike(a: Group, b: Group) -> bool:
-    """Whether two groups hold the same populations in the same order, cut in the same way."""
-    return (a.part_size, a.n_parts) == (b.part_size, b.n_parts) and len(a.members) == len(b.members) and all(
-        p is q for p, q in zip(a.members, b.members, strict=True))
+def _goes_on(new: Group, old: Group) -> bool:
+    """Whether a group begins with the populations of another, in the same order."""
+    return len(new.members) >= len(old.members) and all(p is q for p, q in zip(new.members, old.members, strict=False))
 
 
 def _kept(blocks: list[SynapseBlock], before: Store | None) -> dict[int, SynapseBlock]:
@@ -432,14 +431,20 @@ def _kept(blocks: list[SynapseBlock], before: Store | None) -> dict[int, Synapse
         for old in before.blocks if before is not None else ():
             same = (block.kind, block.receptor, block.structure, len(block.projections)) == (
                 old.kind, old.receptor, None, len(old.projections))
-            if same and all(p is q for p, q in zip(block.projections, old.projections, strict=True)) and (
-                    _alike(block.source, old.source) and _alike(block.target, old.target)):
+            if not same or any(p is not q for p, q in zip(block.projections, old.projections, strict=True)):
+                continue
+            cut = (block.target.part_size, block.target.n_parts) == (old.target.part_size, old.target.n_parts)
+            whole = block.target.n_parts == old.target.n_parts == 1 and block.wide == old.wide
+            if (cut or whole) and _goes_on(block.source, old.source) and _goes_on(block.target, old.target):
                 kept[id(block)] = old
     return kept
 
 
 def _take_over(block: SynapseBlock, old: SynapseBlock) -> None:
-    block.delays, block.pointer, block.bases = old.delays, list(old.pointer), old.bases
+    """Make a block out of the other's rows; cells that have joined the source group since have none."""
+    more = (block.source.n - old.source.n) * old.delays.size
+    block.delays, block.bases = old.delays, old.bases
+    block.pointer = [np.concatenate([pointer, np.full(more, pointer[-1])]) if more else pointer for pointer in old.pointer]
     block.size = block.room = old.size
 
 

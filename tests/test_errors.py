@@ -488,7 +488,7 @@ RUNNING = [
     ("step 0", lambda s: s.step(0), ParameterError, ["Simulation.step", ">= 1", "got 0"]),
     ("step half", lambda s: s.step(1.5), ParameterError, ["Simulation.step", "whole", "got 1.5"]),
     ("set unknown", lambda s: s.set(s.network["cells"], tau_m=3.0),
-     ParameterError, ["cells", "rate, current and v", "'tau_m'"]),
+     ParameterError, ["cells", "rate, current and states", "follow()", "'tau_m'"]),
     ("set of wrong shape", lambda s: s.set(s.network["cells"], v=[1.0, 2.0]),
      ParameterError, ["cells.v", "10", "(2,)"]),
     ("set 2-D", lambda s: s.set(s.network["cells"], current=np.ones((10, 1))),
