@@ -39,7 +39,7 @@ from neurosim import (
 from neurosim.cells.lif import IF_curr_exp as PlainIF
 
 Curr = CurrExpPostSynapticResponse
-DRIVEN = {"LIF": {"i_offset": 0.9, "tau_refrac": 1.0}, "AdExp": {"i_offset": 0.8, "tau_refrac": 1.0}}
+DRIVEN = {"LIF": {"i_offset": 1.3, "tau_refrac": 1.0}, "AdExp": {"i_offset": 0.8, "tau_refrac": 1.0}}
 STRUCTURES = {
     "LIF, no receptor": PointNeuron(LIF(**DRIVEN["LIF"])),
     "LIF, currents": PointNeuron(LIF(**DRIVEN["LIF"]), a=Curr(tau_syn=1.0), b=Curr(tau_syn=20.0), GABAA=Curr(tau_syn=2.0)),
@@ -57,7 +57,8 @@ def weight_of(cell, receptor):
     """An input of some size; currents of one of two receptors are negative."""
     if cell.weight_unit == "uS":
         return 0.02
-    return -0.15 if cell.receptors.index(receptor) % 2 else 0.2
+    charge = 0.4 / getattr(cell, f"{receptor}.tau_syn")
+    return -charge if cell.receptors.index(receptor) % 2 else charge
 
 
 def events(rng, cell, n, steps, count, factor=1.0):
@@ -204,7 +205,7 @@ def drive_plainly(cell, n, dt, steps, given, record=(), current=0.0):
 def test_kernel_equals_plain_python(name, alike, rng):
     n, steps, dt = 5, 500, 0.1
     cell = STRUCTURES[name] if alike else spread(STRUCTURES[name])
-    given = events(rng, cell, n, steps, 300)
+    given = events(rng, STRUCTURES[name], n, steps, 300)
     record = tuple(cell.states)
     current = rng.uniform(-0.005, 0.005, n)
     fast, traces = ref.drive(cell, n, dt, steps, given, record=record, current=current)
@@ -221,7 +222,7 @@ def test_kernel_equals_plain_python(name, alike, rng):
 def test_cutting_a_population_changes_no_bit(name, rng):
     n, steps = 300, 200  # more than two tiles
     for cell in (STRUCTURES[name], spread(STRUCTURES[name])):
-        given = events(rng, cell, n, steps, 3000)
+        given = events(rng, STRUCTURES[name], n, steps, 3000)
         record = tuple(cell.states)
         whole, traces = ref.drive(cell, n, 0.1, steps, given, record=record)
         cut, again = ref.drive(cell, n, 0.1, steps, given, record=record, chunks=[(0, 1), (1, 140), (140, n)])
@@ -419,7 +420,7 @@ def nest_run(nest, model, cell, n, dt, steps, given):
 @pytest.mark.parametrize("refractory", [0.0, 2.0])
 def test_leaky_cells_with_currents_spike_on_the_same_steps_as_nest(refractory, rng, needs):
     n, steps, dt = 5, 4000, 0.1
-    cell = STRUCTURES["LIF, currents"].replaced(tau_refrac=refractory, i_offset=0.7)
+    cell = STRUCTURES["LIF, currents"].replaced(**{"tau_refrac": refractory, "i_offset": 0.7, "b.tau_syn": 19.0})  # NEST refuses equal ones
     given = events(rng, cell, n, steps, 3000, 2.0)
     mine, traces = ref.drive(cell, n, dt, steps, given, record=("v",))
     theirs, v = nest_run(needs("nest"), MODELS["LIF, currents"], cell, n, dt, steps, given)
@@ -477,13 +478,13 @@ def test_rise_and_decay_may_be_equal_or_nearly_so(membrane, apart):
     for response in (AlphaPSR(tau_syn=2.0), BetaPSR(tau_rise=2.0 * (1.0 - apart), tau_decay=2.0)):
         _, run[type(response)] = ref.drive(PointNeuron(membrane(), r=response), 1, 0.1, 200, given, record=("v", "r.gsyn"))
     for state in ("v", "r.gsyn"):
-        np.testing.assert_allclose(run[BetaPSR][state], run[AlphaPSR][state], rtol=1e-12 + apart, atol=1e-13)
+        np.testing.assert_allclose(run[BetaPSR][state], run[AlphaPSR][state], rtol=1e-12 + 10.0 * apart, atol=1e-13)
 
 
 def test_strong_conductances_and_large_steps_stay_stable():
     given = {k: [("a", 0, 5.0), ("b", 0, 50.0)] for k in range(1, 40)}
-    for membrane in (LIF, AdExp):
-        cell = PointNeuron(membrane(), a=AlphaPSR(tau_syn=1.0), b=BetaPSR(tau_rise=0.1, tau_decay=2.0, e_syn=-100.0))
+    for cell in (PointNeuron(LIF(), a=AlphaPSR(tau_syn=1.0), b=BetaPSR(tau_rise=0.1, tau_decay=2.0, e_syn=-100.0)),
+                 PointNeuron(AdExp(b=0.0), a=ExpPSR(tau_syn=1.0), b=ExpPSR(tau_syn=2.0, e_syn=-100.0))):
         _, traces = ref.drive(cell, 1, 1.0, 200, given, record=("v",))
         assert ((traces["v"] > -100.1) & (traces["v"] <= 0.0)).all()
 
@@ -552,7 +553,7 @@ def test_parameters_are_set_and_read_by_the_receptors_name():
     cells[1:3].set(**{"GABAA.e_syn": [-75.0, -76.0]})
     assert getattr(cells.cell, "AMPA.tau_syn") == 2.0
     assert getattr(cells.cell, "GABAA.e_syn").tolist() == [-70.0, -75.0, -76.0, -70.0]
-    drawn = cells.cell.replaced(**{"AMPA.tau_syn": Uniform(1.0, 2.0)}).values(100, 1, "p")["AMPA.tau_syn"]
+    drawn = composed().replaced(**{"AMPA.tau_syn": Uniform(1.0, 2.0)}).values(100, 1, "p")["AMPA.tau_syn"]
     assert np.ptp(drawn) > 0.5 and (drawn >= 1.0).all() and (drawn <= 2.0).all()
 
 
@@ -618,9 +619,9 @@ def busy(seed=1):
     a = net.population(150, composed().replaced(i_offset=0.6, v_thresh=Normal(-50.0, 1.0, -55.0, -45.0)), "a",
                        initial_values={"v": Uniform(-70.0, -55.0), "AMPA.gsyn": 0.01})
     b = net.population(140, STRUCTURES["LIF, currents"], "b", initial_values={"v": Uniform(-65.0, -55.0)})
-    net.poisson_input(b, 500.0, 0.05, "a")
+    net.poisson_input(b, 500.0, 0.3, "a")
     net.project(noise, a, FixedProbabilityConnector(0.3), 0.003, Uniform(0.5, 3.0), "AMPA")
-    net.project(a, b, FixedProbabilityConnector(0.1), Uniform(-0.2, -0.1), 1.5, "GABAA")
+    net.project(a, b, FixedProbabilityConnector(0.1), Uniform(-0.02, -0.01), 1.5, "GABAA")
     net.project(b, a, FixedProbabilityConnector(0.1), 0.002, 2.0, "GABAA")
     net.project(a, a, FixedProbabilityConnector(0.05), 0.001, 1.0, "AMPA",
                 synapse=STDPMechanism(SpikePairRule(), AdditiveWeightDependence(w_max=0.01)))
