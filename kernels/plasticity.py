@@ -477,6 +477,13 @@ def _draw(key, number, again, trial, sent):
 
 
 @jit
+def _draws(key, numbers, again, trial, sent, out):
+    """One trial of each of the synapses ``numbers`` (vectorised)."""
+    for j in range(out.size):
+        out[j] = _draw(key, numbers[j], again, trial, sent)
+
+
+@jit
 def transmit_row(rule, par, psc_rate, row, states, numbers, first, n, w, t, sent):
     """What synapses ``first`` to ``first + n - 1`` of a part block send of a spike: what each releases, times its weight.
 
@@ -510,12 +517,18 @@ def transmit_row(rule, par, psc_rate, row, states, numbers, first, n, w, t, sent
     again = np.int64(row[1])
     part, part_each = rule[R_VALUES + 2 * PART], rule[R_VALUES + 2 * PART + 1]
     out = np.empty(n)
+    own = numbers[first:first + n]
     if kind == CHANCE:
+        _draws(key, own, again, 0, sent, out)
         for j in range(n):
-            i = first + j
-            passed = _draw(key, numbers[i], again, 0, sent) < par[part + i * part_each]
-            out[j] = w[min(j, w.size - 1)] if passed else 0.0
+            out[j] = w[min(j, w.size - 1)] if out[j] < par[part + (first + j) * part_each] else 0.0
         return out
+    lose, regain = out[:0], out[:0]  # the first trials of all sites, to release and to recover
+    if kind == QUANTA:
+        lose, regain = np.empty(n), np.empty(n)
+        _draws(key, own, again, 0, sent, lose)
+        if not fresh:
+            _draws(key, own, again, 1, sent, regain)
     recs, recs_each = rule[R_VALUES + 2 * REC], rule[R_VALUES + 2 * REC + 1]
     facils, facils_each = rule[R_VALUES + 2 * FACIL], rule[R_VALUES + 2 * FACIL + 1]
     sites, sites_each = rule[R_VALUES + 2 * SITES], rule[R_VALUES + 2 * SITES + 1]
@@ -549,11 +562,11 @@ def transmit_row(rule, par, psc_rate, row, states, numbers, first, n, w, t, sent
             many = np.int64(par[sites + i * sites_each])
             ready = many if fresh else np.int64(states[a + 1])
             for m in range(many - ready):
-                if _draw(key, numbers[i], again, 2 * m + 1, sent) < 1.0 - rec:
+                if (regain[j] if m == 0 else _draw(key, own[j], again, 2 * m + 1, sent)) < 1.0 - rec:
                     ready += 1
             freed = 0
             for m in range(ready):
-                if _draw(key, numbers[i], again, 2 * m, sent) < u:
+                if (lose[j] if m == 0 else _draw(key, own[j], again, 2 * m, sent)) < u:
                     freed += 1
             states[a + 1] = np.float64(ready - freed)
             out[j] = freed / many

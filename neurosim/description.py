@@ -21,6 +21,7 @@ __all__ = ["Description"]
 
 _WEIGHT_BYTES = {ROW_WEIGHT: 0, WEIGHTS32: 4}
 _NS_EVENT, _NS_CHANGING, _NS_LINEAR, _NS_STEPPED, _NS_POISSON = 1.0, 8.0, 0.3, 3.0, 1.0  # measured, one thread
+_NS_TRANSMISSION = 15.0  # of synapses that transmit each in its own way
 _CHANGING_ROW, _REMEMBERED = 40.0, 1100.0  # bytes: a row of synapses that learn; the spikes of one of their targets
 _EVENTS_PER_STEP = 1000
 _REFRACTORY_STEPS = 10_000_000
@@ -106,7 +107,11 @@ class Description:
         seconds += sum(one.target.size for one in self.network.inputs) * steps * _NS_POISSON * 1e-9
         for one, (_, synapses) in zip(self.network.projections, self.by_projection, strict=True):
             events = 2.0 * steps if one.electrical else rate  # gap junctions act both ways, at every step
-            seconds += synapses * events * (_NS_CHANGING if one.changes else _NS_EVENT) * 1e-9
+            each = _NS_CHANGING if one.changes else _NS_EVENT
+            transmission = transmission_of(one.synapse)
+            if transmission is not None and transmission.by_synapse:
+                each += _NS_TRANSMISSION
+            seconds += synapses * events * each * 1e-9
         return seconds
 
     def check_memory(self) -> None:

@@ -15,6 +15,8 @@ A weight or a delay may be
 * a column of the connector's list, which stands in place of the projection's value;
 * for a delay, None: one step.
 
+The parameters of `neurosim.plasticity.Transmission` (U, tau_rec, p ...) may be the first three of these.
+
 Where the target asks for a sign, given weights must have it; drawn ones are looked at as distributions, when described.
 Delays become whole steps: rounded to the nearest, halves up.  A delay that is drawn between dt / 2 and dt
 becomes one step; one that is given and is less than dt is an error.
