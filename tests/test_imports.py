@@ -29,12 +29,12 @@ THIRD_PARTY = {
     "tqdm": ("neurosim.console",),
     "matplotlib": ("neurosim.plot",),
     "neo": ("neurosim.neo_export",),
-    "nir": ("neurosim.hardware.nir",),
+
     "sklearn": ("neurosim.models.digits_data",),
     "quantities": ("neurosim.neo_export",),
     "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export"),
     "lazyarray": ("neurosim.pynn",),
-    "nir": ("neurosim.hardware.nir",),
+
 }
 # Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
 OPTIONAL = ("matplotlib", "neo", "nir", "quantities", "sklearn")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from pyNN.parameters import ParameterSpace, Sequence
 from pyNN.standardmodels import StandardCurrentSource, build_translations, electrodes
 
 from .. import currents
-from ..network import Network
+from ..network import Injection, Network
 from . import simulator
 
 __all__ = ["ACSource", "DCSource", "NoisyCurrentSource", "StepCurrentSource"]
@@ -23,6 +24,7 @@ class NeurosimCurrentSource(StandardCurrentSource):
 
     def __init__(self, **parameters: Any) -> None:
         self._injected: list[tuple[Any, np.ndarray, str | None]] = []  # populations, which of their cells, and where there
+        self._native: list[Injection] = []  # the network's, one for each of these
         self._recording = False
         self._recorded: list[np.ndarray] = []
         self._values: dict[str, Any] = {}
@@ -72,10 +74,15 @@ class NeurosimCurrentSource(StandardCurrentSource):
         simulator.state.changed()
 
     def describe_to(self, network: Network) -> None:
-        """Add the injections to the network."""
-        for population, which, location in self._injected:
+        """Add the injections to the network, or bring them up to date there."""
+        for k, old in enumerate(self._native):
+            if old.current is not self._current:
+                self._native[k] = dataclasses.replace(old, current=self._current)
+                network.injections[next(n for n, one in enumerate(network.injections) if one is old)] = self._native[k]
+        for population, which, location in self._injected[len(self._native):]:
             native, places = population.native, population.places(which, location)
-            network.inject(self._current, native if np.array_equal(places, np.arange(native.size)) else native[places])
+            cells = native if np.array_equal(places, np.arange(native.size)) else native[places]
+            self._native.append(network.inject(self._current, cells))
 
     # -- recording ------------------------------------------------------------------------------
 
@@ -87,31 +94,41 @@ class NeurosimCurrentSource(StandardCurrentSource):
         """Drop what was kept."""
         self._recorded.clear()
 
-    def collect(self, start: float, stop: float) -> None:
-        """Keep the current of the steps from ``start`` to before ``stop`` ms."""
+    def collect(self, first: int, last: int) -> None:
+        """Keep the current of the steps ``first`` to ``last - 1``."""
         if self._recording:
-            self._recorded.append(self._between(start, stop))
+            self._recorded.append(self._between(first, last - 1))
 
-    def _between(self, start: float, stop: float) -> np.ndarray:
-        return currents.values(self._current, round(start / simulator.state.dt), round(stop / simulator.state.dt), simulator.state.dt)
+    def _between(self, first: int, last: int) -> np.ndarray:
+        state = simulator.state
+        key = currents.noise_key(state.network, self._native[0], state.simulation.seed) if self._native else 0
+        return currents.values(self._current, state.dt, first, last, key)
 
     def _get_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Times (ms) and currents (nA) from 0 to now, both included."""
-        t = simulator.state.t
-        amplitudes = np.concatenate([*self._recorded, self._between(t, t + simulator.state.dt)])
+        now = round(simulator.state.t / simulator.state.dt)
+        amplitudes = np.concatenate([*self._recorded, self._between(now, now)])
         return np.arange(amplitudes.size) * simulator.state.dt, amplitudes
 
 
-def _source(base: type, native: type[currents.CurrentSource], **more: Any) -> type:
-    names = base.default_parameters
+def _source(base: type, native: type[currents.CurrentSource]) -> type:
     return type(base.__name__, (NeurosimCurrentSource, base), {
         "__doc__": base.__doc__, "__module__": __name__, "native": native,
-        "translations": build_translations(*((one, one) for one in names)), **more})
+        "translations": build_translations(*((one, one) for one in base.default_parameters))})
 
 
 DCSource = _source(electrodes.DCSource, currents.DCSource)
 ACSource = _source(electrodes.ACSource, currents.ACSource)
-NoisyCurrentSource = _source(electrodes.NoisyCurrentSource, currents.NoisyCurrentSource)
+
+
+class NoisyCurrentSource(NeurosimCurrentSource, electrodes.NoisyCurrentSource):
+    __doc__ = electrodes.NoisyCurrentSource.__doc__
+    native = currents.NoisyCurrentSource
+    translations = build_translations(*((one, one) for one in electrodes.NoisyCurrentSource.default_parameters))
+
+    def _made(self, values: dict[str, Any]) -> currents.CurrentSource:
+        """One noise for all cells that it is injected into, as in most of PyNN's simulators."""
+        return self.native(**values, shared=True)
 
 
 class StepCurrentSource(NeurosimCurrentSource, electrodes.StepCurrentSource):

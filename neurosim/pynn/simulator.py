@@ -125,16 +125,16 @@ class State(common.control.BaseState):
         """
         self.prepare()
         assert self.simulation is not None
-        steps = round(tstop / self.dt) - round(self.simulation.t / self.dt)
+        now = round(self.simulation.t / self.dt)
+        steps = round(tstop / self.dt) - now
         if steps < 1:
             return
-        start = self.simulation.t
         result = self.simulation.run(steps * self.dt, progress=self.progress)
         self.simulation.clear()
         for recorder in self.recorders:
             recorder.collect(result)
         for current in self.currents:
-            current.collect(start, self.simulation.t)
+            current.collect(now, round(self.simulation.t / self.dt))
         if not result.complete:
             raise KeyboardInterrupt(f"stopped at {self.simulation.t:g} ms; what was recorded until then is kept")
 
@@ -163,7 +163,6 @@ class State(common.control.BaseState):
         for projection in self.projections:
             if projection.stale:
                 projection.describe_to(self.network)
-        self.network.injections = []
         for current in self.currents:
             current.describe_to(self.network)
         self.network.records = []
