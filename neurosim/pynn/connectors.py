@@ -289,13 +289,13 @@ class FixedProbabilityConnector(_AllAtOnce, connectors.FixedProbabilityConnector
                                  self.rng)
             return
         space = self._parameters_from_synapse_type(projection)
-        if not _plain(self.rng) or self._shares(space):
+        if not _plain(self.rng):
             super().connect(projection)
             return
-        n_pre = projection.pre.size
+        n_pre, draw = projection.pre.size, deepcopy(self.rng).rng.random_sample  # PyNN, too, draws from a copy
 
         def rows(first: int, last: int) -> np.ndarray:
-            return (self.rng.rng.random_sample((last - first) * n_pre) < self.p_connect).reshape(last - first, n_pre)
+            return (draw((last - first) * n_pre) < self.p_connect).reshape(last - first, n_pre)
 
         self._connect_rows(projection, rows, space)
 

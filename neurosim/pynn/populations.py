@@ -22,6 +22,17 @@ class Assembly(common.Assembly):
     __doc__ = common.Assembly.__doc__
     _simulator = simulator
 
+    @property
+    def receptor_types(self) -> list[str]:
+        """Those that all have, in the order of the first: excitatory before inhibitory.  (PyNN's order is by chance.)"""
+        first, *others = (one.celltype.receptor_types for one in self.populations)
+        return [one for one in first if all(one in other for other in others)]
+
+    @property
+    def position_generator(self) -> Any:
+        """A function that gives the positions of cells, shape (cells, 3), as that of a population does."""
+        return lambda i: self.positions.T[i]
+
 
 class _Cells:
     """What populations and their views have in common."""

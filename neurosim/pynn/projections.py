@@ -199,7 +199,8 @@ class Projection(common.Projection):
     def _connect_pairs(self, pre: np.ndarray, post: np.ndarray, values: dict[str, Any], location_selector: Any = None) -> None:
         """Synapses between cells pre[k] and post[k], int32; values are numbers, or arrays with one for each."""
         if location_selector is not None:
-            raise NotImplementedError(f"{self.label}: neurosim simulates points: there is no place {location_selector!r} on a cell")
+            raise NotImplementedError(
+                f"{self.label}: neurosim.pynn has no synapses at places of a cell: location_selector must be None, got {location_selector!r}")
         if "delay" in values:
             self._check_delays(values["delay"])
         plain = {name: float(value) if np.ndim(value) == 0 else np.asarray(value, dtype=np.float64) for name, value in values.items()}
