@@ -380,7 +380,8 @@ class Projection(common.Projection):
         for name in names:
             values, matrix = np.broadcast_to(self._column(name), pre.shape), np.full(self.shape, np.nan)
             if multiple_synapses == "first":
-                matrix[pre[::-1], post[::-1]] = values[::-1]
+                backwards = np.arange(pre.size - 1, -1, -1)
+                matrix[pre[backwards], post[backwards]] = values[backwards]
             else:
                 matrix[pre, post] = 0.0 if multiple_synapses == "sum" else values
             if multiple_synapses in ("sum", "min", "max"):
