@@ -200,7 +200,8 @@ class Projection(common.Projection):
         """Synapses between cells pre[k] and post[k], int32; values are numbers, or arrays with one for each."""
         if location_selector is not None:
             raise NotImplementedError(
-                f"{self.label}: neurosim.pynn has no synapses at places of a cell: location_selector must be None, got {location_selector!r}")
+                f"{self.label}: neurosim.pynn has no synapses at places of a cell: location_selector must be None,"
+                f" got {location_selector!r}")
         if "delay" in values:
             self._check_delays(values["delay"])
         plain = {name: float(value) if np.ndim(value) == 0 else np.asarray(value, dtype=np.float64) for name, value in values.items()}
