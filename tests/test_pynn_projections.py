@@ -284,12 +284,33 @@ def test_synapses_are_handed_over_in_order(ordered):
     assert np.array_equal(np.array(native.delay)[np.argsort(weight)], rows[np.argsort(rows[:, 2]), 3])
 
 
+@pytest.mark.parametrize(("kind", "names"), [
+    ("TsodyksMarkramSynapse", ("U", "tau_rec", "tau_facil")), ("SimpleStochasticSynapse", ("p",)),
+    ("StochasticTsodyksMarkramSynapse", ("U", "tau_rec", "tau_facil")), ("MultiQuantalSynapse", ("U", "tau_rec", "tau_facil"))])
+def test_parameters_of_each_synapse_reach_the_network(kind, names):
+    """In the order of the synapses there, which is another than that in which they were made."""
+    def synapse(module):
+        drawn = {name: RandomDistribution("uniform", (0.1, 0.9), rng=NumpyRNG(k)) for k, name in enumerate(names)}
+        return getattr(module, kind)(weight=0.1, delay=1.0, **drawn)
+
+    prj = two(lambda one: one.FixedNumberPreConnector(5, rng=NumpyRNG(3)), synapse, sizes=(20, 15))
+    assert projections._order(prj._pre, prj._post, 20, 15) is not None
+    (native,) = sim.describe_network().projections
+    for name in names:
+        values = getattr(native.synapse, name)
+        assert np.ptp(values) > 0.5
+        assert np.array_equal(values, prj.get(name, "array")[native.connector.pre, native.connector.post])
+    sim.run(1.0)
+
+
 def test_electrical_synapses_have_no_delay():
     p = two(lambda one: one.OneToOneConnector()).pre
     prj = sim.Projection(p, p, sim.AllToAllConnector(allow_self_connections=False), sim.ElectricalSynapse(weight=0.01),
                          receptor_type="excitatory")
     assert prj.get("weight", "list")[0] == (1, 0, 0.01)
     assert prj._values == {"weight": 0.01} and prj.shortest_delay() == prj.longest_delay() == 0.1
+    sim.run(1.0)
+    assert prj.native[0].delay is None and prj.native[0].weight == 0.01
 
 
 # ------------------------------------------------------------------------------------- weights that change
