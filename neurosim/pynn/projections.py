@@ -209,14 +209,13 @@ class Projection(common.Projection):
         self._joined = None
 
     def _check_delays(self, delays: Any) -> None:
-        """Refuse delays that are shorter or longer than `setup` allows; without a limit there, those below one step."""
-        state = simulator.state
-        shortest = state.default_delay
-        longest = np.inf if state._max_delay == "auto" else state._max_delay
-        bad = ~((np.asarray(delays) >= shortest * (1 - _SLACK)) & (np.asarray(delays) <= longest * (1 + _SLACK)))
+        """Refuse delays below one step.  (What `setup` is told of the shortest and the longest delay is no limit in PyNN 0.13.)"""
+        shortest = simulator.state.dt
+        bad = ~((np.asarray(delays) >= shortest * (1 - _SLACK)) & np.isfinite(delays))
         if bad.any():
             raise errors.ConnectionError(
-                f"{self.label}: Delay ({np.asarray(delays)[bad].flat[0]:g} ms) is out of range [{shortest:g}, {longest:g}]")
+                f"{self.label}: Delay ({np.asarray(delays)[bad].flat[0]:g} ms) is out of range: it must be at least one step,"
+                f" {shortest:g} ms")
 
     def _join(self) -> tuple[np.ndarray, np.ndarray, dict[str, Values]]:
         """pre, post and parameters of all synapses, in the order in which they were made."""
