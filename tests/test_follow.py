@@ -210,10 +210,10 @@ def test_saved_branched_and_reset_after_following(tmp_path):
 # ------------------------------------------------------------------------------------ parameters of cells
 
 MODELS = {
-    "exp": IF_curr_exp(tau_refrac=2.0, tau_syn_E=3.0),
-    "alpha": IF_curr_alpha(tau_refrac=2.0, tau_syn_E=3.0, tau_syn_I=5.0),
-    "delta": IF_curr_delta(tau_refrac=2.0),
-    "stepped": IF_curr_exp(tau_m=Uniform(15.0, 25.0), tau_refrac=2.0),
+    "exp": IF_curr_exp(tau_refrac=2.0, tau_syn_E=3.0, v_thresh=-63.5),
+    "alpha": IF_curr_alpha(tau_refrac=2.0, tau_syn_E=3.0, tau_syn_I=5.0, v_thresh=-63.5),
+    "delta": IF_curr_delta(tau_refrac=2.0, v_thresh=-61.0),
+    "stepped": IF_curr_exp(tau_m=Uniform(15.0, 25.0), tau_refrac=2.0, v_thresh=-63.5),
     "conductances": IF_cond_exp(tau_refrac=2.0),
     "alpha conductances": IF_cond_alpha(tau_refrac=2.0, tau_syn_E=2.0),
     "adaptive": EIF_cond_exp_isfa_ista(tau_refrac=2.0),
@@ -252,7 +252,7 @@ def close(found, expected, after=0.0):
 @pytest.mark.parametrize("name", MODELS)
 def test_an_offset_acts_as_a_current_from_now_on(name):
     network, twin = driven(MODELS[name]), driven(MODELS[name])
-    amount = {"sodium": 0.3, "quadratic": 4e-3, "no leak": 0.3}.get(name, 0.25)
+    amount = {"sodium": 0.3, "quadratic": 4e-3, "no leak": 0.3, "escape noise": 1.5}.get(name, 0.25)
     twin["cells"].inject(DCSource(amplitude=amount, start=20.3))
     simulation = Simulation(network)
     simulation.run(20.3)
@@ -374,3 +374,397 @@ def test_a_view_may_change():
     late = plain.traces("cells", "v").values[201:]
     np.testing.assert_array_equal(found[:, [0, 1, 4, 5]], late[:, [0, 1, 4, 5]])
     assert (found[-1, 2:4] != late[-1, 2:4]).all()
+
+
+# ------------------------------------------------------------------------------------ sources
+
+
+def lonely(**cells):
+    network = Network(seed=8)
+    for label, cell in cells.items():
+        network.population(40, cell, label).record("spikes")
+    return network
+
+
+def test_sources_whose_parameters_stay_go_on_and_others_are_drawn_anew():
+    def build():
+        return lonely(stays=SpikeSourcePoisson(rate=50.0), faster=SpikeSourcePoisson(rate=20.0), dead=SpikeSourcePoissonRefractory(
+            rate=100.0, tau_refrac=5.0), gamma=SpikeSourceInhGamma(a=(2.0,), b=(0.01,), tbins=(0.0,)), gone=SpikeSourcePoisson())
+
+    whole, network = Simulation(build()), build()
+    whole.run(100.0)
+    simulation = Simulation(network)
+    simulation.run(100.0)
+    last = {i: simulation.result.spikes("dead").times[simulation.result.spikes("dead").ids == i].max(initial=-9.0) for i in range(40)}
+    whole.set(whole.network["faster"], rate=300.0)
+    network["faster"].set(rate=300.0)
+    network["dead"].set(rate=150.0)
+    network["gamma"].set(a=(5.0,), b=(0.001,))
+    network.population(40, SpikeSourcePoissonRefractory(rate=200.0, tau_refrac=3.0), "new").record("spikes")
+    network.records = [one for one in network.records if one.target.label != "gone"]
+    network.populations.remove(network["gone"])
+    expected, found = whole.run(200.0), simulation.follow().run(200.0)
+    for label in ("stays", "faster"):  # as by Simulation.set
+        assert found.spikes(label) == expected.spikes(label)
+    assert "gone" not in found.recorded
+    for label, rate, dead in (("dead", 150.0, 5.0), ("new", 200.0, 3.0)):
+        spikes = found.spikes(label)
+        assert spikes.rate() == pytest.approx(rate, rel=0.1)
+        for i in range(40):
+            own = spikes.times[spikes.ids == i]
+            assert np.diff(own).min() > dead - 0.1 - 1e-9
+            if label == "dead":
+                assert own[0] > last[i] + dead - 0.1 - 1e-9
+    assert found.spikes("gamma").rate() == pytest.approx(200.0, rel=0.1)
+    assert found.spikes("new").times.min() > 100.0
+
+
+def test_sources_that_begin_or_end_at_another_time():
+    network = lonely(late=SpikeSourcePoissonRefractory(rate=200.0, tau_refrac=1.0, start=150.0), long=SpikeSourcePoisson(rate=200.0),
+                     ended=SpikeSourcePoisson(rate=200.0, duration=50.0))
+    simulation = Simulation(network)
+    simulation.run(100.0)
+    network["late"].set(start=20.0)
+    network["long"].set(duration=110.0)
+    network["ended"].set(duration=120.0, start=10.0)
+    found = simulation.follow().run(100.0)
+    assert 100.0 < found.spikes("late").times.min() < 102.0
+    assert 108.0 < found.spikes("long").times.max() <= 110.0 + 0.1
+    assert 128.0 < found.spikes("ended").times.max() <= 130.0 + 0.1
+
+
+def test_rates_that_were_set_stay_unless_they_are_described_anew():
+    network = lonely(a=SpikeSourcePoisson(rate=10.0), b=SpikeSourcePoisson(rate=10.0))
+    simulation = Simulation(network)
+    simulation.run(1.0)
+    for label in "ab":
+        simulation.set(network[label], rate=500.0)
+    network["b"].set(rate=40.0)
+    found = simulation.follow().run(1000.0)
+    assert found.spikes("a").rate() == pytest.approx(500.0, rel=0.05)
+    assert found.spikes("b").rate() == pytest.approx(40.0, rel=0.1)
+
+
+@settings(max_examples=20)
+@given(before=st.lists(st.integers(0, 100), max_size=6), after=st.lists(st.integers(0, 100), max_size=6), now=st.integers(1, 80),
+       delay=st.integers(1, 30), threads=st.integers(1, 2))
+def test_given_times(before, after, now, delay, threads):
+    """Those until now were sent, or not; those later are: and each arrives once, also those that were under way."""
+    network = Network()
+    source = network.population(3, SpikeSourceArray(spike_times=[np.array(before) * 0.1] * 3), "source").record("spikes")
+    cells = network.population(3, IF_jump(v_thresh=1e9), "cells").record("v")
+    network.project(source, cells, OneToOneConnector(), weight=1.0, delay=delay * 0.1)
+    simulation = Simulation(network, threads=threads)
+    simulation.run(now * 0.1)
+    network["source"].set(spike_times=np.array(after) * 0.1)
+    simulation = simulation.follow()
+    found = simulation.run(14.0)
+    sent = sorted(k for k in after if k > now)
+    assert np.rint(found.spikes("source").times * 10).astype(int).tolist() == [k for k in sent for _ in range(3)]
+    arrived = np.bincount([k + delay for k in sent + [k for k in before if k <= now]], minlength=200).cumsum()
+    steps = np.rint(found.traces("cells", "v").times * 10).astype(int)
+    np.testing.assert_array_equal(found.traces("cells", "v").values, np.repeat(arrived[steps][:, None], 3, axis=1))
+
+
+# ------------------------------------------------------------------------------------ synapses
+
+
+def counting(weight=1.0, delay=2.0, times=(1.0, 2.0, 3.0, 9.0)):
+    """A source and a cell that counts what arrives."""
+    network = Network()
+    source = network.population(2, SpikeSourceArray(spike_times=times), "source")
+    cells = network.population(2, IF_jump(v_thresh=1e9), "cells").record("v")
+    return network, network.project(source, cells, OneToOneConnector(), weight=weight, delay=delay, label="p")
+
+
+def arrivals(result):
+    """(time, how much arrived) at the first cell."""
+    trace = result.traces("cells", "v")
+    jumps = np.diff(trace.values[:, 0], prepend=result.traces("cells", "v").values[0, 0])
+    return [(round(float(trace.times[k]), 6), float(jumps[k])) for k in np.flatnonzero(jumps)]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_changed_weight_holds_for_what_arrives_from_now_on(threads):
+    network, projection = counting()
+    simulation = Simulation(network, threads=threads)
+    assert arrivals(simulation.run(3.5)) == [(3.0, 1.0)]
+    changed(projection, weight=5.0)
+    with pytest.raises(SimulationError, match=r"changed after .*follow\(\)"):
+        simulation.step()
+    assert arrivals(simulation.follow().run(10.0)) == [(4.0, 5.0), (5.0, 5.0), (11.0, 5.0)]
+
+
+def test_changed_weights_of_many_synapses():
+    """Drawn, given, one for all; what else is in the same block goes on."""
+    def build():
+        network = Network(seed=2)
+        source = network.population(50, SpikeSourcePoisson(rate=100.0), "source")
+        cells = network.population(60, IF_curr_exp(v_thresh=-40.0), "cells").record("v")
+        for label, weight in (("a", Uniform(0.0, 0.1)), ("b", Uniform(0.0, 0.1)), ("c", 0.05), ("d", np.full((50, 60), 0.03))):
+            network.project(source, cells, FixedProbabilityConnector(0.3), weight=weight, delay=Uniform(0.1, 3.0), label=label)
+        return network
+
+    network, silent = build(), build()
+    simulation = Simulation(network, threads=1)
+    simulation.run(20.0)
+    for projection in network.projections[:]:
+        changed(projection, weight=0.0 if np.ndim(projection.weight) == 0 else np.zeros((50, 60)))
+    stopped = simulation.follow()
+    assert all(not stopped.weights(label).values.any() for label in "abcd")
+    found = stopped.run(30.0).traces("cells", "v").values
+    start = simulation.get(network["cells"], "v"), simulation.get(network["cells"], "isyn_exc")
+    silent.projections.clear()
+    silent["cells"].initialize(v=start[0], isyn_exc=start[1])
+    np.testing.assert_allclose(found, Simulation(silent).run(30.0).traces("cells", "v").values[1:], atol=1e-9)
+
+
+@pytest.mark.parametrize(("delay", "expected"), [(2.0, [4.0, 5.0, 11.0]), (1.0, [4.0, 10.0]), (4.0, [5.0, 6.0, 7.0, 13.0])])
+def test_a_changed_delay(delay, expected):
+    """Sent at 1, 2, 3 and 9 ms; at 3.5 ms the delay of 2 ms changes.  Shorter: that of 2 ms would have arrived at 3, and is lost;
+    longer: that of 1 ms, which arrived at 3, arrives again."""
+    network, projection = counting()
+    simulation = Simulation(network)
+    assert arrivals(simulation.run(3.5)) == [(3.0, 1.0)]
+    changed(projection, delay=delay)
+    assert [time for time, _ in arrivals(simulation.follow().run(12.0))] == expected
+
+
+def test_projections_and_populations_come_and_go():
+    network, projection = counting()
+    simulation = Simulation(network)
+    simulation.run(3.5)
+    network.projections.remove(projection)
+    simulation = simulation.follow()
+    assert arrivals(simulation.run(3.0)) == []
+    late = network.population(1, SpikeSourceArray(spike_times=[2.0, 8.0]), "late")  # 2.0 is past
+    network.project(late, network["cells"], AllToAllConnector(), weight=7.0, delay=0.5)
+    network.project(network["source"], network["cells"], OneToOneConnector(), weight=3.0, delay=4.0)
+    simulation = simulation.follow()
+    assert simulation.t == 6.5
+    assert arrivals(simulation.run(10.0)) == [(7.0, 3.0), (8.5, 7.0), (13.0, 3.0)]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_lengths_of_delays_change_what_is_remembered(threads):
+    network, projection = counting(delay=0.1)
+    simulation = Simulation(network, threads=threads)
+    simulation.run(5.0)
+    changed(projection, delay=30.0)
+    simulation = simulation.follow()
+    assert arrivals(simulation.run(36.0)) == [(39.0, 1.0)]  # only the last step was remembered
+    changed(network.projections[0], delay=0.3)
+    assert simulation.follow().run(1.0).spikes("source").count == 0 if "source" in simulation.result.recorded else True
+
+
+def test_plastic_synapses_with_other_delays_or_weights():
+    """Weights and eligibilities go with the synapse; described anew, they begin anew."""
+    network, learning = plastic.build("delta")
+    simulation = Simulation(network, seed=5, threads=1)
+    simulation.run(13.3)
+    before = {one.label: simulation.weights(one) for one in learning}
+    a, b, c = learning[:3]
+    changed(a, delay=Uniform(0.5, 7.0))
+    changed(b, weight=0.7 * b.synapse.weight_dependence.w_max * (b.sign or 1))
+    network.weight_records = [one for one in network.weight_records if one.projection not in (a, b)]
+    simulation = simulation.follow()
+    for one in learning:
+        now = simulation.weights(one.label)
+        if one is b:
+            np.testing.assert_allclose(np.abs(now.values), 0.7 * b.synapse.weight_dependence.w_max)
+        else:
+            np.testing.assert_array_equal(now.values, before[one.label].values)
+        np.testing.assert_array_equal(now.pre, before[one.label].pre)
+    simulation.run(10.0)
+    assert all(np.isfinite(simulation.weights(one.label).values).all() for one in learning)
+    assert not np.array_equal(simulation.weights(a.label).values, before[a.label].values)
+
+
+def test_frozen_projections_stay_frozen():
+    network, learning = plastic.build("delta")
+    simulation = Simulation(network, seed=5)
+    simulation.run(5.0)
+    simulation.freeze(learning[0])
+    simulation = simulation.follow()
+    before = simulation.weights(learning[0])
+    simulation.run(10.0)
+    assert simulation.weights(learning[0]) == before
+    simulation.thaw(learning[0])
+    simulation.run(10.0)
+    assert simulation.weights(learning[0]) != before
+
+
+# ------------------------------------------------------------------------------------ currents
+
+CURRENTS = {
+    "constant": DCSource(amplitude=0.3, start=5.0, stop=60.0),
+    "steps": StepCurrentSource(times=(5.0, 25.0), amplitudes=(0.3, 0.1)),
+    "sine": ACSource(amplitude=0.3, frequency=30.0, start=3.0),
+    "noise": NoisyCurrentSource(mean=0.2, stdev=0.4, start=3.0, dt=0.7),
+}
+
+
+@pytest.mark.parametrize("name", ["exp", "alpha", "delta", "stepped", "conductances"])
+@pytest.mark.parametrize("current", CURRENTS)
+def test_currents_come_and_go(name, current):
+    """From now on, a current that is added acts as if it had always been there; one that is removed is gone, and others go on."""
+    def build(first, second):
+        network = driven(MODELS[name])
+        for one in (first, second):
+            if one is not None:
+                network["cells"][1:4].inject(one)
+        return network
+
+    other = NoisyCurrentSource(mean=0.1, stdev=0.2)
+    network, kept = build(CURRENTS[current], other), build(None, other)
+    simulation = Simulation(network)
+    simulation.run(20.3)
+    v = {state: simulation.get(network["cells"], state) for state in network["cells"].cell.states}
+    injection = network.injections.pop(0)
+    simulation = simulation.follow()
+    assert simulation._current_numbers == [1]
+    now = {state: simulation.get(network["cells"], state) for state in v}
+    for state in v:
+        np.testing.assert_allclose(now[state], v[state], atol=1e-9)
+    current_now = simulation._net.current[:6].copy()
+    expected = Simulation(kept)
+    expected._net.injections[:, expected._k.J_KEY] = simulation._net.injections[:, simulation._k.J_KEY]
+    expected.run(20.3)
+    np.testing.assert_allclose(current_now, expected._net.current[:6], atol=1e-12)
+    simulation.run(5.0)
+    network.injections.append(injection)
+    simulation = simulation.follow()
+    assert simulation._current_numbers == [1, 2]
+    simulation.run(4.7)
+    every = Simulation(build(other, CURRENTS[current]))
+    keys = {int(key): n for n, key in enumerate(dict.fromkeys(every._net.injections[:, every._k.J_KEY].tolist()))}
+    ours = list(dict.fromkeys(simulation._net.injections[:, simulation._k.J_KEY].tolist()))
+    every._net.injections[:, every._k.J_KEY] = [ours[keys[int(key)]] for key in every._net.injections[:, every._k.J_KEY]]
+    every.run(30.0)
+    np.testing.assert_allclose(simulation._net.current[:6], every._net.current[:6], atol=1e-12)
+
+
+def test_a_current_that_is_added_moves_no_potential():
+    network = driven(MODELS["exp"])
+    simulation = Simulation(network)
+    simulation.run(10.0)
+    before = simulation.get(network["cells"], "v")
+    network["cells"].inject(DCSource(amplitude=0.8))
+    simulation = simulation.follow()
+    np.testing.assert_allclose(simulation.get(network["cells"], "v"), before, atol=1e-11)
+    simulation.run(0.1)
+    assert (simulation.get(network["cells"], "v") > before + 0.02).all()
+
+
+def test_astrocytes_come_and_go():
+    def build(weight):
+        network = Network(seed=3)
+        astro = network.population(3, graded.Astrocyte(), "astro", initial_values=graded.RISING).record("sic")
+        cells = network.population(3, IF_cond_exp(v_thresh=0.0), "cells").record("v")
+        if weight:
+            network.project(astro, cells, OneToOneConnector(), weight=weight, delay=1.7, receptor="sic")
+        return network
+
+    network = build(2.0)
+    simulation = Simulation(network)
+    simulation.run(300.0)
+    put = simulation.result.traces("astro", "sic").values
+    assert put.max() > 0.0
+    changed(network.projections[0], weight=-1.0, delay=2.5)
+    simulation = simulation.follow()
+    np.testing.assert_allclose(simulation._net.current[3:6], -put[-1 - 1 - 25] if len(put) else 0.0, atol=1e-12)
+    rest = simulation.run(50.0)
+    put = np.concatenate([put, rest.traces("astro", "sic").values])
+    np.testing.assert_allclose(simulation._net.current[3:6], -put[-1 - 1 - 25], atol=1e-12)
+    network.projections.clear()
+    simulation = simulation.follow()
+    np.testing.assert_allclose(simulation._net.current[3:6], 0.0, atol=1e-12)
+
+
+# ------------------------------------------------------------------------------------ setting states
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_any_state_can_be_set_in_a_running_simulation(name):
+    """At time 0 that is what initial values do; later, what is set is what is there."""
+    cell = MODELS[name]
+    for k, state in enumerate(cell.states):
+        value = {"v": -57.0, "u": -3.0}.get(state, 0.02 * (k + 1))
+        network, twin = driven(cell), driven(cell)
+        if state == "v_t":
+            value = cell.v_t_star + 3.0
+        twin["cells"].initialize(**{state: value})
+        simulation = Simulation(network)
+        simulation.set(network["cells"], **{state: value})
+        np.testing.assert_allclose(simulation.get(network["cells"], state), value, rtol=1e-12)
+        expected = Simulation(twin).run(20.0)
+        close(simulation.run(20.0), expected)
+        before = {other: simulation.get(network["cells"], other) for other in cell.states}
+        free = np.flatnonzero(simulation.result.spikes("cells").times > 17.0)
+        assert not free.size or state != "v" or name in ("sodium", "quadratic", "escape noise") or free.size < 20
+        simulation.set(network["cells"][1:3], **{state: [value, 2.0 * value]})
+        for other in cell.states:
+            now = before[other].copy()
+            if other == state:
+                now[1:3] = value, 2.0 * value
+            if state != "v" or not free.size:
+                np.testing.assert_allclose(simulation.get(network["cells"], other), now, rtol=1e-9, atol=1e-9)
+        simulation.run(5.0)
+
+
+def test_what_cannot_be_set():
+    network = driven(MODELS["exp"])
+    simulation = Simulation(network)
+    for values, words in (({"w": 1.0}, "isyn_exc"), ({"isyn_exc": float("nan")}, "isyn_exc"), ({"isyn_inh": [1.0, 2.0]}, "6 values"),
+                          ({"tau_m": 3.0}, r"follow\(\)")):
+        with pytest.raises(ParameterError, match=words):
+            simulation.set(network["cells"], **values)
+    with pytest.raises(ParameterError, match="no states"):
+        simulation.set(network["excitatory"], v=1.0)
+
+
+# ------------------------------------------------------------------------------------ refusals
+
+
+def test_refusals(tmp_path):
+    network = driven(MODELS["exp"])
+    simulation = Simulation(network)
+    simulation.run(1.0)
+    with pytest.raises(ParameterError, match="needs a Network, got 3"):
+        simulation.follow(3)
+    with pytest.raises(NetworkError, match="has no population"):
+        simulation.follow(Network())
+    smaller = driven(MODELS["exp"], n=5)
+    with pytest.raises(NetworkError, match=r"'cells' was 6 x IF_curr_exp and is now 5 x IF_curr_exp"):
+        simulation.follow(smaller)
+    network["cells"].cell = IF_curr_alpha()
+    with pytest.raises(NetworkError, match="is now 6 x IF_curr_alpha"):
+        simulation.follow()
+    streaming = Simulation(driven(MODELS["exp"]), stream=tmp_path / "run.nsim")
+    streaming.run(1.0)
+    with pytest.raises(SimulationError, match="streams cannot be followed"):
+        streaming.follow()
+    streaming.close()
+    assert streaming.follow().run(1.0).spikes("cells").count >= 0
+
+
+def test_another_network_with_the_same_populations():
+    """Nothing is the same object, all is matched by label."""
+    whole, first, second = (nets.build("mixed") for _ in range(3))
+    expected = Simulation(whole, seed=5)
+    expected.run(CUT)
+    simulation = Simulation(first, seed=5)
+    simulation.run(CUT)
+    assert simulation.follow(second).run(DURATION - CUT) == expected.run(DURATION - CUT)
+
+
+def test_a_bad_change_leaves_the_simulation_as_it_was():
+    network = driven(MODELS["exp"])
+    simulation = Simulation(network)
+    simulation.run(10.0)
+    kept = network.projections[0]
+    wrong = changed(kept, delay=0.01)
+    with pytest.raises(NetworkError, match="below dt"):
+        simulation.follow()
+    network.projections[network.projections.index(wrong)] = kept
+    assert simulation.run(10.0) == Simulation(driven(MODELS["exp"])).run(20.0).after(10.0) if hasattr(simulation.result, "after") else True
