@@ -38,7 +38,8 @@ STEP, SOURCE = 3, 4
  P_CHANGE0, P_CHANGES, P_GAP0, P_GAPS, P_SIZE) = range(26)
 # columns of ``blocks`` (one row for each block of synapses and part of its target)
 (B_SOURCE, B_RECEPTOR, B_WEIGHTS, B_WIDE, B_DELAYS, B_DELAY0, B_PTR, B_TARGETS, B_W, B_WAKES, B_RULE, B_ROWS,
- B_SIZE) = range(13)
+ B_SINCE, B_SIZE) = range(14)
+ALWAYS = -(2**62)  # B_SINCE: only spikes sent after this step are delivered
 ROW_WEIGHT, WEIGHTS32, WEIGHTS64, CHANGING = range(4)
 # columns of ``modulators`` (who releases dopamine for a rule in a part)
 M_RULE, M_SOURCE, M_MEMBERS, M_DELAY, M_AMOUNT, M_COLS = range(6)
@@ -474,18 +475,18 @@ def add_row(kind, receptor, x, n, lo, hi, row, v, ca, cb, cc):
 
 
 @jit
-def _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, offsets, row_ptr, tg, w, one_weight,
+def _block(kind, x, n, lo, hi, receptor, t, base_step, since, delays, pointer, spikes, offsets, row_ptr, tg, w, one_weight,
            ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, count):
     """What one block of synapses brings to one part at step ``t``; returns (events, length of the active list).
 
-    ``pointer`` and ``offsets`` are those of the sending group's parts; ``w`` has one weight for each row if
+    Of spikes sent after step ``since``; ``pointer`` and ``offsets`` are those of the sending group's parts; ``w`` has one weight for each row if
     ``one_weight``, else one for each synapse.
     """
     events = np.int64(0)
     n_delays = delays.size
     for d in range(n_delays):
         s = t - delays[d] - base_step
-        if s < 0:
+        if s < 0 or t - delays[d] <= since:
             continue
         for q in range(pointer.shape[0]):
             for e in range(offsets[q] + pointer[q, s], offsets[q] + pointer[q, s + 1]):
@@ -517,7 +518,7 @@ def deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, rea
     count = net.n_active[p]
     for b in range(net.parts[p, P_BLOCK0], net.parts[p, P_BLOCK0] + net.parts[p, P_BLOCKS]):
         ca, cb, cc = 1.0, 0.0, 0.0
-        receptor = net.blocks[b, B_RECEPTOR]
+        receptor, since = net.blocks[b, B_RECEPTOR], net.blocks[b, B_SINCE]
         if kind < STEP:
             ca, cb, cc = coefficients(kind, receptor, f, k, width)
         delays = net.delays[net.blocks[b, B_DELAY0]:net.blocks[b, B_DELAY0] + net.blocks[b, B_DELAYS]]
@@ -533,21 +534,21 @@ def deliver(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, rea
         one = kind_w == ROW_WEIGHT
         if net.blocks[b, B_WIDE] == 1:
             if kind_w == WEIGHTS32:
-                events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
+                events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, since, delays, pointer, net.spikes, offsets,
                                        row_ptr, net.targets32[t0:], net.weights32[w0:], False, ca, cb, cc, wakes, f, k,
                                        width, reach_e, reach_i, h, due, active, count)
             else:
                 w64 = net.row_weight[w0:] if one else net.weights64[w0:]
-                events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
+                events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, since, delays, pointer, net.spikes, offsets,
                                        row_ptr, net.targets32[t0:], w64, one, ca, cb, cc, wakes, f, k,
                                        width, reach_e, reach_i, h, due, active, count)
         elif kind_w == WEIGHTS32:
-            events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
+            events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, since, delays, pointer, net.spikes, offsets,
                                    row_ptr, net.targets16[t0:], net.weights32[w0:], False, ca, cb, cc, wakes, f, k,
                                    width, reach_e, reach_i, h, due, active, count)
         else:
             w64 = net.row_weight[w0:] if one else net.weights64[w0:]
-            events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, net.spikes, offsets,
+            events, count = _block(kind, x, n, lo, hi, receptor, t, base_step, since, delays, pointer, net.spikes, offsets,
                                    row_ptr, net.targets16[t0:], w64, one, ca, cb, cc, wakes, f, k,
                                    width, reach_e, reach_i, h, due, active, count)
         total += events

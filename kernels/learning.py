@@ -16,6 +16,7 @@ from .engine import (
     B_RECEPTOR,
     B_ROWS,
     B_RULE,
+    B_SINCE,
     B_SOURCE,
     B_TARGETS,
     B_W,
@@ -119,7 +120,7 @@ def gained(w, row, lo, calcium, astrocytes, par):
 
 
 @jit
-def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer, spikes, offsets, row_ptr, tg, w, c, one_weight,
+def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, since, delays, pointer, spikes, offsets, row_ptr, tg, w, c, one_weight,
                     ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, count, rule, par, rows, short_rows, lags,
                     site, history, heads, voltages, tables, pool, calcium, astrocytes, all_par, states, numbers, dt):
     """As :func:`_block` for synapses that change: rows are brought up to date before they are added."""
@@ -139,7 +140,7 @@ def _changing_block(kind, x, n, lo, hi, receptor, t, base_step, delays, pointer,
     gain = par[plasticity.PAR_SIZE + plasticity.SHORT_SIZE:]
     for d in range(n_delays):
         s = t - delays[d] - base_step
-        if s < 0:
+        if s < 0 or t - delays[d] <= since:
             continue
         for q in range(pointer.shape[0]):
             for e in range(offsets[q] + pointer[q, s], offsets[q] + pointer[q, s + 1]):
@@ -220,7 +221,7 @@ def arrive(net, p, t, dt, base_step):
             astrocytes = net.lags[rule[plasticity.R_ASTROCYTES]:]
         wakes = event and row[B_WAKES] == 1
         events, count = _changing_block(
-            kind, x, n, lo, hi, row[B_RECEPTOR], t, base_step, net.delays[row[B_DELAY0]:row[B_DELAY0] + row[B_DELAYS]],
+            kind, x, n, lo, hi, row[B_RECEPTOR], t, base_step, row[B_SINCE], net.delays[row[B_DELAY0]:row[B_DELAY0] + row[B_DELAYS]],
             net.pointer[q0:q1], net.spikes, net.offsets[q0:q1], net.row_ptr[row[B_PTR]:], net.targets16[row[B_TARGETS]:], w, c, one,
             ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, net.n_active[p], rule, par, rows,
             short_rows, lags, site, history, heads, voltages, net.decays, pool, calcium, astrocytes, net.rule_par,

@@ -192,6 +192,7 @@ class _Assembler:
             row[k.B_DELAYS], row[k.B_DELAY0] = block.delays.size, pointers[b][1]
             row[k.B_PTR], row[k.B_TARGETS] = pointers[b][2 + p], block.at + int(block.bases[p])
             row[k.B_W] = pointers[b][0] if block.kind == ROW_WEIGHT else block.weights_at + int(block.bases[p])
+            row[k.B_SINCE] = block.since
             row[k.B_ROWS], row[k.B_RULE] = block.source.n, self.learning.add_rule(block, p)
             if row[k.B_RULE] >= 0:
                 self.learning.add_modulators(block, row[k.B_RULE], k)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +12,12 @@ import numpy as np
 from . import learning, slow, store
 from .errors import FileFormatError
 from .groups import SOURCE
+from .parameters import stream_key
 
 if TYPE_CHECKING:
     from .engine import Simulation
 
-__all__ = ["SAVED", "capture", "read", "reading", "restore", "write"]
+__all__ = ["SAVED", "capture", "noise_key", "number_currents", "read", "reading", "restore", "write"]
 
 SAVED = ("x", "h", "h0", "rho", "base", "current", "following", "draws", "rate", "mode", "puts")
 
@@ -25,7 +26,8 @@ def capture(sim: Simulation) -> tuple[dict[str, Any], dict[str, dict[str, np.nda
     """(header, arrays by kind and name): the state of a simulation, as `restore` takes it; arrays may be the simulation's own."""
     counts, spikes = _global_history(sim)
     header = {"content": "state", "fingerprint": sim.fingerprint(), "step": sim._step, "seed": sim.seed,
-              "dt": sim.dt, "update": sim.update, "history": sim._history}
+              "dt": sim.dt, "update": sim.update, "history": sim._history,
+              "since": sim._since, "currents": sim._current_numbers}
     return header, {
         "state": {name: getattr(sim._net, name) for name in SAVED},
         "history": {"counts": counts, "spikes": spikes},
@@ -58,6 +60,22 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise FileFormatError(f"{path} is not a saved simulation state: {type(error).__name__}: {error}") from error
+
+
+def number_currents(sim: Simulation, numbers: Sequence[int]) -> None:
+    """Let the injected currents of a simulation that was just made draw their noise by these numbers, not by their places."""
+    if len(numbers) != len(sim._current_numbers) or len(set(numbers)) != len(numbers):
+        raise FileFormatError(f"saved state: {len(numbers)} numbers of currents for {len(sim._current_numbers)}")
+    keys = {noise_key(sim, at): noise_key(sim, number) for at, number in zip(sim._current_numbers, numbers, strict=True)}
+    column = sim._net.injections[:, sim._k.J_KEY]
+    column[:] = [keys[int(key)] for key in column]
+    sim._current_numbers = list(numbers)
+
+
+def noise_key(sim: Simulation, number: int) -> int:
+    """The stream of an injected current, as the signed number of the same bits."""
+    key = stream_key(sim.seed, "current", number)
+    return key - 2**64 if key >= 2**63 else key
 
 
 def _global_history(sim: Simulation) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import os
 import platform
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -82,8 +83,11 @@ class Simulation:
     _store: Store
 
     def _build(self, network: Network, dt: float, seed: int, threads: int | None, update: str, progress: bool = False,
-               before: Simulation | None = None) -> None:
-        """All arrays, at no time yet; synapses that are those of the simulation ``before`` are taken from it."""
+               before: Simulation | None = None, since: Mapping[str, int] | None = None) -> None:
+        """All arrays, at no time yet; synapses that are those of the simulation ``before`` are taken from it.
+
+        Projections named in ``since`` deliver only spikes that are sent after the step given there.
+        """
         self.network, self.dt, self.seed, self.update = network, dt, seed, update
         announce_compilation()
         description = network.describe(dt)
@@ -91,6 +95,7 @@ class Simulation:
         self._description, self._fingerprint = str(description), network.fingerprint()
         self._described, self._cells = _lists(network), {p.label: p.cell for p in network.populations}
         self._current_numbers = list(range(len(network.injections)))  # by which injected currents draw their noise
+        self._since = dict(since or {})
         self._processes, self._samples = slow.processes(network, self.dt)
         self.threads = _threads(threads, description)
         self._may_rest = threads is None  # whether fewer threads may be used than there are
@@ -100,7 +105,7 @@ class Simulation:
             group.cut(self.threads, description.is_dense(group.members))
         self._recorder = Recorder(network, self._groups, self._place, self.dt, self.seed)
         with building(progress, description.synapses) as tick:
-            self._store = build(network, self._groups, self._place, self.dt, tick, None if before is None else before._store)
+            self._store = build(network, self._groups, self._place, self.dt, tick, None if before is None else before._store, self._since)
         self.build_seconds = time.perf_counter() - began
         net, self._tables = assemble(network, self._groups, self._place, self._store, self._recorder.recorded, self.dt, self.seed)
         self._placed: dict[str, np.ndarray] = {}  # where the synapses of projections that change lie, and what they join
@@ -663,6 +668,10 @@ class Simulation:
         self._net.due[:] = -1
         self._net.n_active[:] = 0
         self._net.mode[:] = 0
+        if self._since:
+            blocks = self._net.blocks.copy()
+            blocks[:, self._k.B_SINCE] = self._k.ALWAYS
+            self._net, self._since = self._net._replace(blocks=blocks), {}
         refill(self._store, self.network, self._place, self.dt)
         self._begin()
 
@@ -743,10 +752,16 @@ class Simulation:
         with checkpoint.reading(path):
             dt, seed, kept = float(header["dt"]), int(header["seed"]), str(header["update"])
             _check_arguments(network, dt, seed, None, kept)
-        made = cls(network, dt=dt, seed=seed, threads=threads, update=update or kept)
+            since = {str(label): int(step) for label, step in header.get("since", {}).items()}
+            numbers = [int(number) for number in header.get("currents", range(len(network.injections)))]
+        made = object.__new__(cls)
+        made._build(network, dt, seed, threads, update or kept, since=since)
+        made._begin()
+        made._load_kernels()
         if header.get("fingerprint") != made.fingerprint():
             raise FileFormatError(f"{path} was saved from another network than the one given")
         with checkpoint.reading(path):
+            checkpoint.number_currents(made, numbers)
             checkpoint.restore(made, header, {frame.kind: frame.arrays for frame in frames})
         if stream is not None:
             made._open_stream(stream)

@@ -10,9 +10,11 @@ matched by label.  What was not changed goes on to the last bit; for the rest th
 * **Sources.**  Those whose parameters stay go on.  Others draw their next time anew from t on, as after
   `Simulation.set(rate=...)`, and keep the dead time they are in; a gamma interval begins again.  Of given spike times, those later than t
   are sent, even if they are new; none is sent that is not.
-* **Synapses.**  What arrives after t goes by the synapses that there are now, also if it was sent before.  So a changed weight holds for
-  spikes under way, and a new projection passes on spikes that were sent up to its delay before.  If a delay d becomes d', a spike sent at
-  s arrives at s + d'; with s + d' <= t < s + d it is lost, with s + d <= t < s + d' it arrives a second time.
+* **Synapses.**  What arrives after t has the weight that the synapse has now, also if it was sent before.  A new projection, or one with
+  another connector, passes on what is sent after t; what was under way through one that is gone is lost.  If the delays of a projection
+  change, a spike sent at s arrives at s + d', d' being the new delay, if that is later than t and if s + d > t for its shortest delay d
+  before; otherwise it is lost.  So nothing arrives twice, and where all delays of a projection are equal and do not get shorter,
+  everything arrives.
 * **Synapses that change** are matched by the projection's label and their number: weights, eligibilities and what they remember of
   spikes stay.
 * **Injected currents** are functions of time: one that was added acts from t on as if it had always been there.
@@ -28,8 +30,7 @@ from . import checkpoint, learning, live, slow, wiring
 from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma
 from .errors import NetworkError, ParameterError, SimulationError
 from .groups import SOURCE, Group
-from .network import Injection, Network, _said
-from .parameters import stream_key
+from .network import Injection, Network, Projection, _said
 
 if TYPE_CHECKING:
     from .engine import Simulation
@@ -49,7 +50,7 @@ def follow(sim: Simulation, network: Network | None = None) -> Simulation:
     for population in network.populations:
         _check_same(sim, population)
     made = object.__new__(type(sim))
-    made._build(network, sim.dt, sim.seed, sim.threads, sim.update, before=sim)
+    made._build(network, sim.dt, sim.seed, sim.threads, sim.update, before=sim, since=_since(sim, network))
     made._may_rest, made._pace = sim._may_rest, dict(sim._pace)
     made._begin()
     _number_currents(sim, made)
@@ -73,6 +74,36 @@ def _check_same(sim: Simulation, population: Any) -> None:
             f"follow: population {population.label!r} was {before.size} x {cell.name} and is now {population.size} x"
             f" {population.cell.name}: give what is new a label of its own"
         )
+
+
+def _since(sim: Simulation, network: Network) -> dict[str, int]:
+    """Label of a projection -> the step after which a spike must be sent to be delivered by it; others deliver all."""
+    before = {one.label: one for one in sim._described[1]}
+    since = {}
+    for one in network.projections if sim._step > 0 else ():
+        old = before.get(one.label)
+        if one.graded or one.electrical:
+            continue
+        first = sim._since.get(one.label)
+        if old is None or (one is not old and _ends(one) != _ends(old)):
+            first = sim._step
+        elif one is not old and _said(one.delay) != _said(old.delay):  # what has not arrived anywhere yet
+            first = max(sim._step - _shortest(old, sim), -1 if first is None else first)
+        if first is not None:
+            since[one.label] = first
+    return since
+
+
+def _ends(one: Projection) -> str:
+    """Whom a projection joins, in words."""
+    return _said((one.pre.population.label, one.pre.indices, one.post.population.label, one.post.indices, one.connector, one.receptor))
+
+
+def _shortest(one: Projection, sim: Simulation) -> int:
+    """The shortest delay of a projection's synapses, steps."""
+    found = [int(np.min(part.delay_steps)) for part in wiring.synapses(one, sim.network.seed, sim.dt, weighted=False)
+             if np.size(part.pre)]
+    return min(found, default=1)
 
 
 class _Cells(NamedTuple):
@@ -142,6 +173,7 @@ class _Translation:
                 self._cells(cells)
         for group in self.new._groups:
             self._puts(group)
+            self._gaps(group)
         return {"state": self.now, "history": self._history(state["history"]), "held": self._held(state["held"]),
                 "processes": self._processes(state["processes"]), "plasticity": self._plasticity(state["plasticity"])}
 
@@ -306,6 +338,21 @@ class _Translation:
                 for s in range(max(0, self.step - depth + 1), self.step + 1):
                     ring[s % depth, cells.here] = _put_at(self.old, self.before["puts"], cells, s, state[cells.here])
 
+    def _gaps(self, group: Group) -> None:
+        """The potentials that gap junctions see, which go on as in the last step; where there were none, those of now."""
+        k, row = self.new._k, self.new._net.groups[self.new._groups.index(group)]
+        if row[k.G_GAP] < 0:
+            return
+        seen = self.now["puts"][row[k.G_GAP]:row[k.G_GAP] + 4 * group.n].reshape(4, group.n)
+        for cells in self.cells:
+            if cells.new is group and cells.old is not None:
+                before = self.old._net.groups[self.old._groups.index(cells.old)]
+                if before[k.G_GAP] < 0:
+                    seen[:3, cells.here] = _matrix(self.new, self.now["x"], group)[row[k.G_GAPROW], cells.here]
+                else:
+                    n = cells.old.n
+                    seen[:, cells.here] = self.before["puts"][before[k.G_GAP]:before[k.G_GAP] + 4 * n].reshape(4, n)[:, cells.there]
+
     # -- spikes ---------------------------------------------------------------------------------
 
     def _latest(self, history: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -376,8 +423,7 @@ class _Translation:
                 if one.label in before:
                     was, old, former = before[one.label]
                     self._rows(out, kept, (number, block, one), (was, old, former), {"rows": k.ROW_SIZE, "short": k.SHORT_ROW_SIZE})
-                    if one.changes and former.changes:
-                        self._weights(out, kept, (number, block, one), (was, old, former))
+                    self._synapses(out, kept, (number, block, one), (was, old, former))
         if out:
             self._sites(out, kept, k)
         return out
@@ -397,26 +443,32 @@ class _Translation:
                 rows = out[f"{name}{number}"].reshape(block.source.n, block.delays.size, width)
                 rows[np.ix_(sender, here)] = kept[f"{name}{was}"].reshape(old.source.n, old.delays.size, width)[np.ix_(sent, there)]
 
-    def _weights(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], now: Any, before: Any) -> None:
-        """Weights and eligibilities of a projection, if it has as many synapses; its weights only if they are not described anew."""
+    def _synapses(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], now: Any, before: Any) -> None:
+        """What each synapse of a projection keeps, if there are as many; its weights only if they are not described anew."""
         (number, block, one), (was, old, former) = now, before
-        names = [name for name in ("weights", "eligibility") if f"{name}{number}" in out and f"{name}{was}" in kept]
-        if one is not former and _said(one.weight) != _said(former.weight):
-            names = names[1:]
+        learns = one.changes and former.changes
+        names = ["weights", "eligibility"] if learns else []
+        if learns and one is not former and _said(one.weight) != _said(former.weight):
+            names = ["eligibility"]
+        if block.transmission is not None and type(block.synapse) is type(old.synapse):
+            names.append("transmission")
+        names = [name for name in names if f"{name}{number}" in out and f"{name}{was}" in kept
+                 and out[f"{name}{number}"].shape[1:] == kept[f"{name}{was}"].shape[1:]]
         coming = one.structure is not None and one.structure == former.structure
         if coming or (one is former and np.array_equal(block.delays, old.delays)):
             for name in names:
                 out[f"{name}{number}"] = kept[f"{name}{was}"]
-        elif block.size == old.size and one.structure is former.structure is None:
+        elif names and block.size == old.size and len(block.projections) == 1 and one.structure is former.structure is None:
             here, there = learning._places(self.new, one, block), learning._places(self.old, former, old)
             for name in names:
-                by_place, values = np.empty(old.size), np.empty(block.size)
+                by_place, values = np.empty_like(kept[f"{name}{was}"]), np.empty_like(out[f"{name}{number}"])
                 by_place[learning._canonical(old)] = kept[f"{name}{was}"]
                 values[here] = by_place[there]
                 out[f"{name}{number}"] = values[learning._canonical(block)]
-        if block.mechanism is not None and f"pool{number}" in out and f"pool{was}" in kept:
-            out[f"pool{number}"] = kept[f"pool{was}"]
-        out[f"flags{number}"] = kept[f"flags{was}"]
+        if learns:
+            if f"pool{number}" in out and f"pool{was}" in kept:
+                out[f"pool{number}"] = kept[f"pool{was}"]
+            out[f"flags{number}"] = kept[f"flags{was}"]
 
     def _sites(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], k: Any) -> None:
         """What is remembered of targets' spikes, potentials and calcium."""
@@ -504,10 +556,7 @@ def _number_currents(old: Simulation, new: Simulation) -> None:
             number = highest
         taken.add(number)
         numbers.append(number)
-    keys = {_noise_key(new, j): _noise_key(new, number) for j, number in enumerate(numbers)}
-    column = new._net.injections[:, new._k.J_KEY]
-    column[:] = [keys[int(key)] for key in column]
-    new._current_numbers = numbers
+    checkpoint.number_currents(new, numbers)
 
 
 def _same_current(a: Injection, b: Injection) -> bool:
@@ -515,16 +564,10 @@ def _same_current(a: Injection, b: Injection) -> bool:
         (b.target.indices, b.current))
 
 
-def _noise_key(sim: Simulation, number: int) -> int:
-    """The stream of an injected current, as the signed number of the same bits."""
-    key = stream_key(sim.seed, "current", number)
-    return key - 2**64 if key >= 2**63 else key
-
-
 def _injected(sim: Simulation, step: int) -> dict[int, dict[int, float]]:
     """What each injected current gives over the step until ``step``: number -> neuron among all -> nA."""
     net, k = sim._net, sim._k
-    number = {_noise_key(sim, n): n for n in sim._current_numbers}
+    number = {checkpoint.noise_key(sim, n): n for n in sim._current_numbers}
     out: dict[int, dict[int, float]] = {}
     for part in net.parts:
         y = int(net.groups[part[k.P_GROUP], k.G_Y])
@@ -532,9 +575,10 @@ def _injected(sim: Simulation, step: int) -> dict[int, dict[int, float]]:
             ids = net.index[row[k.J_INDEX]:row[k.J_INDEX] + row[k.J_SIZE]].tolist()
             par = net.inj_par[row[k.J_PAR]:row[k.J_PAR] + row[k.J_NPAR]]
             each = out.setdefault(number[int(row[k.J_KEY])], {})
-            shared = None if row[k.J_KIND] == k.NOISE else k.amplitude(row[k.J_KIND], par, row[k.J_KEY], 0, step - 1, sim.dt)
+            own = row[k.J_KIND] == k.NOISE and row[k.J_FIRST] >= 0  # noise of each cell, not one for all
+            one = k.amplitude(row[k.J_KIND], par, row[k.J_KEY], 0, step - 1, sim.dt)
             for i in ids:
-                each[y + i] = k.amplitude(k.NOISE, par, row[k.J_KEY], i, step - 1, sim.dt) if shared is None else shared
+                each[y + i] = k.amplitude(k.NOISE, par, row[k.J_KEY], i - row[k.J_FIRST], step - 1, sim.dt) if own else one
     return out
 
 

@@ -90,6 +90,7 @@ def set_state(sim: Simulation, target: Cells, name: str, value: Any) -> None:
     if group.modal is None:
         _set_stepped(sim, group, x, target, ids, name, values)
         gap = int(net.groups[g, k.G_GAP]) if name == "v" else -1
+        assert group.step is not None
         for row in (sim._step % 2, 2) if gap >= 0 else ():  # what gap junctions see: a jump is no slope
             net.puts[gap + row * group.n + ids] = x[group.step.states.index("v"), ids]
         return

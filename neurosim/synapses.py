@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Store", "SynapseBlock", "build", "places", "refill", "weight_kind"]
 
 ROW_WEIGHT, WEIGHTS32, WEIGHTS64, CHANGING = range(4)
+ALWAYS = -(2**62)  # as in `kernels.engine`
 _WORTH_THREADS = 20_000  # synapses in a projection, on average
 
 
@@ -54,6 +55,7 @@ class SynapseBlock:
     gain: GainModulation | None = None
     gap: bool = False
     backward: bool = False  # from the targets of its projections to their sources
+    since: int = ALWAYS  # only spikes sent after this step are delivered
 
     @property
     def ruled(self) -> bool:
@@ -146,7 +148,7 @@ def weight_kind(projection: Projection) -> int:
     return WEIGHTS32 if np.array_equal(array.astype(np.float32).astype(np.float64), array) else WEIGHTS64
 
 
-def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseBlock]:
+def plan(network: Network, place: dict[str, tuple[Group, int]], since: Mapping[str, int]) -> list[SynapseBlock]:
     """Sort the projections into blocks."""
     blocks: list[SynapseBlock] = []
     directions = [(one, backward) for one in network.projections for backward in ((False, True) if one.electrical else (False,))]
@@ -157,9 +159,11 @@ def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseB
         kind = weight_kind(projection)
         weight = float(projection.weight) if kind == ROW_WEIGHT else 0.0
         rows = first + pre.indices
-        key = (source, target, projection.receptor, kind, projection.graded, projection.electrical, backward)
+        begins = since.get(projection.label, ALWAYS)
+        key = (source, target, projection.receptor, kind, projection.graded, projection.electrical, backward, begins)
         for block in blocks:
-            if (block.source, block.target, block.receptor, block.kind, block.graded, block.gap, block.backward) != key:
+            if (block.source, block.target, block.receptor, block.kind, block.graded, block.gap, block.backward,
+                    block.since) != key:
                 continue
             if block.synapse != projection.dynamics or block.gain is not projection.gain:
                 continue
@@ -177,7 +181,7 @@ def plan(network: Network, place: dict[str, tuple[Group, int]]) -> list[SynapseB
             sign = -1 if kind == CHANGING and projection.sign < 0 else 1
             block = SynapseBlock(source, target, projection.receptor, kind, [], row_weight, synapse=projection.dynamics, sign=sign,
                                  graded=projection.graded, structure=projection.structure, gain=projection.gain,
-                                 gap=projection.electrical, backward=backward)
+                                 gap=projection.electrical, backward=backward, since=begins)
             blocks.append(block)
         block.projections.append(projection)
         if kind == ROW_WEIGHT:
@@ -360,7 +364,8 @@ def _by_target(block: SynapseBlock, place: dict[str, tuple[Group, int]]) -> list
 
 
 def build(network: Network, groups: Sequence[Group], place: dict[str, tuple[Group, int]], dt: float,
-          tick: Any = lambda n: None, before: Store | None = None) -> Store:
+          tick: Any = lambda n: None, before: Store | None = None,
+          since: Mapping[str, int] | None = None) -> Store:
     """Make all synapses.
 
     Parameters
@@ -372,8 +377,10 @@ def build(network: Network, groups: Sequence[Group], place: dict[str, tuple[Grou
     before : Store, optional
         Of a simulation of the same network, perhaps changed since: blocks of the same projections between groups that lie
         as they did are taken over, not made.
+    since : dict, optional
+        Label of a projection -> step: only spikes sent after it are delivered.
     """
-    blocks = plan(network, place)
+    blocks = plan(network, place, since or {})
     kept = _kept(blocks, before)
     for block in blocks:
         if id(block) in kept:
@@ -429,8 +436,8 @@ def _kept(blocks: list[SynapseBlock], before: Store | None) -> dict[int, Synapse
     kept: dict[int, SynapseBlock] = {}
     for block in blocks:
         for old in before.blocks if before is not None else ():
-            same = (block.kind, block.receptor, block.structure, len(block.projections)) == (
-                old.kind, old.receptor, None, len(old.projections))
+            same = (block.kind, block.receptor, block.structure, block.backward, len(block.projections)) == (
+                old.kind, old.receptor, None, old.backward, len(old.projections))
             if not same or any(p is not q for p, q in zip(block.projections, old.projections, strict=True)):
                 continue
             cut = (block.target.part_size, block.target.n_parts) == (old.target.part_size, old.target.n_parts)
