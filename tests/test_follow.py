@@ -5,9 +5,11 @@ import dataclasses
 import engine_networks as nets
 import numpy as np
 import pytest
+import test_gap as junctions
 import test_graded as graded
 import test_plasticity_same as plastic
 import test_structure as structural
+import test_transmission as transmission
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +19,7 @@ from neurosim import (
     DCSource,
     EIF_cond_alpha_isfa_ista,
     EIF_cond_exp_isfa_ista,
+    ElectricalSynapse,
     FixedProbabilityConnector,
     GIF_cond_exp,
     HH_cond_exp,
@@ -151,6 +154,54 @@ def test_astrocytes_go_on(threads):
     simulation = Simulation(graded.crowd()[0], threads=threads)
     simulation.run(30.0)
     graded.same(simulation.follow().run(30.0), whole.run(30.0))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", transmission.CELLS)
+def test_synapses_that_transmit_each_in_their_own_way_go_on(name, threads):
+    runs = []
+    for follows in (0, 1, 2):
+        network, learning = transmission.build(name)
+        simulation = Simulation(network, seed=5, threads=threads)
+        simulation.run(13.3)
+        if follows == 2:
+            network.population(300, network["cells"].cell, "more")
+        simulation = simulation.follow() if follows else simulation
+        result = simulation.run(16.7)
+        runs.append([[simulation.weights(one) for one in learning], *(result.spikes(label) for label in ("cells", "poisson", "array")),
+                     result.traces("cells", "v").values.tolist()])
+    assert runs[0] == runs[1] == runs[2]
+    assert runs[0][1].count > 10
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_gap_junctions_go_on(threads):
+    runs = []
+    for follows in (False, True):
+        network = junctions.crowd()
+        simulation = Simulation(network, threads=threads)
+        simulation.run(20.3)
+        if follows:
+            network.population(90, network["hh"].cell, "more")
+            simulation = simulation.follow()
+        result = simulation.run(20.0)
+        runs.append([*(result.spikes(label) for label in ("exp", "adex", "hh", "delta", "free")),
+                     result.traces("adex", "v").values.tolist(), result.traces("delta", "v").values.tolist()])
+    assert runs[0] == runs[1]
+
+
+def test_gap_junctions_that_are_new_begin_without_a_slope():
+    network = Network()
+    cells = network.population(2, IF_curr_exp(v_thresh=0.0), "cells", initial_values={"v": [-65.0, -55.0]}).record("v")
+    simulation = Simulation(network)
+    simulation.run(3.0)
+    v = simulation.get(cells, "v")
+    network.project(cells[0], cells[1], OneToOneConnector(), weight=0.05, synapse=ElectricalSynapse())
+    twin = Network()
+    same = twin.population(2, IF_curr_exp(v_thresh=0.0), "cells", initial_values={"v": v}).record("v")
+    twin.project(same[0], same[1], OneToOneConnector(), weight=0.05, synapse=ElectricalSynapse())
+    found, expected = simulation.follow().run(20.0), Simulation(twin).run(20.0)
+    np.testing.assert_allclose(found.traces("cells", "v").values, expected.traces("cells", "v").values[1:], atol=1e-9)
 
 
 def test_what_was_set_stays():
