@@ -283,7 +283,8 @@ class PointNeuron(Cell):
                 raise ParameterError(f"PointNeuron: a receptor's name must be an identifier without a leading underscore, got {name!r}")
             if not isinstance(response, Response):
                 raise ParameterError(f"PointNeuron.{name} must be a response such as AlphaPSR(), got {response!r:.200}")
-        return object.__new__(_structure(type(membrane[0]), tuple((name, type(one)) for name, one in given.items())))
+        base: Any = type(membrane[0])
+        return object.__new__(_structure(base, tuple((name, type(one)) for name, one in given.items())))
 
     def __init__(self, *membrane: Any, **given: Any) -> None:
         if membrane:
