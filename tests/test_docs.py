@@ -47,7 +47,7 @@ EXAMPLES = [(page, k, code) for page in PAGES for k, code in enumerate(blocks(pa
 
 
 def test_there_are_examples_and_links():
-    pages = {"README.md", "astrocytes.md", "models.md", "neurons.md", "plasticity.md"}
+    pages = {"README.md", "astrocytes.md", "engine-step.md", "models.md", "neurons.md", "plasticity.md"}
     assert {page.name for page, _, _ in EXAMPLES} == pages
     assert len(links()) > 10
 
