@@ -11,7 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .errors import ParameterError
-from .parameters import Distribution, Integers, Settings, parameter, parameters_of, refuse_unknown
+from .parameters import (
+    Distribution,
+    Integers,
+    Settings,
+    parameter,
+    parameters_of,
+    refuse_unknown,
+)
 
 __all__ = [
     "AdditivePotentiationMultiplicativeDepression", "AdditiveWeightDependence", "ClopathRule", "Dopamine",

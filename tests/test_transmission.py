@@ -583,7 +583,9 @@ def test_a_number_of_values_is_not_guessed():
     a, b = network.population(4, SpikeSourcePoisson(), "a"), network.population(3, IF_curr_exp(), "b")
 
     def refused(error, text, at_once=True, connector=None, **more):
-        make = lambda: network.project(a, b, connector or AllToAllConnector(), 0.1, label="made", **more)  # noqa: E731
+        def make():
+            return network.project(a, b, connector or AllToAllConnector(), 0.1, label="made", **more)
+
         with pytest.raises(error, match=text):
             if at_once:
                 make()
