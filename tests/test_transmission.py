@@ -1,6 +1,7 @@
 """Synapses that transmit differently from spike to spike, each in its own way: against a plain reference that uses the same
 counters, against NEST and theory, and the same whatever the threads, chunks, updates, saving and branching."""
 
+import dataclasses
 import itertools
 import math
 
@@ -533,6 +534,60 @@ def test_branches_and_reset(name, answers):
     simulation.reset()
     simulation.run(DURATION)
     assert all_of(simulation, learning) == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", CELLS)
+def test_following(name, threads, answers):
+    """With a network to which a population is added, at no matter which time."""
+    network, learning = build(name)
+    expected = answers(name)[2]
+    simulation = Simulation(network, seed=5, threads=threads)
+    for number, duration in enumerate((3.1, 11.9, 0.1)):
+        simulation.run(duration)
+        network.population(3, IF_curr_exp(), f"added {number}")
+        simulation = simulation.follow()
+    found = simulation.run(DURATION - simulation.t)
+    whole = expected[0].spikes("cells")
+    later = whole.times > 15.15  # 3.1 + 11.9 + 0.1, and a little
+    assert later.sum() > 20
+    np.testing.assert_array_equal(found.spikes("cells").times, whole.times[later])
+    np.testing.assert_array_equal(found.spikes("cells").ids, whole.ids[later])
+    assert [simulation.weights(one) for one in learning] == expected[1]
+
+
+@pytest.mark.parametrize("before, after, goes_on", [
+    (TsodyksMarkramSynapse(Uniform(0.2, 0.5), 90.0), TsodyksMarkramSynapse(Uniform(0.5, 0.8), Uniform(50.0, 90.0), 40.0), True),
+    (TsodyksMarkramSynapse(0.4, 90.0), TsodyksMarkramSynapse(Uniform(0.5, 0.8), 90.0), False),
+    (TsodyksMarkramSynapse(Uniform(0.5, 0.8), 90.0), TsodyksMarkramSynapse(0.4, 90.0), False),
+    (TsodyksMarkramSynapse(Uniform(0.5, 0.8), 90.0), TsodyksMarkramSynapse(Uniform(0.5, 0.8), 90.0, 0.0, 1.0), False),
+    (SimpleStochasticSynapse(), MultiQuantalSynapse(1.0, 5, 500.0), False),
+    (MultiQuantalSynapse(1.0, 5, 1e5), MultiQuantalSynapse(Uniform(0.5, 1.0), 5, 1e5), True),
+], ids=str)
+def test_following_with_other_synapses(before, after, goes_on):
+    """States stay where the new synapses have the same; else they begin at rest."""
+    n, early, late = 40, [10, 40, 90, 120, 160], [260, 300]
+    network = Network(seed=4)
+    source = network.population(1, SpikeSourceArray(spike_times=[np.array(early + late) * DT]), "source")
+    cells = network.population(n, nets.quiet(), "cells", initial_values={"v": 0.0}).record("v")
+    made = network.project(source, cells, AllToAllConnector(), 1.0, 0.5, label="made", synapse=before)
+    simulation = Simulation(network, dt=DT, seed=3, threads=2)
+    simulation.run(20.0)
+    network.projections[0] = dataclasses.replace(made, synapse=after)
+    v = simulation.follow().run(12.0).traces("cells", "v")
+    sent = np.array([v.values[np.flatnonzero(np.isclose(v.times, (s + 5) * DT))[0]] for s in late])
+    rest = np.transpose(ref.sent_by(network.projections[0], after, [np.array(late)], 3, 4, DT))
+    if not goes_on:
+        np.testing.assert_allclose(sent, rest, rtol=1e-9, atol=1e-12)
+    elif isinstance(after, MultiQuantalSynapse):  # all sites were emptied, and none recovers
+        assert rest[0].all() and sent.max() < 1e-100
+    else:
+        U, tau_rec, old = (wiring.synapse_values(one, name, 4) for one, name in (
+            (network.projections[0], "U"), (network.projections[0], "tau_rec"), (made, "U")))
+        last = np.array([ref.two_states(u, 90.0, 0.0, early, DT)[-1] for u in old])
+        gone = (late[0] - early[-1]) * DT
+        u, x = U + old * (1.0 - U) * np.exp(-gone / 40.0), 1.0 + (last / old - last - 1.0) * np.exp(-gone / tau_rec)
+        np.testing.assert_allclose(sent[0], u * x, rtol=1e-9)
 
 
 def test_states_of_another_type_are_refused(tmp_path):
