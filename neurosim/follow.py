@@ -422,7 +422,10 @@ class _Translation:
             for one in block.projections:
                 if one.label in before:
                     was, old, former = before[one.label]
-                    self._rows(out, kept, (number, block, one), (was, old, former), {"rows": k.ROW_SIZE, "short": k.SHORT_ROW_SIZE})
+                    widths = {"rows": k.ROW_SIZE}
+                    if self._transmission(out, kept, (number, block, one), (was, old, former)):
+                        widths["short"] = k.SHORT_ROW_SIZE
+                    self._rows(out, kept, (number, block, one), (was, old, former), widths)
                     self._synapses(out, kept, (number, block, one), (was, old, former))
         if out:
             self._sites(out, kept, k)
@@ -443,6 +446,24 @@ class _Translation:
                 rows = out[f"{name}{number}"].reshape(block.source.n, block.delays.size, width)
                 rows[np.ix_(sender, here)] = kept[f"{name}{was}"].reshape(old.source.n, old.delays.size, width)[np.ix_(sent, there)]
 
+    def _transmission(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], now: Any, before: Any) -> bool:
+        """What synapses remember each of what they sent, if they are the same and of one kind; returns whether rows may stay, too."""
+        (number, block, one), (was, old, former) = now, before
+        new, last = block.transmission, old.transmission
+        if new is None or last is None or not (new.by_synapse or last.by_synapse):
+            return True
+        if type(new) is not type(last) or not new.by_synapse or not last.by_synapse or new.states != last.states:
+            return False
+        ends, then = (wiring.arrays(each, sim.network.seed, sim.dt) for each, sim in ((one, self.new), (former, self.old)))
+        if not all(np.array_equal(ends[c], then[c]) for c in (0, 1, 3)):
+            return False
+        if new.states:
+            by_place, values = (np.empty((each.size, new.states)) for each in (old, block))
+            by_place[learning._canonical(old)] = kept[f"transmission{was}"]
+            values[learning._places(self.new, one, block)] = by_place[learning._places(self.old, former, old)]
+            out[f"transmission{number}"] = values[learning._canonical(block)]
+        return True
+
     def _synapses(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], now: Any, before: Any) -> None:
         """What each synapse of a projection keeps, if there are as many; its weights only if they are not described anew."""
         (number, block, one), (was, old, former) = now, before
@@ -450,8 +471,6 @@ class _Translation:
         names = ["weights", "eligibility"] if learns else []
         if learns and one is not former and _said(one.weight) != _said(former.weight):
             names = ["eligibility"]
-        if block.transmission is not None and type(block.synapse) is type(old.synapse):
-            names.append("transmission")
         names = [name for name in names if f"{name}{number}" in out and f"{name}{was}" in kept
                  and out[f"{name}{number}"].shape[1:] == kept[f"{name}{was}"].shape[1:]]
         coming = one.structure is not None and one.structure == former.structure
