@@ -424,6 +424,10 @@ class _Exporter:
                 if label not in self.neurons:
                     raise NetworkError(f"to_nir: there is no population of neurons {label!r} for an Output; there are"
                                        f" {', '.join(self.neurons)}")
+        for label in self.neurons:
+            if label not in chosen and not any(pre == label for pre, _ in self.joints):
+                chosen.append(label)
+                self.notes.append(Note(label, "an Output, since it leads nowhere"))
         if not chosen:
             raise NetworkError("to_nir: no population for an Output: name some in outputs")
         if self.target and (len(chosen) != 1 or len(self.sources) != 1):
