@@ -59,15 +59,15 @@ class Executed:
 
     # ---------------------------------------------------------------- neurons
 
-    def _fired(self, v, node, s, resets_late=True):
+    def _fired(self, v, node, s):
         late = s.get("z", np.zeros(v.shape))
         v_reset = np.broadcast_to(node.v_reset, v.shape)
         if self.reset == "late subtract":
             v = v - late * node.v_threshold
-        elif self.reset == "late value" and resets_late:
+        elif self.reset == "late value":
             v = np.where(late > 0, v_reset, v)
         z = (v > node.v_threshold).astype(float)
-        if self.reset == "value" or (self.reset == "late value" and not resets_late):
+        if self.reset == "value":
             v = np.where(z > 0, v_reset, v)
         elif self.reset == "subtract":
             v = v - z * node.v_threshold
@@ -76,7 +76,7 @@ class Executed:
 
     def lif(self, node, x, s):
         v = s.get("v", np.broadcast_to(node.v_leak, x.shape))
-        return self._fired(v + self.dt / node.tau * (node.v_leak - v + node.r * x), node, s, resets_late=False)
+        return self._fired(v + self.dt / node.tau * (node.v_leak - v + node.r * x), node, s)
 
     def li(self, node, x, s):
         v = s.get("v", np.broadcast_to(node.v_leak, x.shape))
@@ -103,7 +103,7 @@ class Executed:
     def __getattr__(self, name):
         if name == "if":
             return lambda node, x, s: self._fired(
-                s.get("v", np.broadcast_to(node.v_reset, x.shape)) + self.dt * node.r * x, node, s, resets_late=False)
+                s.get("v", np.broadcast_to(node.v_reset, x.shape)) + self.dt * node.r * x, node, s)
         raise AttributeError(name)
 
     def threshold(self, node, x, s):

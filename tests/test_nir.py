@@ -172,8 +172,15 @@ def test_spikes_with_other_resets(name, reset):
     wanted = Executed(g, 1e-3, reset).run(x)
     assert wanted.sum() > 20
     assert np.array_equal(output_of(g, x, reset=reset)[0], wanted)
-    if reset != "late value" or "Cuba" in name:
-        assert not np.array_equal(Executed(g, 1e-3).run(x), wanted), "the reset makes a difference here"
+    assert not np.array_equal(Executed(g, 1e-3).run(x), wanted), "the reset makes a difference here"
+
+
+def test_resets_by_node():
+    g = GRAPHS["LIF"]()
+    imported = from_nir(g, dt=DT, reset={"d": "late subtract"})
+    assert [type(imported.populations[name].cell) for name in "bd"] == [IF_curr_delta, EulerLIF]
+    with pytest.raises(ParameterError, match="reset names 'c', which is no neuron node; there are b, d"):
+        from_nir(g, dt=DT, reset={"c": "subtract"})
 
 
 def test_native_cells_wherever_they_can_say_it():

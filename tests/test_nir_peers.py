@@ -22,6 +22,17 @@ FRAMEWORKS = ("snntorch", "norse")
 STEP_OF = {"snntorch": 1e-4, "norse": 1e-3}  # s: their defaults
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Matrices of this size are not worth PyTorch's threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def stepped(module, frames):
     """Outputs of a module that gives (output, state), step by step."""
     import torch
@@ -186,6 +197,8 @@ def test_networks_that_snntorch_exports(kind, mechanism, late, reset):
     net = Mini(linear(1, 20, 12, 1.0), snntorch_layer(snn, kind, 20, mechanism, late), linear(2, 8, 20, 1.5, False),
                snntorch_layer(snn, kind.lstrip("R"), 8, mechanism, late))
     g = net.graph(12)
+    if reset == "late value" and "Leaky" in kind:  # a Leaky that is zeroed a step later forgets no input, an RLeaky does
+        reset = {"1.lif": "late value"} if kind == "RLeaky" else "value"
     x = spikes(32, STEPS, 12)
     wanted = net.run(x)
     assert 50 < wanted.sum() < 0.9 * wanted.size

@@ -8,7 +8,9 @@ from neurosim.parameters import Parameter
 
 __all__ = ["RESETS", "EulerCubaLIF", "EulerLIF"]
 
-RESETS = ("value", "subtract", "late subtract", "late value")  # the number of each is the parameter ``reset``
+# The number of each is the parameter ``reset``.  The last is what snntorch makes of "subtract": if v is above the threshold even
+# after a spike took it off, it is taken off in the next step before the test, and given back if there is no spike.
+RESETS = ("value", "subtract", "late subtract", "late value", "snntorch subtract")
 
 _MEMBRANE = {
     "keep": Parameter(0.9, "", "part of v - v_leak that is left after a step"),
@@ -17,10 +19,10 @@ _MEMBRANE = {
     "v_leak": Parameter(0.0, "mV", "potential that v decays to"),
     "v_thresh": Parameter(1000.0, "mV", "potential above which the cell spikes"),
     "v_reset": Parameter(0.0, "mV", "potential after a spike"),
-    "reset": Parameter(0.0, "", "0: to v_reset, 1: less v_thresh, 2: less v_thresh a step later, 3: to v_reset a step later"),
+    "reset": Parameter(0.0, "", "what a spike does to v: the number of one of RESETS"),
 }
 _V = State("mV", "v_leak", "membrane potential")
-_Z = State("", 0.0, "whether it spiked in the step before")
+_Z = State("", 0.0, "whether the step before left something to be reset")
 
 
 @neuron(_MEMBRANE, {"v": _V, "z": _Z}, weight_unit="mV")
@@ -29,17 +31,23 @@ def EulerLIF(s, p, x):
 
         v <- v_leak + keep (v - v_leak) + gain (i_offset + current) + what arrives,      spike if v > v_thresh
 
-    Weights are jumps of v, mV.  ``reset`` numbers `RESETS`; "late value" is not for this cell.
+    Weights are jumps of v, mV.  ``reset`` numbers `RESETS`.
     """
     s.v = p.v_leak + p.keep * (s.v - p.v_leak) + p.gain * (p.i_offset + x.current) + x.excitatory + x.inhibitory
-    if p.reset == 2.0:
+    if p.reset == 3.0 and s.z == 1.0:
+        s.v = p.v_reset
+    elif p.reset != 3.0:
         s.v -= p.v_thresh * s.z
     spike = s.v > p.v_thresh
-    s.z = 1.0 if spike else 0.0
-    if spike and p.reset == 0.0:
+    if p.reset == 0.0 and spike:
         s.v = p.v_reset
-    elif spike and p.reset == 1.0:
+    elif p.reset == 1.0 and spike:
         s.v -= p.v_thresh
+    elif p.reset == 4.0:
+        s.v -= p.v_thresh * ((1.0 if spike else 0.0) - s.z)
+        s.z = 1.0 if s.v > p.v_thresh else 0.0
+    elif p.reset >= 2.0:
+        s.z = 1.0 if spike else 0.0
     return spike
 
 
@@ -56,14 +64,18 @@ def EulerCubaLIF(s, p, x):
     """
     s.isyn = p.keep_syn * s.isyn + p.gain_syn * (p.i_offset + x.current) + x.excitatory + x.inhibitory
     s.v = p.v_leak + p.keep * (s.v - p.v_leak) + p.gain * s.isyn
-    if p.reset == 2.0:
+    if p.reset == 3.0 and s.z == 1.0:
+        s.v = p.v_reset
+    elif p.reset != 3.0:
         s.v -= p.v_thresh * s.z
-    elif p.reset == 3.0 and s.z == 1.0:
-        s.v = p.v_reset
     spike = s.v > p.v_thresh
-    s.z = 1.0 if spike else 0.0
-    if spike and p.reset == 0.0:
+    if p.reset == 0.0 and spike:
         s.v = p.v_reset
-    elif spike and p.reset == 1.0:
+    elif p.reset == 1.0 and spike:
         s.v -= p.v_thresh
+    elif p.reset == 4.0:
+        s.v -= p.v_thresh * ((1.0 if spike else 0.0) - s.z)
+        s.z = 1.0 if s.v > p.v_thresh else 0.0
+    elif p.reset >= 2.0:
+        s.z = 1.0 if spike else 0.0
     return spike

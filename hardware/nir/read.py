@@ -198,8 +198,8 @@ def _graded(cell: Any) -> bool:
 # ----------------------------------------------------------------------------------- from_nir
 
 
-def from_nir(graph: Any, dt: float | None = None, dynamics: str = "euler", reset: str = "value", cells: str = "auto",
-             analog: bool = False, label: str = "nir") -> Imported:
+def from_nir(graph: Any, dt: float | None = None, dynamics: str = "euler", reset: str | Mapping[str, str] = "value",
+             cells: str = "auto", analog: bool = False, label: str = "nir") -> Imported:
     """Make a `Network` of a NIR graph.
 
     Parameters
@@ -211,9 +211,10 @@ def from_nir(graph: Any, dt: float | None = None, dynamics: str = "euler", reset
         ``"euler"``: the graph's equations by Euler's method, as frameworks execute them.  ``"snntorch"``, ``"norse"``:
         likewise, with what these take otherwise than the graph says (the report tells).  ``"exact"``: the equations
         solved exactly, spikes being impulses of area dt.
-    reset : {"value", "subtract", "late subtract", "late value"}
+    reset : {"value", "subtract", "late subtract", "late value"}, or a dict of them by node
         What a spike does to the potential: sets it to v_reset, as NIR says; takes the threshold off it; or either
         with the next step (snntorch's ``reset_delay=True``).  NIR cannot say which; snntorch's default is "late subtract".
+        Nodes that a dict does not name are reset by "value".
     cells : {"auto", "euler"}
         ``"auto"``: `IF_curr_delta`, `IF_jump`, `IF_curr_exp` where they give the same spikes, else `EulerLIF` and
         `EulerCubaLIF`.  ``"euler"``: only the latter.
@@ -239,7 +240,9 @@ def from_nir(graph: Any, dt: float | None = None, dynamics: str = "euler", reset
     -----
     `docs/nir.md` derives the correspondence.
     """
-    for name, value, known in (("dynamics", dynamics, DYNAMICS), ("reset", reset, RESETS), ("cells", cells, ("auto", "euler"))):
+    resets = dict(reset) if isinstance(reset, Mapping) else {"": reset}
+    given = [("dynamics", dynamics, DYNAMICS), *(("reset", one, RESETS) for one in resets.values()), ("cells", cells, ("auto", "euler"))]
+    for name, value, known in given:
         if value not in known:
             raise ParameterError(f"from_nir: {name} must be one of {', '.join(known)}, got {value!r}")
     dt = _step(dt, dynamics)
@@ -248,7 +251,11 @@ def from_nir(graph: Any, dt: float | None = None, dynamics: str = "euler", reset
     nodes, edges = graphs.flatten(graph)
     rule = graphs.order_of_norse if dynamics == "norse" else graphs.order_of_nirtorch
     flow = graphs.flow(nodes, edges, dt * 1e-3, rule)
-    return _Importer(flow, dt, dynamics, reset, cells, analog).made(label)
+    for name in resets:
+        if name and name not in flow.neurons:
+            raise ParameterError(f"from_nir: reset names {name!r}, which is no neuron node; there are {', '.join(flow.neurons)}")
+    each = {name: resets.get(name, resets.get("", "value")) for name in flow.neurons}
+    return _Importer(flow, dt, dynamics, each, cells, analog).made(label)
 
 
 def _step(dt: float | None, dynamics: str) -> float:
@@ -274,7 +281,7 @@ class _Made:
 class _Importer:
     """One import: cells for nodes, offsets for layers, projections for what flows."""
 
-    def __init__(self, flow: graphs.Flow, dt: float, dynamics: str, reset: str, cells: str, analog: bool) -> None:
+    def __init__(self, flow: graphs.Flow, dt: float, dynamics: str, reset: dict[str, str], cells: str, analog: bool) -> None:
         self.flow, self.dt, self.dynamics, self.reset, self.native = flow, dt, dynamics, reset, cells == "auto"
         self.analog = set(flow.inputs) if analog else set()
         self.notes = [*flow.notes, Note("graph", "times s -> ms, potentials V -> mV, currents A -> nA")]
@@ -411,8 +418,9 @@ class _Importer:
             v_reset = np.zeros(signal.size)
         return v_thresh, v_reset, False
 
-    def _exact_cell_will_do(self, v_thresh: np.ndarray, v_reset: np.ndarray, graded: bool, keep: np.ndarray) -> bool:
-        return self.native and bool((keep > 0).all()) and (graded or (self.reset == "value" and bool((v_reset < v_thresh).all())))
+    def _exact_cell_will_do(self, name: str, v_thresh: np.ndarray, v_reset: np.ndarray, graded: bool, keep: np.ndarray) -> bool:
+        levels_fit = graded or (self.reset[name] == "value" and bool((v_reset < v_thresh).all()))
+        return self.native and levels_fit and bool((keep > 0).all())
 
     def _resistance(self, name: str, node: Any, signal: Signal) -> np.ndarray:
         """r, Ohm; norse takes r = 1 for nodes without a synaptic current."""
@@ -439,7 +447,7 @@ class _Importer:
         self._check_leak(name, node, v_leak)
         gain = r * 1e-6 * (1.0 - keep)  # mV for 1 nA that lasts a step
         common = {"v_thresh": v_thresh, "v_reset": v_reset}
-        exact = native and self._exact_cell_will_do(v_thresh, v_reset, graded, keep)
+        exact = native and self._exact_cell_will_do(name, v_thresh, v_reset, graded, keep)
         if exact:
             above = np.nextafter(v_thresh, np.inf) if not graded else v_thresh
             low = np.minimum(v_reset, v_leak) if graded else v_reset
@@ -460,7 +468,8 @@ class _Importer:
         jump = 1e9 * w_in * self.dt * 1e-3 / tau  # nA for a weight of 1 A
         driven = bool(signal.constant) or any(source in self.analog for source, _ in signal.terms)
         if self.dynamics == "exact" and (driven or not exact):
-            what = "a bias or an analog input goes through the synapse" if driven else f"reset={self.reset!r}, or v_reset >= v_threshold"
+            what = "a bias or an analog input goes through the synapse"
+            what = what if driven else f"reset={self.reset[name]!r}, or v_reset >= v_threshold"
             raise NetworkError(f"NIR node {name!r} ({type(node).__name__}): dynamics='exact' cannot say this: {what}; 'euler' can")
         if exact and not driven and (keep_syn > 0).all():
             cell = IF_curr_exp(**_plain({**common, "tau_syn_E": tau_syn, "tau_syn_I": tau_syn}))
@@ -494,7 +503,7 @@ class _Importer:
             r = r / (self.dt * 1e-3)
         gain = r * 1e-6 * self.dt * 1e-3  # mV for 1 nA that lasts a step
         per_weight = 1e3 * r * self.dt * 1e-3
-        if self._exact_cell_will_do(v_thresh, v_reset, graded, np.ones(1)):
+        if self._exact_cell_will_do(name, v_thresh, v_reset, graded, np.ones(1)):
             low = np.minimum(v_reset, 0.0) if graded else v_reset
             above = v_thresh if graded else np.nextafter(v_thresh, np.inf)
             cell = IF_jump(**_plain({"v_rest": v_reset, "cm": self.dt / gain, "tau_refrac": 0.0, "v_thresh": above, "v_reset": low}))
@@ -510,8 +519,10 @@ class _Importer:
     def _euler(self, model: Any, name: str, graded: bool, **values: Any) -> Any:
         if self.dynamics == "exact":
             raise NetworkError(f"NIR node {name!r}: dynamics='exact' needs v_reset < v_threshold and reset='value'; 'euler' does not")
-        late = 0 if self.reset == "late value" and model is EulerLIF else RESETS.index(self.reset)
-        return model(**_plain(values), reset=float(late))
+        reset = self.reset[name]
+        if self.dynamics == "snntorch" and reset == "subtract":
+            reset = "snntorch subtract"
+        return model(**_plain(values), reset=float(RESETS.index(reset)))
 
 
 def _one(value: np.ndarray) -> Any:
