@@ -47,7 +47,8 @@ EXAMPLES = [(page, k, code) for page in PAGES for k, code in enumerate(blocks(pa
 
 
 def test_there_are_examples_and_links():
-    pages = {"README.md", "astrocytes.md", "engine-step.md", "models.md", "neurons.md", "plasticity.md"}
+    pages = {"README.md", "astrocytes.md", "engine-step.md", "models.md", "neurons.md", "nir.md", "plasticity.md", "pynn.md",
+             "pynn_export.md"}
     assert {page.name for page, _, _ in EXAMPLES} == pages
     assert len(links()) > 10
 
@@ -56,6 +57,8 @@ def test_there_are_examples_and_links():
 def test_examples_run(page, number, code, tmp_path, monkeypatch, capsys, needs):
     if "plot" in code:
         needs("matplotlib")
+    if page.name == "nir.md":
+        needs("nir")
     script = tmp_path / "example.py"
     script.write_text(code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
