@@ -377,6 +377,13 @@ def test_arguments_of_from_nir(options, message):
         from_nir(GRAPHS["LIF"](), **{"dt": DT, **options})
 
 
+def test_what_is_no_graph_and_no_network():
+    with pytest.raises(ParameterError, match=r"from_nir needs a nir.NIRGraph or the path of a file, got LIF\("):
+        from_nir(lif(3), dt=DT)
+    with pytest.raises(ParameterError, match="to_nir needs a Network, got 3"):
+        to_nir(3)
+
+
 def test_wrong_inputs_and_results():
     imported = from_nir(GRAPHS["LIF"](), dt=DT)
     with pytest.raises(ParameterError, match=r"takes values of shape \(steps, \*\(12,\)\), got \(5, 11\)"):

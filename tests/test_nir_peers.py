@@ -10,7 +10,7 @@ for module in ("nir", "torch", "nirtorch"):
     pytest.importorskip(module, reason=f"needs {module}, which is not installed")
 
 import nir  # noqa: E402
-from nir_graphs import affine, chain, cuba, fire, full, lif, recurrent, spikes, weights  # noqa: E402
+from nir_graphs import affine, chain, cuba, fire, full, graph, lif, recurrent, spikes, weights  # noqa: E402
 from reference_nir import Executed  # noqa: E402
 
 from neurosim import FromListConnector, IF_curr_delta, IF_curr_exp, IF_jump, Network, Simulation, SpikeSourceArray  # noqa: E402
@@ -112,6 +112,29 @@ def test_a_graph_runs_alike(framework, name):
         assert np.array_equal(ours(g, x, **options).reshape(wanted.shape), wanted)
     if name != "IF":  # norse takes r * dt of an IF as 1
         assert np.array_equal(Executed(g, STEP_OF[framework]).run(x).reshape(wanted.shape), wanted), "the plain reference agrees"
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_ways_that_part_and_meet_again(framework):
+    """norse goes depth first, so that what comes the other way comes a step later; snntorch waits for it."""
+    make, size = fitted(framework, "LIF")
+    nodes = {"a": affine(1, 15, 12, size), "la": make(15), "c": affine(2, 15, 15, size), "b": affine(3, 15, 12, size), "lc": make(15)}
+    edges = [("input", "a"), ("a", "la"), ("la", "c"), ("c", "lc"), ("input", "b"), ("b", "lc"), ("lc", "output")]
+    g = graph(nodes, edges, 12, 15)
+    x = spikes(36, STEPS, 12)
+    got = {dynamics: ours(g, x, dynamics=dynamics, dt=STEP_OF[framework] * 1e3) for dynamics in (framework, "euler")}
+    assert 50 < got["euler"].sum() < 0.9 * got["euler"].size
+    assert np.array_equal(got["euler"], got[framework]) == (framework == "snntorch")
+    if framework == "norse":  # it returns what the last node of its order sends, "b" here: look at the layer itself
+        assert [str(note) for note in from_nir(g, dynamics="norse").report if "loops" in str(note)] == [
+            "graph: loops: what was sent in the step before goes along b -> lc"]
+        module = pytest.importorskip("norse.torch", reason="needs norse, which is not installed").from_nir(g)
+        seen = []
+        getattr(module, "lc").register_forward_hook(lambda m, args, out: seen.append(out[0].detach().numpy()[0].copy()))
+        stepped(module, x[:, None])
+        assert np.array_equal(np.array(seen), got["norse"])
+    else:
+        assert np.array_equal(run_by(framework, g, x), got["snntorch"])
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

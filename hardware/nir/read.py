@@ -248,6 +248,8 @@ def from_nir(graph: Any, dt: float | None = None, dynamics: str = "euler", reset
     dt = _step(dt, dynamics)
     if isinstance(graph, (str, Path)):
         graph = need("nir", "nir").read(graph, type_check=False)
+    if not hasattr(graph, "nodes") or not hasattr(graph, "edges"):
+        raise ParameterError(f"from_nir needs a nir.NIRGraph or the path of a file, got {graph!r:.200}")
     nodes, edges = graphs.flatten(graph)
     rule = graphs.order_of_norse if dynamics == "norse" else graphs.order_of_nirtorch
     flow = graphs.flow(nodes, edges, dt * 1e-3, rule)

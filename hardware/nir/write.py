@@ -98,6 +98,8 @@ def to_nir(network: Network, path: str | Path | None = None, dt: float = 0.1, dy
     ModuleNotFoundError
         If the package ``nir`` is missing (extra ``[nir]``).
     """
+    if not isinstance(network, Network):
+        raise ParameterError(f"to_nir needs a Network, got {network!r:.200}")
     for name, value, known in (("dynamics", dynamics, ("euler", "exact")), ("target", target, (None, *TARGETS))):
         if value not in known:
             raise ParameterError(f"to_nir: {name} must be one of {', '.join(map(str, known))}, got {value!r}")
