@@ -533,6 +533,12 @@ UNWRITABLE = {
     "Poisson input 'Poisson -> a' is not in NIR": lambda: changed(lambda n: n.poisson_input(n["a"], 5.0, 1.0)),
     "constant currents without end, not NoisyCurrentSource": lambda: changed(lambda n: n.inject(NoisyCurrentSource(), n["a"])),
     "not DCSource until 50 ms": lambda: changed(lambda n: n.inject(DCSource(stop=50.0), n["a"])),
+    "EulerLIF.reset must be one number from 0 to 4": lambda: described(EulerLIF(reset=9.0), 1.0),
+    "1 - keep_syn of EulerCubaLIF must be > 0, got -0.5": lambda: described(EulerCubaLIF(keep_syn=1.5), 1.0),
+    "a constant current into the membrane is not in": lambda: changed(
+        lambda n: n.inject(DCSource(), n["a"]), IF_curr_exp(tau_refrac=0.0, tau_syn_I=5.0)),
+    "no input leads into the loop of b": lambda: changed(lambda n: n.projections.__delitem__(slice(2, 4)) or n.project(
+        n["b"], n["b"], AllToAllConnector(), weight=1.0)),
     "must begin with the graph's first step": lambda: changed(lambda n: n.inject(DCSource(start=50.0), n["a"])),
     "with retime=False every cell's": lambda: changed(lambda n: n["b"].set(i_offset=0.1)),
     "NIR has no initial values; v must start at -65, got -60": lambda: changed(lambda n: n["a"].initialize(v=-60.0)),
@@ -563,6 +569,24 @@ def test_what_a_target_does_not_take(edit, options, message):
     with pytest.raises(NetworkError) as caught:
         to_nir(network, dt=DT, **options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("cell", "target", "message"), [
+    (EulerLIF(reset=2.0), "snntorch", "'late subtract', is not said by NIR, whose spikes set v to v_reset, and snntorch would do so"),
+    (IF_jump(), "snntorch", "snntorch does not read NIR's IF; it reads LIF, CubaLIF"),
+    (IF_curr_delta(tau_refrac=0.0, v_rest=-50.0, v_reset=-70.0, v_thresh=Uniform(-60.0, -49.0)), "snntorch", "v_reset must be -50 mV"),
+])
+def test_cells_that_a_target_does_not_take(cell, target, message):
+    with pytest.raises(NetworkError) as caught:
+        to_nir(described(cell, 1.0), dt=DT, target=target)
+    assert message in str(caught.value)
+
+
+def test_a_reset_that_nir_cannot_say_is_reported():
+    exported = to_nir(described(EulerLIF(keep=0.9, reset=1.0), 1.0), dt=DT)
+    assert "a: a spike's effect, 'subtract', is not said by NIR, whose spikes set v to v_reset" in map(str, exported.report)
+    with pytest.raises(NetworkError, match="is stepped by Euler's method: dynamics must be 'euler'"):
+        to_nir(described(EulerLIF(), 1.0), dt=DT, dynamics="exact")
 
 
 @pytest.mark.parametrize(("options", "message"), [
@@ -640,6 +664,39 @@ def graphs(draw):
         nodes["a_from_a"] = joined(n[1], n[1], bias=False)
         edges += [("a", "a_from_a"), ("a_from_a", "a")]
     return graph(nodes, edges, n[0], n[2])
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_comes_back_spikes_alike(name, tmp_path):
+    """Convolutions come back as matrices, sub-graphs laid open, but the spikes are the same."""
+    g = GRAPHS[name]()
+    imported = from_nir(g, dt=DT)
+    last = list(imported.populations)[-1] if "two" not in name else "b"
+    exported = to_nir(imported.network, tmp_path / "g.nir", dt=DT, outputs=[last])
+    x = spikes(25, 100, shape_in(g))
+    wanted = Executed(g, 1e-3).run(x).reshape(100, -1)
+    assert wanted.sum() > 20
+    assert exported.offsets == imported.offsets
+    assert np.array_equal(Executed(nir.read(tmp_path / "g.nir"), 1e-3).run(x.reshape(100, -1)), wanted)
+
+
+def test_several_inputs_and_outputs():
+    nodes = {"i": nir.Input(np.array([12])), "j": nir.Input(np.array([5])), "a": affine(1, 20, 12, 20), "b": affine(2, 20, 5, 20),
+             "l": lif(20), "m": lif(20, 0.01), "o": nir.Output(np.array([20])), "p": nir.Output(np.array([20]))}
+    edges = [("i", "a"), ("j", "b"), ("a", "l"), ("b", "l"), ("b", "m"), ("l", "o"), ("m", "p")]
+    imported = from_nir(nir.NIRGraph(nodes, edges), dt=DT)
+    x, y = spikes(26, 100, 12), spikes(27, 100, 5)
+    imported.set_input(x, "i")
+    imported.set_input(y, "j")
+    result = Simulation(imported.network, dt=DT, seed=1).run(imported.duration(100))
+    both = nir.Linear(np.hstack([nodes["a"].weight, nodes["b"].weight]))
+    for name, weight, frames, cell in (("o", both, np.hstack([x, y]), lif(20)), ("p", nodes["b"], y, lif(20, 0.01))):
+        wanted = Executed(chain(frames.shape[1], 20, w=weight, l=cell), 1e-3).run(frames)
+        assert wanted.sum() > 20
+        assert np.array_equal(imported.output(result, 100, name), wanted)
+    for call in (lambda: imported.set_input(x), lambda: imported.output(result, 100)):
+        with pytest.raises(ParameterError, match="name one of"):
+            call()
 
 
 @given(graphs())

@@ -86,7 +86,7 @@ class Imported:
         ParameterError
             For an unknown name, a wrong shape, or values that are no spikes.
         """
-        name = self._input(name)
+        name = _chosen(name, self.inputs, "Input")
         frames = np.asarray(values, dtype=np.float64)
         if frames.ndim < 1 or frames.shape[1:] not in (self.shapes[name], (math.prod(self.shapes[name]),)):
             raise ParameterError(f"NIR Input {name!r} takes values of shape (steps, *{self.shapes[name]}), got {frames.shape}")
@@ -138,11 +138,7 @@ class Imported:
         -------
         ndarray, float64, shape (steps, *shape)
         """
-        if name is None and len(self.outputs) == 1:
-            name = self.outputs[0]
-        if name not in self._readouts:
-            raise ParameterError(f"the NIR graph has no Output {name!r}; it has {', '.join(self.outputs)}")
-        signal = self._readouts[name]
+        signal = self._readouts[_chosen(name, self.outputs, "Output")]
         out = np.zeros((steps, signal.size))
         for (source, ago), one in signal.terms.items():
             if ago < steps:
@@ -170,13 +166,6 @@ class Imported:
                 f"{steps} steps of the graph take {self.duration(steps):g} ms of the network, the result has {result.duration:g} ms"
             )
 
-    def _input(self, name: str | None) -> str:
-        if name is None and len(self.inputs) == 1:
-            return self.inputs[0]
-        if name not in self.inputs:
-            raise ParameterError(f"the NIR graph has no Input {name!r}; it has {', '.join(self.inputs)}")
-        return str(name)
-
     def _inject(self, name: str, frames: np.ndarray) -> None:
         """Real values as currents into each target cell, a value for each step."""
         old = set(map(id, self._injected.get(name, ())))
@@ -189,6 +178,17 @@ class Imported:
             for cell in np.flatnonzero(current.any(axis=0)):
                 source = StepCurrentSource(times, np.append(current[:, cell], 0.0))
                 self._injected[name].append(self.network.inject(source, self.populations[target][int(cell)]))
+
+
+def _chosen(name: str | None, known: tuple[str, ...], what: str) -> str:
+    """A name among those known; the only one if none is given."""
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None:
+        raise ParameterError(f"the NIR graph has several nodes of kind {what}: name one of {', '.join(known)}")
+    if name not in known:
+        raise ParameterError(f"the NIR graph has no {what} {name!r}; it has {', '.join(known)}")
+    return name
 
 
 def _graded(cell: Any) -> bool:

@@ -468,23 +468,23 @@ class _Exporter:
                         offsets[post], changed = least, True
             if not changed:
                 break
-        missing = [label for label in self.neurons if label not in offsets]
-        if missing:
-            raise NetworkError(f"to_nir: no source reaches {', '.join(missing)}")
         return offsets
 
-    def _bias(self, label: str, offset: int) -> np.ndarray | None:
-        """V a step, from the graph's first step on."""
-        neuron, total = self.neurons[label], np.zeros(self.sizes[label])
-        for start, volts in neuron.bias:
-            if volts.any() and start != offset - 1:
+    def _bias(self, label: str, offset: int) -> dict[int, np.ndarray]:
+        """V a step, from the graph's first step on (0), or from the second (1), which weights in a loop can say."""
+        total: dict[int, np.ndarray] = {}
+        looped = any(post == label and late for (_, post), late in self.late.items())
+        for start, volts in self.neurons[label].bias:
+            late = start - (offset - 1)
+            if volts.any() and late not in ((0, 1) if looped else (0,)):
                 raise NetworkError(
                     f"to_nir: population {label!r}: a constant current must begin with the graph's first step, which is the cell's"
                     f" step {offset}, at {(offset - 1) * self.dt:g} ms, not {start * self.dt:g} ms"
                     + ("; with retime=False every cell's first step is the graph's" if self.retime else "")
                 )
-            total += volts
-        return total if total.any() else None
+            if volts.any():
+                total[late] = total.get(late, 0.0) + volts
+        return total
 
     # -------------------------------------------------------------------------- nodes and edges
 
@@ -525,7 +525,7 @@ class _Exporter:
     def _output_name(self, label: str) -> str:
         return "output" if len(self.read) == 1 else f"output_{self.names[label]}"
 
-    def _graph(self, waits: Mapping[Pair, np.ndarray], biases: Mapping[str, Any]) -> Any:
+    def _graph(self, waits: Mapping[Pair, np.ndarray], biases: Mapping[str, Mapping[int, np.ndarray]]) -> Any:
         nir = need("nir", "nir")
         chains = {pair: list(self._chains(pair, wait)) for pair, wait in waits.items()}
         _, edges = self._skeleton(chains)
@@ -538,9 +538,9 @@ class _Exporter:
                     raise NetworkError(f"to_nir: from {pair[0]!r} to {pair[1]!r}: {self.target} does not read NIR's Delay; delays must be"
                                        " such that layers follow each other in one step, and loops take one")
                 nodes[name] = nir.Linear(values) if kind == "Linear" else nir.Delay(values)
-        for label, volts in biases.items():
-            if volts is not None:
-                at = self._place_of_bias(label, chains)
+        for label, some in biases.items():
+            for late, volts in some.items():
+                at = self._place_of_bias(label, late, chains)
                 nodes[at] = nir.Affine(nodes[at].weight, volts / self.neurons[label].factor)
         for label in self.read:
             nodes[self._output_name(label)] = nir.Output(output_type=np.array([self.sizes[label]]))
@@ -548,10 +548,10 @@ class _Exporter:
             nodes, edges = self._wrapped(nodes, edges, nir)
         return nir.NIRGraph({name: nodes[name] for name in sorted(nodes)}, edges)
 
-    def _place_of_bias(self, label: str, chains: Mapping[Pair, list]) -> str:
-        """A weight node that nothing delays."""
+    def _place_of_bias(self, label: str, late: int, chains: Mapping[Pair, list]) -> str:
+        """A weight node that no Delay follows, in a loop (1) or not (0)."""
         for (pre, post), some in chains.items():
-            if post == label and not self.late[pre, post]:
+            if post == label and self.late[pre, post] == late:
                 for chain in some:
                     if chain[0][1] == "Linear":
                         return chain[0][0]
