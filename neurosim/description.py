@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import wiring
-from .cells.sources import SpikeSourceInhGamma
+from .cells.sources import SpikeSourceGamma, SpikeSourceInhGamma
 from .errors import NetworkError, ParameterError
 from .network import Network, Population
 from .parameters import Distribution
@@ -162,6 +162,8 @@ def _check_rates(network: Network, dt: float) -> None:
     rates = [(f"{one.label}: {one.cell.name}.rate", getattr(one.cell, "rate", 0.0)) for one in network.populations]
     rates += [(f"{one.label}: {one.cell.name}, 1 / (a b)", 1.0 / (one.cell.a * one.cell.b))
               for one in network.populations if isinstance(one.cell, SpikeSourceInhGamma)]
+    rates += [(f"{one.label}: {one.cell.name}, beta / alpha", one.cell.mean_rate())
+              for one in network.populations if isinstance(one.cell, SpikeSourceGamma)]
     rates += [(f"Poisson input {one.label}.rate", one.rate) for one in network.inputs]
     for name, rate in rates:
         check_rate(name, rate.mean_value() if isinstance(rate, Distribution) else float(np.max(rate)), dt)

@@ -18,6 +18,7 @@ from . import checkpoint, currents, learning, live, slow, wiring
 from . import follow as going_on
 from . import store as files
 from .assemble import assemble
+from .cells.sources import SpikeSourceGamma, most_in_a_step
 from .console import announce_compilation, building, interruptible, run_bar
 from .description import check_dt, check_threads, processors
 from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
@@ -170,6 +171,9 @@ class Simulation:
             if hasattr(cell, "tbins"):
                 mean = float(np.max(self.dt / (1000.0 * cell.a * cell.b)))
             most[p] = math.ceil(mean + 12.0 * math.sqrt(mean) + 20.0)
+            if isinstance(cell, SpikeSourceGamma):
+                own = slice(group.y + lo, group.y + hi)
+                most[p] = most_in_a_step(float(self._net.dead[own].min()), float(self._net.rate[own].max()) * self.dt)
             if row[self._k.P_ARRS]:
                 steps = self._net.array_step[row[self._k.P_ARR0]:row[self._k.P_ARR0] + row[self._k.P_ARRS]]
                 densest = int(np.unique(steps, return_counts=True)[1].max())

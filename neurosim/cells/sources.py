@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ParameterError
-from ..parameters import Distribution, numbers, parameter, row
+from ..parameters import Distribution, _gamma_cdf, numbers, parameter, row
 from .base import Model
 
 __all__ = [
@@ -84,6 +84,27 @@ class SpikeSourceGamma(Source):
     beta: Any = parameter(1.0, "Hz", "rate of the distribution of intervals; more of it makes them shorter", low=0.0)
     start: Any = parameter(0.0, "ms", "time before which nothing is sent", low=0.0)
     duration: Any = parameter(FOREVER, "ms", "length of the train from start on", low=0.0)
+
+    def mean_rate(self) -> Any:
+        """Mean rate, Hz, once the train goes on; of each source where parameters are arrays, by the mean where they are drawn."""
+        alpha, beta = (v.mean_value() if isinstance(v, Distribution) else v for v in (self.alpha, self.beta))
+        return np.asarray(beta) / np.asarray(alpha)
+
+
+def most_in_a_step(alpha: float, beta: float) -> int:
+    """How many spikes of a gamma process may fall into one step; the chance of more is below 1e-20.
+
+    k + 1 do if k intervals, whose sum is gamma distributed with shape k alpha, take less than the step; ``beta`` counts
+    per step.
+    """
+    most = 1
+    while most < 2**24 and _gamma_cdf(most * alpha, beta) > 1e-20:
+        most *= 2
+    low, high = most // 2, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _gamma_cdf(middle * alpha, beta) > 1e-20 else (low, middle)
+    return high + 1
 
 
 @dataclasses.dataclass(frozen=True)
