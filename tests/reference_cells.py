@@ -21,10 +21,10 @@ SEED = 5
 
 
 def step_models() -> list:
-    """Every neuron of neurosim that has a stepping kernel; astrocytes have tests of their own."""
-    found = [c for c in Cell.__subclasses__() if c.__module__.startswith("neurosim.cells") and "step_model" in vars(c)
-             and dataclasses.is_dataclass(c)]  # what is composed, PointNeuron, has tests of its own
-    return sorted((c for c in found if c.spikes), key=lambda c: c.__name__)
+    """Every neuron of neurosim that has a stepping kernel; astrocytes, PointNeuron and cells with dendrites have tests of their own."""
+    found = [c for c in Cell.__subclasses__() if c.__module__.startswith("neurosim.cells") and "step_model" in vars(c)]
+    return sorted((c for c in found if dataclasses.is_dataclass(c) and c.spikes and c.__name__ != "CompartmentalCell"),
+                  key=lambda c: c.__name__)
 
 
 def prepared(cell, n=1, dt=0.1, initial=None):

@@ -669,6 +669,18 @@ def test_recordings_and_initial_values_by_name(tmp_path):
         cells.record("gsyn_exc")
 
 
+def test_a_receptor_may_have_any_name():
+    """Rows of the kernel's own, such as that of refractoriness, stay apart."""
+    net = Network()
+    cells = net.population(2, PointNeuron(AdExp(), r=AlphaPSR(), v=ExpPSR(), spikes=BetaPSR()), "c")
+    cells.record(["v", "r.gsyn", "v.gsyn", "spikes.gsyn"])
+    simulation = Simulation(net, threads=1)
+    states = simulation._groups[0].step.states
+    assert len(set(states)) == len(states)
+    simulation.set(cells, v=-60.0)
+    np.testing.assert_array_equal(simulation.get(cells, "v"), [-60.0, -60.0])
+
+
 def test_a_stepped_if_curr_exp_is_meant():
     """What the comparison with IF_curr_exp drives is the propagators' kernel."""
     assert ref.prepared(PlainIF())[1].module == "lif_step"

@@ -16,8 +16,8 @@ def declared_in(module):
 
 
 CELLS, RESPONSES = declared_in(standard), declared_in(responses)
-# What PyNN has and this library does not.
-LACKING = {"MultiCompartmentNeuron"}
+# What has another name here: CompartmentalCell.
+OTHERWISE = {"MultiCompartmentNeuron"}
 MEMBRANES = {"LIF", "AdExp"}
 # Rows of three numbers there, three numbers here: tau_eta1, tau_eta2, tau_eta3.
 THREES = {"GIF_cond_exp": ("tau_eta", "tau_gamma", "a_eta", "a_gamma")}
@@ -47,11 +47,11 @@ def expected(name, theirs):
 
 def test_nothing_is_lacking():
     assert len(CELLS) >= 19 and len(RESPONSES) == 4
-    assert {name for name in (*CELLS, *RESPONSES) if not hasattr(ns, name)} == LACKING
-    assert LACKING | MEMBRANES < set(CELLS)
+    assert {name for name in (*CELLS, *RESPONSES) if not hasattr(ns, name)} == OTHERWISE
+    assert OTHERWISE | MEMBRANES < set(CELLS)
 
 
-@pytest.mark.parametrize("name", sorted(set(CELLS) - LACKING))
+@pytest.mark.parametrize("name", sorted(set(CELLS) - OTHERWISE))
 def test_parameters_defaults_and_units(name):
     ours = getattr(ns, name).parameters()
     assert {p: (one.default, one.unit) for p, one in ours.items()} == expected(name, CELLS[name])
@@ -60,7 +60,7 @@ def test_parameters_defaults_and_units(name):
         assert np.concatenate([np.atleast_1d(one) for one in mine] or [[]]).tolist() == plain(CELLS[name].default_parameters[row])
 
 
-NEURONS = sorted(name for name in set(CELLS) - LACKING if not name.startswith("SpikeSource"))
+NEURONS = sorted(name for name in set(CELLS) - OTHERWISE if not name.startswith("SpikeSource"))
 
 
 @pytest.mark.parametrize("name", NEURONS)

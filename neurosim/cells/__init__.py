@@ -4,7 +4,6 @@ from .adex import EIF_cond_alpha_isfa_ista, EIF_cond_exp_isfa_ista
 from .astrocyte import Astrocyte, IF_curr_delta_astro
 from .base import Cell, Model
 from .compartments import CompartmentalCell, Section
-from .conductance import IF_cond_alpha, IF_cond_exp
 from .conductance import (
     IF_cond_alpha,
     IF_cond_exp,

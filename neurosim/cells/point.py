@@ -330,10 +330,12 @@ class PointNeuron(Cell):
         else:
             function, rows = "step_lif_cond", conductance_rows(p, dt)
         for name, kind in self.kinds.items():
-            tau = own[name].get("tau_syn")
-            rows += kind.rows(own[name], dt) if not self.exact else [
-                np.exp(-dt / tau), current_propagator(p["tau_m"], tau, p["cm"], dt)]
-        inputs = {name: f"_{name}" if kind.rises else f"{name}.{kind.state}" for name, kind in self.kinds.items()}
+            if self.exact:
+                tau = own[name]["tau_syn"]
+                rows += [np.exp(-dt / tau), current_propagator(p["tau_m"], tau, p["cm"], dt)]
+            else:
+                rows += kind.rows(own[name], dt)
+        inputs = {name: f"_{name}.d" if kind.rises else f"{name}.{kind.state}" for name, kind in self.kinds.items()}
         hidden = [row for row in inputs.values() if row.startswith("_")]
         return StepModel(
             module="point", function=function, parameters=stack([len(self.kinds) * one, *rows]),
@@ -348,7 +350,7 @@ def _again(membrane: Membrane, receptors: Mapping[str, Response]) -> PointNeuron
 
 
 @functools.cache
-def _structure(membrane: type[Membrane], receptors: tuple[tuple[str, type[Response]], ...]) -> type[PointNeuron]:
+def _structure(membrane: Any, receptors: tuple[tuple[str, Any], ...]) -> Any:
     """The dataclass of all cells with this membrane and these receptors."""
     conductances = {kind.conductance for _, kind in receptors}
     if len(conductances) > 1:
@@ -372,4 +374,4 @@ def _structure(membrane: type[Membrane], receptors: tuple[tuple[str, type[Respon
         "exact": exact, "order": 0 if exact else 2 if membrane is LIF else 4,
     }
     made = type("PointNeuron", (PointNeuron,), namespace)
-    return dataclasses.dataclass(init=False, repr=False, eq=False, frozen=True)(made)  # type: ignore[call-overload, no-any-return]
+    return dataclasses.dataclass(init=False, repr=False, eq=False, frozen=True)(made)
