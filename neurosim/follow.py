@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import checkpoint, learning, live, slow, wiring
-from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma
+from .cells.sources import SpikeSourceArray, SpikeSourceGamma, SpikeSourceInhGamma
 from .errors import NetworkError, ParameterError, SimulationError
 from .groups import SOURCE, Group
 from .network import Injection, Network, Projection, _said
@@ -307,8 +307,9 @@ class _Translation:
         for name in ("rate", "dead", "start", "stop"):
             same &= new.columns[name] == old.columns[name]
         was: Any = self.old._cells[cells.label]
-        gamma = isinstance(cell, SpikeSourceInhGamma)
-        if gamma and not all(np.array_equal(getattr(cell, name), getattr(was, name)) for name in ("a", "b", "tbins")):
+        gamma = isinstance(cell, (SpikeSourceGamma, SpikeSourceInhGamma))
+        rows = ("a", "b", "tbins") if isinstance(cell, SpikeSourceInhGamma) else ()
+        if not all(np.array_equal(getattr(cell, name), getattr(was, name)) for name in rows):
             same[:] = False
         following[:], draws[:] = self.before["following"][there], self.before["draws"][there]
         rate[same] = before["rate"][same]  # may have been set

@@ -125,6 +125,25 @@ def test_threads_chunks_saving_and_branches(threads, tmp_path):
     assert Simulation(network(), seed=6, threads=1).run(60.0) != expected
 
 
+def test_following_changed_parameters():
+    """The interval under way begins again; later ones are drawn by the new parameters, and unchanged sources go on."""
+    net = Network()
+    source = net.population(400, SpikeSourceGamma(alpha=2.0, beta=100.0), "s")
+    source.record("spikes")
+    simulation = Simulation(net, threads=1)
+    simulation.run(100.0)
+    expected = simulation.branch().run(300.0).spikes("s")
+    source[:200].set(alpha=6.0, beta=1500.0)
+    spikes = simulation.follow().run(300.0).spikes("s")
+    for i in range(200, 400):
+        np.testing.assert_array_equal(spikes.trains()[i], expected.trains()[i])
+    trains = [t for i, t in spikes.trains().items() if i < 200]
+    intervals = np.concatenate([np.diff(np.concatenate([[100.0], t]))[:40] for t in trains])
+    assert stats.kstest(intervals + 0.05 - 0.1 * np.random.default_rng(0).random(intervals.size), "gamma",
+                        args=(6.0, 0.0, 1000.0 / 1500.0)).pvalue > 1e-3
+    assert abs(intervals.mean() / 4.0 - 1.0) < 0.02
+
+
 def test_what_is_wrong_is_refused():
     for values, message in (({"alpha": 0.0}, r"SpikeSourceGamma\.alpha must be > 0, got 0"),
                             ({"beta": -1.0}, r"SpikeSourceGamma\.beta must be >= 0 Hz, got -1"),
