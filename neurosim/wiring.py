@@ -36,8 +36,8 @@ from .parameters import Distribution, parameters_of, stream_key
 from .plasticity import Transmission, transmission_of
 from .space import Space, distance_function
 
-__all__ = ["MAX_DELAY_STEPS", "Synapses", "arrays", "context_of", "delay_steps", "dense", "expected_synapses", "synapse_values",
-           "synapses", "validate", "whole_steps"]
+__all__ = ["MAX_DELAY_STEPS", "Synapses", "arrays", "context_of", "delay_steps", "dense", "expected_synapses", "given_delays",
+           "synapse_values", "synapses", "validate", "whole_steps"]
 
 MAX_DELAY_STEPS = 60000
 _SLACK = 1e-9  # of a step: 3 * 0.1 ms is three steps
@@ -164,6 +164,17 @@ def synapse_values(projection: Any, name: str, seed: int) -> np.ndarray:
     if name == "tau_rec":
         transmission.check_recovery(values, f"{projection.label}: ")
     return values
+
+
+def given_delays(projection: Any, seed: int) -> np.ndarray:
+    """The delays in ms as they were given or drawn, before they become whole steps; in the order of :func:`arrays`."""
+    context = context_of(projection, seed)
+    _value, rule = _rule(projection, context, "delay", stream_key(seed, "projection", projection.label, "delay"))
+    parts, first = [np.empty(0)], 0
+    for block in projection.connector.blocks(context, MAX_SYNAPSES):
+        parts.append(np.broadcast_to(rule(block, first), block.pre.shape))
+        first += block.pre.size
+    return np.concatenate(parts)
 
 
 def dense(projection: Any, seed: int, dt: float) -> tuple[np.ndarray, np.ndarray]:
