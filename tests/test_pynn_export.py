@@ -116,9 +116,8 @@ def test_other_cells_in_nest(cell, least):
 
 
 @pytest.mark.needs("brian2")
-@pytest.mark.parametrize("cell", [IF_curr_exp, IF_curr_delta])
-def test_linear_cells_spike_at_the_same_steps_in_brian2(cell):
-    network = network_of(cell)
+def test_a_recurrent_network_spikes_at_the_same_steps_in_brian2():
+    network = network_of(IF_curr_exp)
     network.project(network["drive"], network["cells"], FromListConnector([(0, 3), (0, 3), (1, 3)]), [0.3, 0.6, 0.2], [1.0, 2.0, 1.0])
     made = export(network, "brian2")
     there, here = made.run(60.0), by_engine(network, 60.0)
@@ -179,13 +178,14 @@ def test_poisson_input_and_sources_have_their_rates():
 # ------------------------------------------------------------------------------------------ plasticity, trained weights
 
 
-def learning(synapse, receptor="excitatory", weight=0.4, cell=IF_curr_exp):
+def learning(synapse, weight=0.4, delay=Uniform(0.5, 3.0), n=30, m=10):
+    """All of ``n`` sources, the last spike of each at 195 ms, onto ``m`` cells."""
     network = Network(seed=4, label="learning")
     rng = np.random.default_rng(2)
-    times = [DT * np.sort(rng.choice(np.arange(20, 1900), 12, replace=False)) for _ in range(30)]
-    drive = network.population(30, SpikeSourceArray(spike_times=times), "drive")
-    cells = network.population(10, cell(cm=0.25, tau_m=10.0, tau_refrac=2.0, tau_syn_E=2.0), "cells")
-    network.project(drive, cells, AllToAllConnector(), Uniform(0.5 * weight, weight), Uniform(0.5, 3.0), receptor, "plastic", synapse)
+    times = [DT * np.sort(np.r_[rng.choice(np.arange(20, 1900), 12, replace=False), 1950]) for _ in range(n)]
+    drive = network.population(n, SpikeSourceArray(spike_times=times), "drive")
+    cells = network.population(m, IF_curr_exp(cm=0.25, tau_m=10.0, tau_refrac=2.0, tau_syn_E=2.0), "cells")
+    network.project(drive, cells, AllToAllConnector(), Uniform(0.5 * weight, weight), delay, label="plastic", synapse=synapse)
     network.record(cells, "spikes")
     return network
 
@@ -193,18 +193,20 @@ def learning(synapse, receptor="excitatory", weight=0.4, cell=IF_curr_exp):
 @pytest.mark.needs("nest")
 @pytest.mark.parametrize("dependence", [
     AdditiveWeightDependence(w_max=0.8), neurosim.MultiplicativeWeightDependence(w_max=0.8),
-    neurosim.AdditivePotentiationMultiplicativeDepression(w_max=0.8), neurosim.GutigWeightDependence(w_max=0.8, mu_plus=0.3)])
+    neurosim.AdditivePotentiationMultiplicativeDepression(w_max=0.8), neurosim.GutigWeightDependence(w_max=0.8)])
 def test_learning_in_nest(dependence):
-    network = learning(STDPMechanism(SpikePairRule(A_plus=0.02, A_minus=0.025, tau_minus=30.0), dependence))
+    """NEST shows a weight as it was when its source last spiked; all do at 195 ms, and 1 ms later the engine's are the same."""
+    network = learning(STDPMechanism(SpikePairRule(A_plus=0.02, A_minus=0.025, tau_minus=30.0), dependence), delay=1.0)
     made, simulation = export(network, "nest"), Simulation(network, threads=1)
-    there, here = made.run(200.0), simulation.run(200.0)
+    began = simulation.weights("plastic").values
+    there, here = made.run(196.0), simulation.run(196.0)
     assert here.spikes("cells").count > 100
     assert there.spikes("cells") == here.spikes("cells")
-    weights = made.weights("plastic")
-    np.testing.assert_array_equal(weights.pre, np.tile(np.arange(30), 10))
-    # What NEST shows is the weight at the source's last spike: compare what was sent, not what followed it.
-    assert np.abs(weights.values - simulation.weights("plastic").values).max() < 0.05
-    assert np.abs(weights.values - Simulation(network, threads=1).weights("plastic").values).max() > 0.02
+    weights, ours = made.weights("plastic"), simulation.weights("plastic")
+    np.testing.assert_array_equal(weights.pre, ours.pre)
+    np.testing.assert_array_equal(weights.post, ours.post)
+    np.testing.assert_allclose(weights.values, ours.values, rtol=0, atol=1e-12)
+    assert np.abs(weights.values - began).max() > 0.02
 
 
 @pytest.mark.needs("nest")
@@ -217,11 +219,16 @@ def test_short_term_plasticity_in_nest():
 
 @pytest.mark.needs("brian2")
 def test_learning_in_brian2():
-    network = learning(STDPMechanism(SpikePairRule(A_plus=0.02, A_minus=0.025), AdditiveWeightDependence(w_max=0.8), 0.0, order="brian2"))
+    """Few cells and 50 ms, so that no two spikes meet at a synapse in one step, for which Brian2 has an order of its own."""
+    mechanism = STDPMechanism(SpikePairRule(A_plus=0.05, A_minus=0.06), AdditiveWeightDependence(w_max=6.0), dendritic_delay_fraction=0.0)
+    network = learning(mechanism, weight=4.0, n=4, m=2)
     made, simulation = export(network, "brian2"), Simulation(network, threads=1)
-    there, here = made.run(60.0), simulation.run(60.0)
-    assert here.spikes("cells").count > 20
+    began = simulation.weights("plastic").values
+    there, here = made.run(50.0), simulation.run(50.0)
+    assert here.spikes("cells").count > 5
     assert there.spikes("cells") == here.spikes("cells")
+    np.testing.assert_allclose(made.weights("plastic").values, simulation.weights("plastic").values, atol=1e-9)
+    assert np.abs(simulation.weights("plastic").values - began).max() > 0.1
 
 
 @pytest.mark.needs("nest")
@@ -253,7 +260,7 @@ def test_synapses_that_came_and_went():
                     structure=Rewiring(initial_weight=0.2, interval=10.0), synapse=None)
     simulation = Simulation(network, threads=1)
     simulation.run(100.0)
-    (entry,) = plan.plan(network, DT, simulation, frozen=True).data["projections"]
+    (entry,) = plan.make_plan(network, DT, simulation, frozen=True).data["projections"]
     found = simulation.weights("rewired")
     np.testing.assert_array_equal(entry["pre"], found.pre)
     np.testing.assert_array_equal(entry["post"], found.post)
@@ -268,7 +275,7 @@ def test_the_plan_is_the_network_evaluated():
     network.project(network["drive"], network["cells"][:20], OneToOneConnector(), 0.1, 1.0, label="view")
     network.project(network["cells"], network["cells"], OneToOneConnector(), 0.1, 1.0, label="self")
     network.project(network["cells"], network["cells"], AllToAllConnector(allow_self_connections=False), 0.01, 1.0, label="all")
-    made = plan.plan(network, DT)
+    made = plan.make_plan(network, DT)
     entries = {one["label"]: one for one in made.data["projections"]}
     for projection in network.projections:
         entry = entries[projection.label]
@@ -302,9 +309,9 @@ def test_models_are_those_of_pynn_by_name_and_parameters():
 
 def test_delays_let_machines_exchange_spikes_rarely():
     network = learning(None)
-    assert plan.plan(network, DT).data["min_delay"] == pytest.approx(0.5, abs=0.11)
+    assert plan.make_plan(network, DT).data["min_delay"] == pytest.approx(0.5, abs=0.11)
     network.inject(DCSource(start=5.0), network["cells"])
-    assert plan.plan(network, DT).data["min_delay"] == DT
+    assert plan.make_plan(network, DT).data["min_delay"] == DT
 
 
 @pytest.mark.needs("nest")
@@ -344,16 +351,17 @@ def test_all_refusals_come_at_once_before_anything_is_made():
     nest = script.simulator("nest")
     nest.setup()
     nest.Population(3, nest.IF_curr_exp())
+    size = nest.simulator.nest.network_size
     network, named = refusing()
     with pytest.raises(NetworkError) as error:
         export(network, nest)
     for text in [*named, "recording of isyn_exc of cells: its IF_curr_exp can record spikes, v"]:
         assert text in str(error.value)
-    assert nest.simulator.nest.network_size == 3  # what was there is still there
+    assert nest.simulator.nest.network_size == size >= 3  # what was there is still there
 
 
 def problems(name, network, **options):
-    return targets.checks(name, plan.plan(network, DT, **options).data)[0]
+    return targets.checks(name, plan.make_plan(network, DT, **options).data)[0]
 
 
 def test_what_nest_would_get_wrong_is_refused():
@@ -363,12 +371,13 @@ def test_what_nest_would_get_wrong_is_refused():
     network.project(network["drive"], network["cells"], AllToAllConnector(), 0.1, synapse=dataclasses.replace(
         pairs, timing_dependence=SpikePairRule(tau_minus=35.0)), label="other")
     network.project(network["cells"], network["cells"], AllToAllConnector(), -0.1, receptor="inhibitory", label="negative",
-                    synapse=STDPMechanism(SpikePairRule(A_plus=0.0), AdditiveWeightDependence(w_min=0.05), 0.5))
+                    synapse=STDPMechanism(SpikePairRule(A_plus=0.0), neurosim.GutigWeightDependence(w_min=0.05, mu_plus=0.3), 0.5))
     eif = network.population(3, EIF_cond_exp_isfa_ista(), "eif", initial_values={"w": 0.1})
     assert eif.size == 3
     found = "\n".join(problems("nest", network))
-    for text in ("plastic and other: tau_minus 20 and 35 ms", "negative: PyNN's rules know no negative", "negative: dendritic_delay_fraction",
-                 "negative: w_min must be 0", "negative: A_plus = 0", "eif: initial w must be 0"):
+    for text in ("plastic and other: tau_minus 20 and 35 ms", "negative: PyNN's rules know no", "negative: dendritic_delay_fraction",
+                 "negative: w_min must be 0", "negative: mu_plus and mu_minus must be 0.5", "negative: A_plus = 0",
+                 "eif: initial w must be 0"):
         assert text in found
 
 
@@ -429,11 +438,11 @@ def test_signs_of_drawn_weights():
     network = Network(seed=1)
     cells = network.population(50, IF_curr_exp(tau_syn_E=1.0), "cells")
     network.project(cells, cells, FixedNumberPreConnector(20), Normal(0.1, 0.1), label="tails")
-    (note,) = [one for one in targets.checks("nest", plan.plan(network, DT).data)[1] if one.name == "tails"]
+    (note,) = [one for one in targets.checks("nest", plan.make_plan(network, DT).data)[1] if one.name == "tails"]
     weight = neurosim.wiring.arrays(network.projections[0], 1, DT)[2]
     assert note.text.startswith(f"{(weight < 0).sum()} weights have the other sign")
     cells.set(tau_syn_E=5.0)
-    assert not [one for one in targets.checks("nest", plan.plan(network, DT).data)[1] if one.name == "tails"]
+    assert not [one for one in targets.checks("nest", plan.make_plan(network, DT).data)[1] if one.name == "tails"]
 
 
 # ------------------------------------------------------------------------------------------ programs
@@ -488,6 +497,6 @@ def test_noise_is_drawn_for_each_cell_where_a_source_is_shared():
     network = Network()
     cells = network.population(4, IF_curr_exp(), "cells")
     network.inject(NoisyCurrentSource(stdev=0.5, dt=0.13), cells)
-    made = plan.plan(network, DT)
+    made = plan.make_plan(network, DT)
     assert made.data["currents"][0]["parameters"]["dt"] == DT
     assert any("draws its own noise" in note.text for note in made.notes)

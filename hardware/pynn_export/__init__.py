@@ -32,7 +32,7 @@ from neurosim.parameters import numbers
 from neurosim.result import Result, Spikes, Trace, Weights, populations_of
 
 from . import script, targets
-from .plan import Note, Plan, plan
+from .plan import Note, Plan, make_plan
 
 __all__ = ["Export", "Note", "export", "write_script"]
 
@@ -251,7 +251,7 @@ def _module(sim: Any) -> ModuleType:
 
 def _checked(network: Network, name: str, dt: float, simulation: Any, frozen: bool, module: ModuleType | None) -> Plan:
     """The plan; raises for all that is refused, in one message."""
-    made = plan(network, dt, simulation, frozen)
+    made = make_plan(network, dt, simulation, frozen)
     problems, notes = targets.checks(name, made.data)
     problems = [*made.problems, *(script.missing(module, made.data) if module is not None else []), *problems]
     if problems:

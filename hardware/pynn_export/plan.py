@@ -15,7 +15,7 @@ from neurosim.network import Network, Population, Projection
 from neurosim.parameters import Distribution
 from neurosim.recording import interval_steps
 
-__all__ = ["BUNDLES", "CELLS", "CURRENTS", "RULES", "Note", "Plan", "plan"]
+__all__ = ["BUNDLES", "CELLS", "CURRENTS", "RULES", "Note", "Plan", "make_plan"]
 
 # What PyNN has under the same name, with the same parameters.  Everything else is ours alone.
 CELLS = (
@@ -59,7 +59,7 @@ class Plan:
         self.notes.append(Note(kind, name, text))
 
 
-def plan(network: Network, dt: float, simulation: Any = None, frozen: bool = False) -> Plan:
+def make_plan(network: Network, dt: float, simulation: Any = None, frozen: bool = False) -> Plan:
     """Evaluate all that a network draws, and say it in PyNN's words.
 
     Parameters

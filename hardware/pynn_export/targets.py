@@ -55,7 +55,8 @@ def _learning(data: dict[str, Any]) -> Iterator[Finding]:
         if spec["negative"]:
             yield f"projection {one['label']}: PyNN's rules know no negative weights"
         if spec["order"] != "nest":
-            yield Note("different", one["label"], f"order={spec['order']!r}: which of two spikes of one step counts first is the simulator's")
+            yield Note("different", one["label"], f"order={spec['order']!r} was asked for; which of two spikes of a step counts first is"
+                                                  " the simulator's choice")
 
 
 def _early_spikes(name: str) -> Callable[[dict[str, Any]], Iterator[Finding]]:
@@ -97,6 +98,9 @@ def _nest_learning(data: dict[str, Any]) -> Iterator[Finding]:
             yield f"projection {label}: dendritic_delay_fraction must be 1 (pyNN.nest has no axonal delays), got {given:g}"
         if spec["rule"]["weight_dependence"]["parameters"]["w_min"] != 0.0:
             yield f"projection {label}: w_min must be 0, got {spec['rule']['weight_dependence']['parameters']['w_min']:g}"
+        powers = [spec["rule"]["weight_dependence"]["parameters"].get(key, 0.5) for key in ("mu_plus", "mu_minus")]
+        if powers != [0.5, 0.5]:
+            yield f"projection {label}: mu_plus and mu_minus must be 0.5 (pyNN.nest drops others), got {powers[0]:g} and {powers[1]:g}"
         if rule.get("A_plus") == 0.0 and rule["A_minus"] != 0.0:
             yield f"projection {label}: A_plus = 0 (pyNN.nest hands over A_minus / A_plus, and depression would vanish)"
         tau, other = constants.setdefault(one["post_population"], (rule.get("tau_minus", 0.0), label))
@@ -120,8 +124,8 @@ def _nest_sources(data: dict[str, Any]) -> Iterator[Finding]:
     for one in data["currents"]:
         began = one["parameters"].get("start", np.min(one["parameters"].get("times", 0.0)))
         if began < 1.5 * data["dt"]:
-            yield Note("different", f"current into {one['population']}", f"it begins at {began:g} ms and acts in NEST from {2 * data['dt']:g}"
-                                                                         " ms on: a device reaches cells with a delay")
+            text = f"it begins at {began:g} ms and acts in NEST from {2 * data['dt']:g} ms on: a device reaches cells with a delay"
+            yield Note("different", f"current into {one['population']}", text)
 
 
 def _nest_numerics(data: dict[str, Any]) -> Iterator[Finding]:
@@ -151,6 +155,8 @@ def _brian2_cells(data: dict[str, Any]) -> Iterator[Finding]:
             yield f"population {label}: tau_syn_I of IF_curr_alpha must be tau_syn_E (pyNN.brian2 uses that for both)"
         if cell.startswith("IF_cond") or cell == "Izhikevich":
             yield Note("different", label, f"Brian2 takes forward Euler steps (order 1) for {cell}")
+        if cell == "IF_curr_delta":
+            yield Note("different", label, "in Brian2 the threshold sees a jump a step later, and jumps count in the refractory period too")
         if cell.startswith("EIF"):
             at = parameters["v_thresh"] + 5.0 * parameters["delta_T"]
             if not isinstance(at, np.ndarray):
@@ -168,6 +174,8 @@ def _brian2_synapses(data: dict[str, Any]) -> Iterator[Finding]:
         if spec["parameters"]["dendritic_delay_fraction"] != 0.0:
             given = spec["parameters"]["dendritic_delay_fraction"]
             yield f"projection {label}: dendritic_delay_fraction must be 0 (pyNN.brian2 has no dendritic delays), got {given:g}"
+        text = "of two spikes that meet in one step, the source's counts first, and its spike is sent with the new weight"
+        yield Note("different", label, text)
     for one in data["projections"]:
         if one["connector"] == "list" and len(portions := script.listed(one, True)) > 1:
             yield Note("expanded", one["label"], f"some pairs have {len(portions)} synapses: as many projections")
@@ -177,14 +185,16 @@ def _brian2_sources(data: dict[str, Any]) -> Iterator[Finding]:
     for label, parameters in _cells(data, "SpikeSourcePoisson"):
         chance = _most(parameters["rate"]) * data["dt"] / 1000.0
         if chance > 1.0:
-            yield f"population {label}: rate must be <= {1000.0 / data['dt']:g} Hz, got {_most(parameters['rate']):g} Hz (Brian2: one spike a step)"
+            yield (f"population {label}: rate must be <= {1000.0 / data['dt']:g} Hz, got {_most(parameters['rate']):g} Hz"
+                   " (Brian2: one spike a step)")
         elif chance > 0.05:
             yield Note("different", label, f"at most one spike a step: with {chance:.3g} expected, the variance is lower by that fraction")
 
 
 def _brian2_times(data: dict[str, Any]) -> Iterator[Finding]:
-    yield Note("different", data["label"], "Brian2 names a spike by the beginning of its step, and counts that step as refractory: given times,"
-                                           " recorded times and tau_refrac are moved by a step, so that they mean the same")
+    text = ("Brian2 names a spike by the beginning of its step, and counts that step as refractory: given times, recorded times and"
+            " tau_refrac are moved by a step, so that they mean the same")
+    yield Note("different", data["label"], text)
 
 
 # ------------------------------------------------------------------------------------------ NEURON
