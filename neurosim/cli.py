@@ -88,15 +88,20 @@ def _parser() -> argparse.ArgumentParser:
     command("models", _models, "list the built-in models")
     run = command("run", _run, "simulate a built-in model or a script's network")
     describe = command("describe", _describe, "what would be built: sizes, synapses, memory")
-    for sub in (run, describe):
+    write = command("export", _export, "write a PyNN program that runs a network elsewhere, such as on NEST")
+    for sub in (run, describe, write):
         sub.add_argument("target", metavar="NAME|SCRIPT.py",
                          help="a built-in model, or a script that defines `network` or build(scale=1.0, seed=1)")
         sub.add_argument("--scale", type=float, metavar="S", help="size relative to the published network (1)")
         sub.add_argument("--seed", type=int, default=1, metavar="N", help="of the graph and of all that is random (1)")
         sub.add_argument("--dt", type=float, metavar="MS", help="time step (what the model asks for, or 0.1)")
         sub.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the model")
+    for sub in (run, describe):
         sub.add_argument("--plot", metavar="FILE", help="write a picture: .png, .pdf, .svg")
-    run.add_argument("--time", type=float, metavar="MS", help="how long to simulate (what the model asks for, or 1000)")
+    for sub in (run, write):
+        sub.add_argument("--time", type=float, metavar="MS", help="how long to simulate (what the model asks for, or 1000)")
+    write.add_argument("--to", default="nest", metavar="SIMULATOR", help="PyNN's name of it: nest, neuron, brian2 (nest)")
+    write.add_argument("-o", "--output", required=True, metavar="FILE.py", help="the program; its data go to FILE.npz")
     run.add_argument("--threads", type=int, metavar="N", help="by default chosen by the size of the network")
     run.add_argument("--update", choices=("auto", "clock", "event"), help="how neurons are updated (auto)")
     run.add_argument("--save", metavar="FILE", help="write the result: .npz or .nsim")
@@ -157,6 +162,17 @@ def _describe(arguments: argparse.Namespace) -> None:
     if arguments.plot:
         from .plot import connectivity
         _write_picture(connectivity(task.network), arguments.plot)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from .hardware.pynn_export import write_script
+    if os.path.realpath(arguments.output) == os.path.realpath(arguments.target):
+        raise ParameterError(f"--output must not be the script that is exported, got {arguments.output!r}")
+    _check_place(arguments.output)
+    task = _task(arguments)
+    for note in write_script(task.network, arguments.output, arguments.to, task.duration, task.dt, arguments.seed):
+        print(note)
+    print(f"wrote {arguments.output} and {Path(arguments.output).with_suffix('.npz')}: python {arguments.output} {arguments.to}")
 
 
 def _run(arguments: argparse.Namespace) -> None:

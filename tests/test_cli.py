@@ -263,3 +263,20 @@ def test_save_and_stream_are_two_files(tmp_path, capsys):
     path = str(tmp_path / "x.nsim")
     assert cli.main(["run", "cuba", "--time", "1", "--save", path, "--stream", path]) == 2
     assert "must name two files" in capsys.readouterr().err
+
+
+def test_export_writes_a_program(tmp_path, capsys):
+    script, program = tmp_path / "mine.py", tmp_path / "there.py"
+    script.write_text("from neurosim import IF_curr_exp, Network\nnetwork = Network(label='mine')\n"
+                      "network.population(3, IF_curr_exp(tau_refrac=2.04), 'cells').record('spikes')\nduration, dt = 20.0, 0.1\n")
+    assert cli.main(["export", str(script), "--to", "nest", "-o", str(program)]) == 0
+    out = capsys.readouterr().out
+    assert "rounded: cells: tau_refrac" in out and f"python {program} nest" in out
+    assert program.is_file() and "cells: 3 IF_curr_exp" in program.read_text()
+    with np.load(program.with_suffix(".npz")) as data:
+        assert '"duration": 20.0' in data["network"].item()
+    assert cli.main(["export", str(script), "-o", str(script)]) == 2
+    assert "must not be the script" in capsys.readouterr().err
+    script.write_text("from neurosim import IF_jump, Network\nnetwork = Network()\nnetwork.population(3, IF_jump(), 'own')\n")
+    assert cli.main(["export", str(script), "-o", str(program)]) == 2
+    assert "population own: IF_jump is not a model of PyNN" in capsys.readouterr().err

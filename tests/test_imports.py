@@ -34,7 +34,8 @@ THIRD_PARTY = {
     "quantities": ("neurosim.neo_export",),
     "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export"),
     "lazyarray": ("neurosim.pynn",),
-
+    "brian2": ("neurosim.hardware.pynn_export.script",),
+    "mpi4py": ("neurosim.hardware.pynn_export.script",),
 }
 # Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
 OPTIONAL = ("matplotlib", "neo", "nir", "quantities", "sklearn")
