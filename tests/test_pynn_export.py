@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 
@@ -448,12 +449,25 @@ def test_signs_of_drawn_weights():
 # ------------------------------------------------------------------------------------------ programs
 
 
-def ran(path, *arguments):
+def same_as_engine(path, network):
+    """Holds a file of results against the engine; returns the number of spikes."""
+    here = by_engine(network)
+    with np.load(path) as saved:
+        for label in ("drive", "cells"):
+            np.testing.assert_array_equal(saved[f"{label}/spikes/cells"], here.spikes(label).ids)
+            np.testing.assert_allclose(saved[f"{label}/spikes/times"], here.spikes(label).times, atol=1e-9)
+        np.testing.assert_array_equal(saved["cells/v/cells"], here.traces("cells", "v").ids)
+        np.testing.assert_allclose(saved["cells/v/values"], here.traces("cells", "v").values, atol=1e-9)
+    assert here.spikes("cells").count > 200
+    return here.spikes("cells").count
+
+
+def ran(path, *arguments, before=()):
     """Run a written program in a process that cannot import neurosim."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     (path.parent / "neurosim.py").write_text("raise ImportError('this program needs no neurosim')\n")
-    return subprocess.run([sys.executable, str(path), *arguments], cwd=path.parent, env=environment, capture_output=True, text=True,
-                          check=False, timeout=300)
+    return subprocess.run([*before, sys.executable, str(path), *arguments], cwd=path.parent, env=environment, capture_output=True,
+                          text=True, check=False, timeout=300)
 
 
 @pytest.mark.needs("nest")
@@ -463,18 +477,28 @@ def test_a_written_program_gives_the_same_spikes(tmp_path):
     report = write_script(network, tmp_path / "there.py", "nest", duration=100.0)
     done = ran(tmp_path / "there.py")
     assert done.returncode == 0, done.stderr
-    here = by_engine(network)
-    count = here.spikes("cells").count
+    count = same_as_engine(tmp_path / "there_nest.npz", network)
     assert f"cells: 40 IF_curr_exp, {count} spikes" in done.stdout
-    with np.load(tmp_path / "there_nest.npz") as saved:
-        np.testing.assert_array_equal(saved["cells/spikes/cells"], here.spikes("cells").ids)
-        np.testing.assert_allclose(saved["cells/spikes/times"], here.spikes("cells").times, atol=1e-9)
-        np.testing.assert_allclose(saved["cells/v/values"], here.traces("cells", "v").values, atol=1e-9)
     text = (tmp_path / "there.py").read_text()
     assert "neurosim" not in text.split('"""')[2].replace("that ``neurosim`` wrote", "").replace("made by neurosim", "").replace(
         "data['neurosim']", "")
     assert all(note.text.split()[0] in text for note in report) and neurosim.__version__ in text
     compile(text, "there.py", "exec")
+
+
+@pytest.mark.needs("nest", "mpi4py")
+def test_a_written_program_gives_the_same_spikes_on_two_processes(tmp_path):
+    """Needs NEST built with MPI: docs/pynn_export.md says how."""
+    nest = script.simulator("nest").simulator.nest
+    if not nest.build_info["have_mpi"] or shutil.which("mpirun") is None:
+        pytest.skip("needs mpirun and NEST built with MPI")
+    network = network_of(IF_curr_exp)
+    network.inject(DCSource(amplitude=0.4, start=5.0, stop=60.0), network["cells"][3:9])
+    write_script(network, tmp_path / "there.py", "nest", duration=100.0)
+    done = ran(tmp_path / "there.py", before=["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"])
+    assert done.returncode == 0, done.stderr
+    assert "2 processes" in done.stdout and done.stdout.count("IF_curr_exp") == 1
+    same_as_engine(tmp_path / "there_nest.npz", network)
 
 
 def test_a_program_knows_what_other_simulators_refuse(tmp_path):

@@ -11,6 +11,7 @@ import importlib
 import json
 import sys
 import time
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -204,21 +205,35 @@ def inject(sim, populations, one, each):
 def recorded(model, label, variable):
     """All of one recording so far.  Spikes: (times, cells), ascending; states: (times, cells, values)."""
     data, dt, name = model.data, model.data["dt"], short(model.sim)
-    block = model.populations[label].get_data(variable, gather=True)
-    segment = block.segments[-1]
+    # Each process has its own cells; gathered here, since PyNN 0.13 loses its way among sources that are in all of them.
+    segment = model.populations[label].get_data(variable, gather=False).segments[-1]
+    found = {}
     if variable == "spikes":
-        trains = [(int(train.annotations["source_index"]), train.rescale("ms").magnitude) for train in segment.spiketrains]
-        cells = np.repeat([cell for cell, _ in trains], [times.size for _, times in trains]).astype(np.int32)
-        times = on_grid(np.concatenate([np.empty(0), *(times for _, times in trains)]), dt, STEPS.get(name, {}).get("reported", 0))
+        for cell, times in gathered(model.sim, [(int(train.annotations["source_index"]), train.rescale("ms").magnitude)
+                                                for train in segment.spiketrains]):
+            found[cell] = max(times, found.get(cell, times), key=len)
+        cells = np.repeat(np.array(list(found), np.int32), [times.size for times in found.values()])
+        times = on_grid(np.concatenate([np.empty(0), *found.values()]), dt, STEPS.get(name, {}).get("reported", 0))
         order = np.lexsort((cells, times))
         return times[order], cells[order]
-    signal = next(one for one in segment.analogsignals if one.name == variable)
-    cells = np.asarray(signal.array_annotations["channel_index"]).astype(np.int32)
+    for signal in segment.analogsignals:
+        found.update(zip(np.asarray(signal.array_annotations["channel_index"]).tolist(), signal.magnitude.T, strict=True))
+    found = dict(sorted(gathered(model.sim, list(found.items()))))
     interval = next(one["interval"] for one in data["records"] if (one["population"], one["variable"]) == (label, variable))
-    every = round(interval / dt) if name in EVERY_STEP else 1
-    order = np.argsort(cells)
-    values = signal.magnitude[::every, order]
-    return np.arange(len(values)) * interval, cells[order], values
+    values = np.array(list(found.values())).T[::round(interval / dt) if name in EVERY_STEP else 1]
+    cells = np.array(list(found), np.int32)
+    one = next(one for one in data["populations"] if one["label"] == label)
+    if variable in one["initial"]:  # PyNN adds the first sample itself, and on several processes that of other cells
+        values[0] = np.broadcast_to(one["initial"][variable], one["size"])[cells]
+    return np.arange(len(values)) * interval, cells, values
+
+
+def gathered(sim, rows):
+    """The rows of all processes."""
+    if sim.num_processes() == 1:
+        return rows
+    everyone = importlib.import_module("mpi4py.MPI").COMM_WORLD
+    return [row for part in everyone.allgather(rows) for row in part]
 
 
 def on_grid(times, dt, shift):
@@ -243,6 +258,17 @@ def main(default, path):
     if arguments.simulator not in data["refused"]:
         print(f"note: nothing is known of what {arguments.simulator} does differently", file=sys.stderr)
     sim = simulator(arguments.simulator)
+    try:
+        execute(sim, data, arguments, path)
+    except Exception:
+        if sim.num_processes() > 1:  # or the other processes would wait for ever
+            traceback.print_exc()
+            importlib.import_module("mpi4py.MPI").COMM_WORLD.Abort(1)
+        raise
+
+
+def execute(sim, data, arguments, path):
+    """Build, run, gather, write, say what happened."""
     if lines := missing(sim, data):
         sys.exit("\n".join([f"{data['label']} cannot run on {arguments.simulator}:", *lines]))
     began = time.perf_counter()
