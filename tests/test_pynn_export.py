@@ -342,9 +342,14 @@ def refusing():
     network.project(cells, cells, OneToOneConnector(), 0.1, synapse=TsodyksMarkramSynapse(), label="short")
     network.project(cells, cells, OneToOneConnector(), 0.1, synapse=STDPMechanism(SpikeTripletRule()), label="triplet")
     network.project(cells, cells, OneToOneConnector(), 0.1, synapse=STDPMechanism(SpikePairRule(pairing="nearest")), label="nearest")
+    network.project(cells, cells, OneToOneConnector(), 0.1, synapse=neurosim.ElectricalSynapse(), label="gap")
+    network.project(cells, cells, OneToOneConnector(), 0.1, synapse=neurosim.SimpleStochasticSynapse(p=0.5), label="chance")
+    network.project(cells, cells, OneToOneConnector(), 0.1, synapse=TsodyksMarkramSynapse(U=Uniform(0.2, 0.5), tau_psc=5.0), label="many")
     network.record(cells, "isyn_exc")
     return network, ["population own: IF_jump is not a model of PyNN", "population glia: Astrocyte", "scaled: PyNN has no homeostasis",
-                     "short: PyNN's TsodyksMarkramSynapse", "give it tau_psc=5", "triplet: SpikeTripletRule", "nearest: pairing='nearest'"]
+                     "short: PyNN's TsodyksMarkramSynapse", "give it tau_psc=5", "triplet: SpikeTripletRule", "nearest: pairing='nearest'",
+                     "gap: ElectricalSynapse is not exported",
+                     "chance: SimpleStochasticSynapse is not", "many: TsodyksMarkramSynapse is not exported, unless"]
 
 
 @pytest.mark.needs("nest")

@@ -223,11 +223,18 @@ def _synapse(made: Plan, one: Projection, frozen: bool) -> dict[str, Any] | None
         return _short_term(made, one, synapse.short_term) if synapse.short_term else {"type": "StaticSynapse", "parameters": {}}
     if isinstance(synapse, plasticity.STDPMechanism):
         return _learning(made, one, synapse)
+    if synapse is not None:
+        made.problems.append(f"{what}: {type(synapse).__name__} is not exported; STDPMechanism and TsodyksMarkramSynapse are")
+        return None
     return {"type": "StaticSynapse", "parameters": {}}
 
 
 def _short_term(made: Plan, one: Projection, synapse: Any) -> dict[str, Any] | None:
     """PyNN's synapse has three states, and takes the time that resources stay active from the target's synapses."""
+    if type(synapse) is not plasticity.TsodyksMarkramSynapse or synapse.by_synapse:
+        made.problems.append(f"projection {one.label}: {type(synapse).__name__} is not exported, unless as a TsodyksMarkramSynapse whose"
+                             " parameters are one number each")
+        return None
     name = {"excitatory": "tau_syn_E", "inhibitory": "tau_syn_I"}.get(one.receptor, "")
     tau = getattr(one.post.cell, name, None)
     if not isinstance(tau, float) or not math.isclose(tau, synapse.tau_psc, rel_tol=1e-9):
