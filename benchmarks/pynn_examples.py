@@ -33,6 +33,8 @@ OTHERS = tuple(name for name in pynn_peers.BACK_ENDS if name != "neurosim")
 NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 PRINTED = (r"^(.* rate) *: *(NUMBER) *Hz", r"^(\w+ --> [EI])\s+(NUMBER) connections",
            r"^(Actual spike counts): \[(.*)\]", r"^(Number of Synapses) *: *(.*)")  # fmt: skip
+ALIKE = {"connections-neurosim", *(f"connections-neurosim-{k}" for k in (1, 3, 5, 6, 7, 8))}
+"""Figures that the sheet does without: there is one for each connector."""
 SYNAPSES = re.compile("Number of Synapses|-->")
 COUNT_SHARE, COUNT_SIGMAS, SIGNAL_SHARE = 0.05, 3.0, 0.1
 """How far beyond the other back ends' range a number may lie: see :func:`verdict`."""
@@ -267,26 +269,33 @@ random input get other random numbers on each back end. Of neurosim's numbers {w
 """
 
 
-def sheet(figures: Path, out: Path) -> None:
-    """Draw the figures that neurosim made on one sheet."""
-    import matplotlib
+def sheet(figures: Path, out: Path, across: int = 5, width: int = 360, height: int = 400) -> None:
+    """Put the figures that neurosim made on one sheet, without their margins, in few colours.
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    Parameters
+    ----------
+    across : int
+        Figures in a row.
+    width, height : int
+        Pixels that a figure may take.
+    """
+    from PIL import Image, ImageChops, ImageDraw
 
-    paths = sorted(figures.glob("*-neurosim*.png"))
-    across = 5
-    down = math.ceil(len(paths) / across)
-    figure, axes = pyplot.subplots(down, across, figsize=(2.6 * across, 2.9 * down), squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    for ax, path in zip(axes.flat, paths, strict=False):
-        ax.imshow(pyplot.imread(path))
-        ax.set_title(path.stem.replace("-neurosim", ""), fontsize=6)
-    figure.tight_layout(pad=0.3)
+    paths = [path for path in sorted(figures.glob("*-neurosim*.png")) if path.stem not in ALIKE]
+    down, line = math.ceil(len(paths) / across), 14
+    whole = Image.new("RGB", (across * (width + 10), down * (height + line + 10)), "white")
+    draw = ImageDraw.Draw(whole)
+    for k, path in enumerate(paths):
+        with Image.open(path) as file:
+            image = Image.new("RGB", file.size, "white")
+            image.paste(file, mask=file.getchannel("A") if "A" in file.getbands() else None)
+        image = image.crop(ImageChops.invert(image).getbbox())
+        image.thumbnail((width, height))
+        left, top = k % across * (width + 10) + 5, k // across * (height + line + 10) + 2
+        draw.text((left, top), path.stem.replace("-neurosim", ""), fill="black")
+        whole.paste(image, (left, top + line))
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=100)
-    pyplot.close(figure)
+    whole.quantize(64).save(out, optimize=True)
 
 
 def main() -> None:
