@@ -444,9 +444,9 @@ class Network:
         ParameterError
             For a weight of the wrong sign, not finite, of the wrong shape, or beyond the bounds of the rule.
         """
-        label = _text(f"{pre.label} -> {post.label}" if label is None else label, "a projection's label")
         self._own(pre)
         self._own(post)
+        label = _text(f"{pre.label} -> {post.label}" if label is None else label, "a projection's label")
         label = _unused(label, self._taken["projection"])
         made = self._checked(pre, post, connector, weight, delay, receptor, label, synapse, homeostasis, structure)
         self.projections.append(made)

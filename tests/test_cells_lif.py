@@ -8,6 +8,7 @@ import reference_cells as ref
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+import neurosim
 from neurosim.cells.lif import (
     IF_curr_alpha,
     IF_curr_delta,
@@ -119,3 +120,17 @@ def test_v_stays_at_reset_for_the_refractory_steps(model, steps):
     v = traces["v"][:, 0]
     assert (v[first - 1:first + steps] == -70.0).all()
     assert v[first + steps] > -70.0
+
+
+@pytest.mark.parametrize("name", ["EIF_cond_exp_isfa_ista", "EIF_cond_alpha_isfa_ista", "PointNeuron"])
+def test_without_an_upswing_the_threshold_is_hard(name):
+    """delta_T = 0: an adaptive cell is a leaky one that spikes at v_thresh, as in NEST."""
+    numbers = dict(tau_m=10.0, cm=0.2, v_rest=-65.0, v_reset=-65.0, v_thresh=-50.0, tau_refrac=2.0, i_offset=0.4)
+    adaptive = dict(**numbers, v_spike=-40.0, a=0.0, b=0.0, delta_T=0.0)
+    cell = neurosim.PointNeuron(neurosim.AdExp(**adaptive)) if name == "PointNeuron" else getattr(neurosim, name)(**adaptive)
+    net = neurosim.Network()
+    net.population(1, cell, "sharp", initial_values={"v": -65.0}).record("spikes")
+    net.population(1, neurosim.IF_cond_exp(**numbers), "leaky", initial_values={"v": -65.0}).record("spikes")
+    result = neurosim.Simulation(net, dt=0.1).run(200.0)
+    assert result.spikes("sharp").times.size > 5
+    np.testing.assert_allclose(result.spikes("sharp").times, result.spikes("leaky").times, atol=0.1 + 1e-9)

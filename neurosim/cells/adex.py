@@ -22,13 +22,20 @@ _STATES = {
 _BELOW = (("v_reset", "v_spike"), ("v_thresh", "v_spike"))
 
 
+def upswing(p: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Where the cell spikes (mV), and 1/delta_T; without an upswing (delta_T = 0) the threshold is hard."""
+    sharp = p["delta_T"] == 0.0
+    return np.where(sharp, p["v_thresh"], p["v_spike"]), np.where(sharp, 0.0, 1.0 / np.where(sharp, 1.0, p["delta_T"]))
+
+
 def _rows(p: Mapping[str, np.ndarray], dt: float) -> np.ndarray:
     """The parameters in the order of ``kernels.adex``; a in µS."""
-    return stack([p["v_spike"], p["v_reset"], refractory_steps(p["tau_refrac"], dt), p["cm"] / p["tau_m"], p["v_rest"],
+    v_spike, per_delta = upswing(p)
+    return stack([v_spike, p["v_reset"], refractory_steps(p["tau_refrac"], dt), p["cm"] / p["tau_m"], p["v_rest"],
                   p["v_thresh"], p["delta_T"], 1.0 / p["cm"], 1e-3 * p["a"], p["b"], 1.0 / p["tau_w"], p["i_offset"],
                   p["e_rev_E"], p["e_rev_I"], 1.0 / p["tau_syn_E"], 1.0 / p["tau_syn_I"], 1.0 / p["tau_m"],
                   np.exp(-0.5 * dt / p["tau_syn_E"]), np.exp(-0.5 * dt / p["tau_syn_I"]),
-                  1.0 / p["delta_T"]])
+                  per_delta])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +53,7 @@ class EIF_cond_exp_isfa_ista(Cell):
     step too coarse, it is divided, as a function of the state alone (see ``kernels/adex.py``).  The equations are
     those of NEST's ``aeif_cond_exp``.  We depart from it in two points: a spike counts from the end of its step
     even if tau_refrac = 0 (NEST then integrates the rest of the step), so that a cell spikes at most once a step;
-    and delta_T = 0 is refused (use :class:`IF_cond_exp`).
+    and, with delta_T = 0, v_thresh is where the cell spikes, and v_spike does not count.
     """
 
     cm: Value = parameter(0.281, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
@@ -58,7 +65,7 @@ class EIF_cond_exp_isfa_ista(Cell):
     i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
     a: Value = parameter(4.0, "nS", "adaptation that follows v; more of it holds v back")
     b: Value = parameter(0.0805, "nA", "adaptation current added by each spike; more of it slows firing")
-    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper", low=0, open_low=True)
+    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper, 0 a hard threshold at v_thresh", low=0)
     tau_w: Value = parameter(144.0, "ms", "adaptation time constant", low=0, open_low=True)
     v_thresh: Value = parameter(-50.4, "mV", "potential at which the exponential takes over")
     e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")
@@ -99,7 +106,7 @@ class EIF_cond_alpha_isfa_ista(Cell):
     i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
     a: Value = parameter(4.0, "nS", "adaptation that follows v; more of it holds v back")
     b: Value = parameter(0.0805, "nA", "adaptation current added by each spike; more of it slows firing")
-    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper", low=0, open_low=True)
+    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper, 0 a hard threshold at v_thresh", low=0)
     tau_w: Value = parameter(144.0, "ms", "adaptation time constant", low=0, open_low=True)
     v_thresh: Value = parameter(-50.4, "mV", "potential at which the exponential takes over")
     e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..parameters import Value, parameter, parameters_of
+from .adex import upswing
 from .base import Cell, Component, State, StepModel, refractory_steps, stack
 from .lif import current_propagator, membrane_rows
 
@@ -212,7 +213,7 @@ class AdExp(Membrane):
     i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
     a: Value = parameter(4.0, "nS", "adaptation that follows v; more of it holds v back")
     b: Value = parameter(0.0805, "nA", "adaptation current added by each spike; more of it slows firing")
-    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper", low=0, open_low=True)
+    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper, 0 a hard threshold at v_thresh", low=0)
     tau_w: Value = parameter(144.0, "ms", "adaptation time constant", low=0, open_low=True)
     v_thresh: Value = parameter(-50.4, "mV", "potential at which the exponential takes over")
 
@@ -225,9 +226,10 @@ class AdExp(Membrane):
 
 def _adex_rows(p: Mapping[str, np.ndarray], dt: float) -> list[np.ndarray]:
     """The membrane of ``kernels.point.step_adex``; a in µS."""
-    return [p["v_spike"], p["v_reset"], refractory_steps(p["tau_refrac"], dt), p["cm"] / p["tau_m"], p["v_rest"],
+    v_spike, per_delta = upswing(p)
+    return [v_spike, p["v_reset"], refractory_steps(p["tau_refrac"], dt), p["cm"] / p["tau_m"], p["v_rest"],
             p["v_thresh"], p["delta_T"], 1.0 / p["cm"], 1e-3 * p["a"], p["b"], 1.0 / p["tau_w"], p["i_offset"],
-            1.0 / p["tau_m"], 1.0 / p["delta_T"]]
+            1.0 / p["tau_m"], per_delta]
 
 
 # ------------------------------------------------------------------------------------ composed cells

@@ -4,6 +4,10 @@ PyNN's populations, projections, currents and recorders are described to one `ne
 `describe_network` returns it.
 """
 
+from ..extras import need
+
+need("pyNN", "pynn")
+
 from pyNN import errors, random, space
 from pyNN.network import Network
 from pyNN.random import GSLRNG, NumpyRNG, RandomDistribution

@@ -26,7 +26,7 @@ CELLS = {getattr(cells, name): getattr(ours, name) for name in (
     "IF_curr_alpha", "IF_curr_exp", "IF_curr_delta", "IF_cond_alpha", "IF_cond_exp", "IF_cond_exp_gsfa_grr", "IF_facets_hardware1",
     "HH_cond_exp", "EIF_cond_alpha_isfa_ista", "EIF_cond_exp_isfa_ista", "Izhikevich", "GIF_cond_exp", "SpikeSourcePoisson",
     "SpikeSourcePoissonRefractory", "SpikeSourceGamma", "SpikeSourceInhGamma", "SpikeSourceArray",
-) if hasattr(ours, name)}
+)}
 """PyNN's cells and sources, and the models of this library that they are."""
 
 
@@ -139,7 +139,7 @@ def _receptor(base: type) -> type:
 
 
 CurrExpPostSynapticResponse = _receptor(receptors.CurrExpPostSynapticResponse)
-CondExpPostSynapticResponse = _receptor(receptors.CondExpPostSynapticResponse)
+CondExpPostSynapticResponse = ExpPSR = _receptor(receptors.CondExpPostSynapticResponse)
 CondAlphaPostSynapticResponse = AlphaPSR = _receptor(receptors.CondAlphaPostSynapticResponse)
 CondBetaPostSynapticResponse = BetaPSR = _receptor(receptors.CondBetaPostSynapticResponse)
 
@@ -299,7 +299,7 @@ class STDPMechanism(NeurosimSynapse, synapses.STDPMechanism):
 
 __all__ = [*(base.__name__ for base in CELLS), "ACSource", "AdExp", "AdditivePotentiationMultiplicativeDepression",
            "AdditiveWeightDependence", "AlphaPSR", "BetaPSR", "CondAlphaPostSynapticResponse", "CondBetaPostSynapticResponse",
-           "CondExpPostSynapticResponse", "CurrExpPostSynapticResponse", "DCSource", "ElectricalSynapse", "GutigWeightDependence",
+           "CondExpPostSynapticResponse", "CurrExpPostSynapticResponse", "DCSource", "ElectricalSynapse", "ExpPSR", "GutigWeightDependence",
            "KdrChannel", "LIF", "MultiCompartmentNeuron", "MultiQuantalSynapse", "MultiplicativeWeightDependence", "NaChannel",
            "NoisyCurrentSource", "PassiveLeak", "PassiveLeakHH", "PointNeuron", "STDPMechanism", "SimpleStochasticSynapse",
            "SpikePairRule", "StaticSynapse", "StepCurrentSource", "StochasticTsodyksMarkramSynapse", "TsodyksMarkramSynapse",
