@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .cells.sources import SpikeSourceArray, SpikeSourceInhGamma
-from .currents import coded, noise_key
+from .currents import coded, noise_key, noise_number
 from .errors import ParameterError
 from .groups import LONGEST_SLICE, SOURCE, STEP, Group
 from .learning import Tables
@@ -262,7 +262,7 @@ class _Assembler:
             row = [0] * k.J_COLS
             row[k.J_KIND], row[k.J_INDEX], row[k.J_SIZE] = kind, self.index.add(ids), ids.size
             row[k.J_PAR], row[k.J_NPAR] = self.inj_par.add(par), len(par)
-            row[k.J_KEY] = noise_key(self.network, injection, self.seed)
+            row[k.J_KEY] = noise_key(self.seed, noise_number(self.network.injections, injection))
             row[k.J_FIRST] = -1 if getattr(injection.current, "shared", True) else first
             self.injections.append(row)
 

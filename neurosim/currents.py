@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .errors import NetworkError, ParameterError
 from .parameters import Settings, parameter, row, signed, stream_key
+from .wiring import whole_steps
 
-__all__ = ["ACSource", "CurrentSource", "DCSource", "NoisyCurrentSource", "StepCurrentSource", "coded", "injected", "noise_key", "values"]
+__all__ = ["ACSource", "CurrentSource", "DCSource", "NoisyCurrentSource", "StepCurrentSource", "coded", "injected", "noise_key",
+           "noise_number", "values"]
 
 FOREVER = 1e12
 
@@ -50,9 +53,6 @@ class StepCurrentSource(CurrentSource):
 
     def check(self) -> None:
         for name in ("times", "amplitudes"):
-            if np.ndim(getattr(self, name)) == 1 and len(getattr(self, name)) == 0:
-                object.__setattr__(self, name, np.empty(0))
-                continue
             object.__setattr__(self, name, row("StepCurrentSource", name, getattr(self, name)))
         if self.times.size != self.amplitudes.size:
             raise ParameterError(
@@ -98,17 +98,12 @@ class NoisyCurrentSource(CurrentSource):
 # ------------------------------------------------------------------------------------ their values
 
 
-def _on_grid(times: Any, dt: float) -> np.ndarray:
-    """Times in ms, rounded to the nearest step, halves up."""
-    return np.floor(np.asarray(times) / dt + (0.5 + 1e-9)) * dt
-
-
 def coded(source: CurrentSource, dt: float) -> tuple[int, list[float]]:
     """The kind and the parameters of a source as `neurosim.kernels.engine.amplitude` reads them; times in ms, on the grid of steps."""
     from .kernels import engine as k
     if isinstance(source, StepCurrentSource):
-        return k.STEPS, [*_on_grid(source.times, dt), *source.amplitudes]
-    span = [float(_on_grid(getattr(source, name, 0.0), dt)) for name in ("start", "stop")]
+        return k.STEPS, [*(whole_steps(source.times, dt, 0.0) * dt), *source.amplitudes]
+    span = [float(whole_steps(getattr(source, name, 0.0), dt, 0.0) * dt) for name in ("start", "stop")]
     if isinstance(source, DCSource):
         return k.DC, [*span, source.amplitude]
     if isinstance(source, ACSource):
@@ -118,13 +113,15 @@ def coded(source: CurrentSource, dt: float) -> tuple[int, list[float]]:
     raise NetworkError(f"the engine has no current source {type(source).__name__}")
 
 
-def noise_key(network: Any, injection: Any, seed: int) -> int:
-    """The stream of an injection's noise: its place among the injections; for shared noise, the source's first."""
+def noise_number(injections: Sequence[Any], injection: Any) -> int:
+    """By which injection its noise is drawn: its place among all; of shared noise, the first of that source."""
     shared = getattr(injection.current, "shared", False)
-    for number, one in enumerate(network.injections):
-        if one is injection or (shared and one.current is injection.current):
-            return signed(stream_key(seed, "current", number))
-    raise NetworkError(f"this injection belongs to another network than {network.label}")
+    return next(k for k, one in enumerate(injections) if one is injection or (shared and one.current is injection.current))
+
+
+def noise_key(seed: int, number: int) -> int:
+    """The stream of an injection's noise."""
+    return signed(stream_key(seed, "current", number))
 
 
 def values(source: CurrentSource, dt: float, first: int, last: int, key: int = 0, cells: Any = None) -> np.ndarray:
@@ -155,7 +152,11 @@ def values(source: CurrentSource, dt: float, first: int, last: int, key: int = 0
     return out[0] if cells is None else np.ascontiguousarray(out.T)
 
 
-def injected(network: Any, injection: Any, dt: float, seed: int, first: int, last: int) -> np.ndarray:
-    """As :func:`values`, of an injection in a simulation with this seed; see `neurosim.Simulation.current_of`."""
+def injected(sim: Any, injection: Any, first: int, last: int | None) -> np.ndarray:
+    """As `neurosim.Simulation.current_of`."""
+    known = sim._described[3]
+    if not any(one is injection for one in known):
+        raise NetworkError(f"{injection!r:.100} is no injection of {sim.network.label}, or was added after the simulation had been made")
     own = not getattr(injection.current, "shared", True)
-    return values(injection.current, dt, first, last, noise_key(network, injection, seed), injection.target.indices if own else None)
+    key = noise_key(sim.seed, sim._current_numbers[noise_number(known, injection)])
+    return values(injection.current, sim.dt, first, sim._step if last is None else last, key, injection.target.indices if own else None)

@@ -601,11 +601,11 @@ class Simulation:
         Raises
         ------
         NetworkError
-            For an injection of another network.
+            For an injection of another network, or one that was added after this was made.
         ParameterError
             For steps that are not whole numbers >= 0, or not in order.
         """
-        return currents.injected(self.network, injection, self.dt, self.seed, first, self._step if last is None else last)
+        return currents.injected(self, injection, first, last)
 
     def turnover(self, projection: Projection | str) -> slow.Turnover:
         """How many synapses of a projection with ``structure=`` came and went, each time that it was looked at.

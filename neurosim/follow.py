@@ -597,8 +597,9 @@ def _injected(sim: Simulation, step: int) -> dict[int, dict[int, float]]:
             each = out.setdefault(number[int(row[k.J_KEY])], {})
             own = row[k.J_KIND] == k.NOISE and row[k.J_FIRST] >= 0  # noise of each cell, not one for all
             one = k.amplitude(row[k.J_KIND], par, row[k.J_KEY], 0, step - 1, sim.dt)
-            for i in ids:
-                each[y + i] = k.amplitude(k.NOISE, par, row[k.J_KEY], i - row[k.J_FIRST], step - 1, sim.dt) if own else one
+            for i in ids:  # all injections of one source of shared noise have one number
+                value = k.amplitude(k.NOISE, par, row[k.J_KEY], i - row[k.J_FIRST], step - 1, sim.dt) if own else one
+                each[y + i] = each.get(y + i, 0.0) + value
     return out
 
 

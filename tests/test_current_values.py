@@ -151,7 +151,7 @@ def test_times_are_rounded_to_the_nearest_step_and_the_last_of_a_step_counts(dt,
 
 
 @settings(max_examples=40)
-@given(steps=st.lists(st.integers(0, 300), unique=True, max_size=60), dt=st.sampled_from([0.1, 0.05, 0.3, 1.0]))
+@given(steps=st.lists(st.integers(0, 300), unique=True, min_size=1, max_size=60), dt=st.sampled_from([0.1, 0.05, 0.3, 1.0]))
 def test_steps_are_those_of_a_plain_search(steps, dt):
     steps = sorted(steps)
     amplitudes = np.arange(1.0, len(steps) + 1.0)
@@ -168,10 +168,6 @@ def test_any_waveform():
     v = sim.run(1000.0).traces("cells", "v").values[:, 0]
     np.testing.assert_array_equal(sim.current_of(injection, 0, 9_999), wave)
     np.testing.assert_allclose(acted(v), wave, atol=1e-9)
-
-
-def test_no_steps_are_no_current():
-    assert not values(StepCurrentSource(times=[], amplitudes=[]), DT, 0, 50).any()
 
 
 # ------------------------------------------------------------------------------------ noise
@@ -227,6 +223,31 @@ def test_noise_does_not_depend_on_threads_or_neighbours(shared):
             np.testing.assert_allclose(seen[label].T, np.broadcast_to(said[label][:-1].T, seen[label].T.shape), atol=1e-13)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_values_after_follow_are_those_before(shared):
+    """Noise, a sine and steps go on; what is added acts from then on as if it had always been there, even twice into one cell."""
+    net = Network()
+    cells = net.population(3, Probe(), "cells").record("seen")
+    noise, sine = NoisyCurrentSource(dt=0.3, shared=shared, **NOISY), source("sine")
+    injections = [net.inject(sine, cells), net.inject(noise, cells[[2, 0]]), net.inject(noise, cells)]
+    sim = Simulation(net, seed=4)
+    before = sim.current_of(injections[1], 0, 200)
+    sim.run(6.1)
+    later = net.inject(source("steps"), cells[1])
+    with pytest.raises(NetworkError, match="added after"):
+        sim.current_of(later)
+    sim = sim.follow()
+    seen = sim.run(13.9).traces("cells", "seen").values
+    assert seen.shape == (139, 3)
+    np.testing.assert_array_equal(sim.current_of(injections[1], 0, 200), before)
+    acts = slice(61, 200)
+    expected = np.repeat(sim.current_of(injections[0])[acts, None], 3, axis=1)
+    expected += sim.current_of(injections[2])[acts].reshape(139, -1)
+    expected[:, [2, 0]] += before[acts].reshape(139, -1)
+    expected[:, 1] += sim.current_of(later)[acts]
+    np.testing.assert_allclose(seen, expected, atol=1e-13)
+
+
 def test_noise_has_the_moments_that_are_asked_for():
     found = values(NoisyCurrentSource(mean=0.3, stdev=0.6, shared=True), DT, 0, 39_999, key=77)
     assert abs(found.mean() - 0.3) < 4.0 * 0.6 / 200.0 and abs(found.std() / 0.6 - 1.0) < 4.0 / np.sqrt(80_000.0)
@@ -242,7 +263,7 @@ def test_errors():
     other, its = passive()
     foreign = other.inject(DCSource(), its)
     sim = Simulation(net)
-    with pytest.raises(NetworkError, match="another network"):
+    with pytest.raises(NetworkError, match="is no injection of network"):
         sim.current_of(foreign)
     for first, last, words in ((-1, None, "first must be a whole number of steps >= 0, got -1"), (5, 3, "last .* >= 5, got 3"),
                                (0.5, None, "first .* got 0.5"), (0, True, "last .* got True")):
@@ -250,8 +271,9 @@ def test_errors():
             sim.current_of(injection, first, last)
     with pytest.raises(ParameterError, match="shared must be True or False, got 'yes'"):
         NoisyCurrentSource(shared="yes")
-    with pytest.raises(ParameterError, match="one length"):
-        StepCurrentSource(times=[], amplitudes=[1.0])
+    late = net.inject(DCSource(), cells)
+    with pytest.raises(NetworkError, match="added after"):
+        sim.current_of(late)
 
 
 # ------------------------------------------------------------------------------------ peers

@@ -299,7 +299,8 @@ def test_potentials_that_are_set_are_no_slope():
     sim, cells = made(np.array([-55.0, -80.0, -65.0]))
     sim.run(1.3)
     sim.set(cells, v=start)
-    np.testing.assert_allclose(sim.run(5.0).traces("cells", "v").values, made(start)[0].run(5.0).traces("cells", "v").values[1:], atol=1e-11)
+    found, expected = sim.run(5.0), made(start)[0].run(5.0)
+    np.testing.assert_allclose(found.traces("cells", "v").values, expected.traces("cells", "v").values[1:], atol=1e-11)
 
 
 # ------------------------------------------------------------------------------------ the same bits
@@ -357,6 +358,45 @@ def test_portions_states_and_branches_change_no_bit(plain, tmp_path):
     sim.reset()
     sim.run(40.0)
     assert sim.result == plain
+
+
+def test_a_network_that_is_followed_unchanged_changes_no_bit(plain):
+    sim = Simulation(crowd(), threads=2)
+    first = sim.run(19.9)
+    again = sim.follow()
+    second = again.run(3.3)
+    assert first.append(second).append(again.follow().run(16.8)) == plain
+
+
+@pytest.mark.parametrize("before", [None, 0.002])
+def test_junctions_that_come_or_change_act_from_then_on(before):
+    """On the potentials that there are: as in a network that begins with these."""
+    def made(start):
+        net = Network()
+        cells = net.population(4, IF_curr_exp(v_thresh=HIGH, i_offset=0.1), "cells", initial_values={"v": start}).record("v")
+        return net, cells
+
+    def join(net, cells, weight):
+        return net.project(cells, cells, FromListConnector([(0, 1), (2, 1), (3, 0)]), weight=weight, synapse=GAP)
+
+    net, cells = made(np.array([-70.0, -60.0, -55.0, -66.0]))
+    if before:
+        joined = join(net, cells, before)
+    sim = Simulation(net)
+    start = sim.run(5.0).traces("cells", "v").values[-1]
+    if before:
+        net.replace(joined, weight=0.02)
+    else:
+        join(net, cells, 0.02)
+    found = sim.follow().run(10.0).traces("cells", "v").values
+    other, twins = made(start)
+    join(other, twins, 0.02)
+    expected = Simulation(other).run(10.0).traces("cells", "v").values[1:]
+    if before:  # the potentials have a slope at that time, which those of the twins have not
+        np.testing.assert_allclose(found, expected, atol=0.02)
+        assert np.abs(found - expected).max() > 1e-6
+    else:
+        np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
 def test_junctions_do_matter(plain):
@@ -551,7 +591,8 @@ def test_cells_without_a_potential(cell, side):
         net.project(a, b, AllToAllConnector(), weight=0.01, synapse=GAP)
 
 
-@pytest.mark.parametrize("cell, limit", [(IF_curr_exp(cm=0.2), 1.0), (Izhikevich(), 0.005), (HH_cond_exp(), 1.0)], ids=lambda one: str(one)[:10])
+@pytest.mark.parametrize("cell, limit", [(IF_curr_exp(cm=0.2), 1.0), (Izhikevich(), 0.005), (HH_cond_exp(), 1.0)],
+                         ids=["lif", "izhikevich", "hodgkin-huxley"])
 def test_too_strong_for_the_step(cell, limit):
     """Just below the limit a pair stays bounded; above it is refused, with the cell and the limit named."""
     assert limit == 0.5 * getattr(cell, "cm", 1e-3) / 0.1
