@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -127,6 +128,13 @@ def test_a_recurrent_network_spikes_at_the_same_steps_in_brian2():
     assert there.spikes("drive") == here.spikes("drive")
     np.testing.assert_allclose(there.traces("cells", "v").values, here.traces("cells", "v").values, rtol=0, atol=1e-9)
     assert len(made.projections["drive -> cells (2)"]) == 2  # two synapses of one pair would get one weight
+
+
+def test_our_own_back_end_gives_the_same_bits():
+    network = network_of(IF_curr_exp)
+    there, here = export(network, "neurosim.pynn").run(100.0), by_engine(network)
+    assert there.spikes("cells") == here.spikes("cells")
+    np.testing.assert_array_equal(there.traces("cells", "v").values, here.traces("cells", "v").values)
 
 
 @pytest.mark.needs("neuron")
@@ -302,7 +310,7 @@ def test_models_are_those_of_pynn_by_name_and_parameters():
     assert len(plan.CELLS) == 14 and len(plan.RULES) == 6 and len(plan.CURRENTS) == 4
     for ours in (*plan.CELLS, *plan.RULES, *plan.CURRENTS):
         theirs = next(getattr(module, ours.__name__) for module in (standard, synapses, electrodes) if hasattr(module, ours.__name__))
-        names = {field.name for field in dataclasses.fields(ours)} - {"pairing"}
+        names = {field.name for field in dataclasses.fields(ours)} - {"pairing", "shared"}
         for name, parts in plan.BUNDLES.get(ours, {}).items():
             names = names - set(parts) | {name}
         assert names == set(theirs.default_parameters), ours.__name__
@@ -529,3 +537,20 @@ def test_noise_is_drawn_for_each_cell_where_a_source_is_shared():
     made = plan.make_plan(network, DT)
     assert made.data["currents"][0]["parameters"]["dt"] == DT
     assert any("draws its own noise" in note.text for note in made.notes)
+    network.inject(NoisyCurrentSource(shared=True), cells)
+    data = plan.make_plan(network, DT).data
+    assert [one["shared"] for one in data["currents"]] == [False, True]
+    assert sum("shared=True" in note.text for note in targets.checks("nest", data)[1]) == 1
+    injected = []
+
+    class Source:
+        def __init__(self, **parameters):
+            assert "shared" not in parameters
+
+        def inject_into(self, target):
+            injected.append(target.size)
+
+    sim = types.SimpleNamespace(NoisyCurrentSource=Source)
+    for one in data["currents"]:
+        script.inject(sim, {"cells": cells}, one, each=True)
+    assert injected == [1, 1, 1, 1, 4]

@@ -301,6 +301,7 @@ def _current(made: Plan, injection: Any, dt: float) -> None:
         made.problems.append(f"{name}: PyNN has no {type(current).__name__}")
         return
     parameters = {field.name: getattr(current, field.name) for field in dataclasses.fields(current)}
+    shared = parameters.pop("shared", False)
     for key in ("start", "stop", "times"):
         if key in parameters:
             given = np.atleast_1d(parameters[key])
@@ -313,7 +314,7 @@ def _current(made: Plan, injection: Any, dt: float) -> None:
         made.note("different", name, "each simulator draws its own noise")
     part = None if target.size == target.population.size else target.indices.tolist()
     made.data["currents"].append({"type": type(current).__name__, "parameters": parameters, "population": target.population.label,
-                                  "indices": part})
+                                  "indices": part, "shared": bool(shared)})
 
 
 def _records(made: Plan, network: Network, dt: float) -> None:

@@ -194,8 +194,8 @@ def inject(sim, populations, one, each):
     if one["indices"] is not None:
         cells = cells[one["indices"]]
     parameters = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in one["parameters"].items()}
-    portions = [cells[k:k + 1] for k in range(cells.size)] if each and one["type"] == "NoisyCurrentSource" else [cells]
-    for portion in portions:
+    own = each and one["type"] == "NoisyCurrentSource" and not one["shared"]
+    for portion in [cells[k:k + 1] for k in range(cells.size)] if own else [cells]:
         getattr(sim, one["type"])(**parameters).inject_into(portion)
 
 

@@ -122,6 +122,8 @@ def _nest_sources(data: dict[str, Any]) -> Iterator[Finding]:
         if _most(parameters["start"]) > 0.0 or _least(parameters["duration"]) < 1e10:
             yield f"population {label}: start and duration of SpikeSourcePoissonRefractory are not in pyNN.nest"
     for one in data["currents"]:
+        if one["shared"]:
+            yield Note("different", f"current into {one['population']}", "shared=True: NEST draws noise for each cell all the same")
         began = one["parameters"].get("start", np.min(one["parameters"].get("times", 0.0)))
         if began < 1.5 * data["dt"]:
             text = f"it begins at {began:g} ms and acts in NEST from {2 * data['dt']:g} ms on: a device reaches cells with a delay"
