@@ -66,7 +66,7 @@ class _AllAtOnce(MapConnector):
         projection._connect_pairs(pre, post, values, self.location_selector)
         if self.callback:
             for first, _ in runs(post):
-                self.callback(int(post[first]) / projection.post.local_size)
+                self.callback(int(post[first]) / projection.post.size)
 
     def _check(self, projection: Any, values: dict[str, Any], post: np.ndarray) -> None:
         """PyNN's checks of weights: of all together, and where these fail, of the synapses of each target, as PyNN checks them."""

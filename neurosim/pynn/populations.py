@@ -44,7 +44,8 @@ class _Cells:
         return PopulationView(self, selector, label)
 
     def _get_parameters(self, *names: str) -> ParameterSpace:
-        return ParameterSpace(self._values(names), shape=(self.size,))
+        schema = self.celltype.get_schema()
+        return ParameterSpace(self._values(names), {one: schema.get(one, float) for one in names}, shape=(self.size,))
 
     def _get_native_parameters(self, *names: str) -> ParameterSpace:
         return self._get_parameters(*names)

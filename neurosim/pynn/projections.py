@@ -357,7 +357,16 @@ class Projection(common.Projection):
         return values
 
     def _set_initial_value_array(self, variable: str, value: Any) -> None:
-        raise NotImplementedError(f"{self.label}: synapses start at rest; {variable!r} cannot be initialized")
+        """Synapses start at rest: other values are refused."""
+        rest = self.synapse_type.rest.get(variable)
+        rest = self._values.get(rest, rest) if isinstance(rest, str) else rest
+        base = value.base_value if isinstance(value, LazyArray) else value
+        given = base.evaluate(simplify=True) if isinstance(base, LazyArray) else base
+        if rest is None or not isinstance(given, (int, float, np.number)) or np.any(np.asarray(rest) != float(given)):
+            raise NotImplementedError(
+                f"{self.label}: synapses of type {type(self.synapse_type).__name__} start at rest"
+                f" ({', '.join(f'{name} = {at}' for name, at in self.synapse_type.rest.items()) or 'without states'});"
+                f" {variable!r} cannot be initialized to {given!r:.100}")
 
     # -- reading --------------------------------------------------------------------------------
 

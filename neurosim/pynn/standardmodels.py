@@ -202,7 +202,12 @@ class PointNeuron(cells.PointNeuron):
 
 
 class NeurosimSynapse:
-    """A synapse type that has a counterpart in this library; ``native_synapse`` makes it."""
+    """A synapse type that has a counterpart in this library; ``native_synapse`` makes it.
+
+    ``rest``: its states before the first spike, numbers or the names of the parameters that they equal.
+    """
+
+    rest: dict[str, Any] = {}
 
     def _get_minimum_delay(self) -> float:
         return simulator.state.default_delay
@@ -233,8 +238,8 @@ class ElectricalSynapse(NeurosimSynapse, synapses.ElectricalSynapse):
         return plasticity.ElectricalSynapse()
 
 
-def _transmitting(base: type) -> type:
-    """A synapse type whose further parameters are those of our model."""
+def _transmitting(base: type, **rest: Any) -> type:
+    """A synapse type whose further parameters are those of our model; ``rest`` as in :class:`NeurosimSynapse`."""
     own = [one for one in base.default_parameters if one not in ("weight", "delay")]
     native = getattr(plasticity, base.__name__)
 
@@ -244,13 +249,13 @@ def _transmitting(base: type) -> type:
 
     return type(base.__name__, (NeurosimSynapse, base), {
         "__doc__": base.__doc__, "__module__": __name__, "translations": same_names(*base.default_parameters),
-        "native_synapse": staticmethod(native_synapse)})
+        "native_synapse": staticmethod(native_synapse), "rest": rest})
 
 
-TsodyksMarkramSynapse = _transmitting(synapses.TsodyksMarkramSynapse)
+TsodyksMarkramSynapse = _transmitting(synapses.TsodyksMarkramSynapse, u=0.0)
 SimpleStochasticSynapse = _transmitting(synapses.SimpleStochasticSynapse)
 StochasticTsodyksMarkramSynapse = _transmitting(synapses.StochasticTsodyksMarkramSynapse)
-MultiQuantalSynapse = _transmitting(synapses.MultiQuantalSynapse)
+MultiQuantalSynapse = _transmitting(synapses.MultiQuantalSynapse, u="U", a="n")
 
 
 def _rule(base: type) -> type:
