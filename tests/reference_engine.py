@@ -145,27 +145,26 @@ def poisson_number(key, item, step, mean):
 
 
 def amplitude(source, key, cell, t, dt):
-    """nA of a current source over (t, t + dt]."""
+    """nA of a current source over (t, t + dt]; its times count from the nearest step on, its noise goes by the cell's number."""
     near = 1e-9 * dt
+
+    def on_grid(time):
+        return np.floor(np.asarray(time) / dt + 0.5 + 1e-9) * dt
+
     if isinstance(source, StepCurrentSource):
-        before = np.flatnonzero(source.times <= t + near)
+        before = np.flatnonzero(on_grid(source.times) <= t + near)
         return source.amplitudes[before[-1]] if before.size else 0.0
-    if not source.start <= t + near < source.stop:
+    start, stop = float(on_grid(source.start)), float(on_grid(source.stop))
+    if not start <= t + near < stop:
         return 0.0
     if isinstance(source, DCSource):
         return source.amplitude
     if isinstance(source, ACSource):
-        angle = 2.0 * math.pi * source.frequency * (t - source.start) / 1000.0 + math.radians(source.phase)
+        angle = 2.0 * math.pi * source.frequency * (t - start) / 1000.0 + math.radians(source.phase)
         return source.offset + source.amplitude * math.sin(angle)
     assert isinstance(source, NoisyCurrentSource)
-    held = math.floor((t - source.start + near) / max(source.dt, dt))
+    held = math.floor((t - start + near) / max(source.dt, dt))
     return source.mean + source.stdev * float(random.normal_at(np.uint64(key), cell, held))
-
-
-def _row_of(network, population):
-    """Where a population lies among those advanced together: noise goes by that number."""
-    from neurosim.groups import make_groups
-    return make_groups(network, 0.1, 0)[1][population.label][1]
 
 
 def simulate(network, dt, steps, seed):
@@ -207,7 +206,6 @@ def simulate(network, dt, steps, seed):
         shape = (steps + 1, one.y.shape[0])
         run.v[label], run.i_e[label], run.i_i[label] = np.empty(shape), np.empty(shape), np.empty(shape)
         run.v[label][0], run.i_e[label][0], run.i_i[label][0] = one.y[:, V], one.y[:, I_E], one.y[:, I_I]
-    row = {label: _row_of(network, network[label]) for label in cells} if network.injections else {}
     for t in range(steps + 1):
         for label, (when, ids) in given.items():
             send(label, t, ids[when == t])
@@ -219,7 +217,7 @@ def simulate(network, dt, steps, seed):
                 if injection.target.population.label == label:
                     key = stream_key(seed, "current", number)
                     for i in injection.target.indices:
-                        current[i] += amplitude(injection.current, key, row[label] + i, (t - 1) * dt, dt)
+                        current[i] += amplitude(injection.current, key, i, (t - 1) * dt, dt)
             spiked, margin = one.step(current, coming[label][t])
             run.margin = min(run.margin, margin)
             run.v[label][t], run.i_e[label][t], run.i_i[label][t] = one.y[:, V], one.y[:, I_E], one.y[:, I_I]

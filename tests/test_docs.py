@@ -57,7 +57,8 @@ def test_there_are_examples_and_links():
 def test_examples_run(page, number, code, tmp_path, monkeypatch, capsys, needs):
     if "plot" in code:
         needs("matplotlib")
-    needs(*{"nir.md": ["nir"], "pynn.md": ["pyNN", "neo"], "pynn_export.md": ["pyNN", "nest"]}.get(page.name, []))
+    for module in {"nir.md": ["nir"], "pynn.md": ["pyNN", "neo"], "pynn_export.md": ["pyNN", "nest"]}.get(page.name, []):
+        needs(module)
     script = tmp_path / "example.py"
     script.write_text(code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -16,7 +16,7 @@ __all__ = ["describe_network", "end", "get_current_time", "get_max_delay", "get_
 
 
 def setup(timestep: float = DEFAULT_TIMESTEP, min_delay: Any = DEFAULT_MIN_DELAY, **extra_params: Any) -> int:
-    """Forget what was there and begin anew.
+    """Forget what was there and begin anew; the first time, load the compiled simulator.
 
     Parameters
     ----------
@@ -43,6 +43,7 @@ def setup(timestep: float = DEFAULT_TIMESTEP, min_delay: Any = DEFAULT_MIN_DELAY
     """
     common.setup(timestep, min_delay, **extra_params)
     known = {key: extra_params[key] for key in ("threads", "update", "progress") if key in extra_params}
+    simulator.load()
     simulator.state.begin(timestep, min_delay, extra_params.get("max_delay", DEFAULT_MAX_DELAY),
                           seed=extra_params.get("rng_seed", 1), **known)
     return rank()

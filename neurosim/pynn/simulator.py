@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 from pyNN import common
 
+from ..cells import IF_curr_exp
 from ..engine import Simulation
 from ..network import Network
 
@@ -192,3 +194,11 @@ class State(common.control.BaseState):
 
 
 state = State()
+
+
+@functools.cache
+def load() -> None:
+    """Load the engine's machine code (or compile it, once on a machine), so that runs take the time that they take."""
+    network = Network()
+    network.population(1, IF_curr_exp())
+    Simulation(network)
