@@ -557,12 +557,15 @@ def _put_at(old: Simulation, puts: np.ndarray, cells: _Cells, step: int, now: np
 def _number_currents(old: Simulation, new: Simulation) -> None:
     """Give currents that were there the numbers by which they draw, so that noise goes on, and the others numbers of their own."""
     before, now = old._described[3], new._described[3]
-    left = dict(enumerate(before))
     found: list[int | None] = [None] * len(now)
-    for alike in (lambda a, b: a is b, lambda a, b: _same_current(a, b)):
+    left = dict(enumerate(before))
+    for name in (id, _in_words):  # the same objects, then such as look the same, each for the first that is left
+        places: dict[Any, list[int]] = {}
+        for i, one in reversed(left.items()):
+            places.setdefault(name(one), []).append(i)
         for j, one in enumerate(now):
-            at = next((i for i, other in left.items() if alike(one, other)), None) if found[j] is None else None
-            if at is not None:
+            if found[j] is None and places and (alike := places.get(name(one))):
+                at = alike.pop()
                 found[j] = old._current_numbers[at]
                 del left[at]
     taken = {number for number in found if number is not None}
@@ -579,9 +582,9 @@ def _number_currents(old: Simulation, new: Simulation) -> None:
     checkpoint.number_currents(new, numbers)
 
 
-def _same_current(a: Injection, b: Injection) -> bool:
-    return a.target.population.label == b.target.population.label and _said((a.target.indices, a.current)) == _said(
-        (b.target.indices, b.current))
+def _in_words(one: Injection) -> tuple[str, str]:
+    """What an injected current is, and into whom it goes."""
+    return one.target.population.label, _said((one.target.indices, one.current))
 
 
 def _injected(sim: Simulation, step: int) -> dict[int, dict[int, float]]:

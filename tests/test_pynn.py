@@ -99,6 +99,108 @@ def test_cells_recorded_later_have_no_samples_before(sim):
     np.testing.assert_allclose(v.magnitude[20:, 2], v.magnitude[20:, 0])
 
 
+def test_samples_lie_at_their_times_whatever_the_interval_was(sim):
+    p = sim.Population(2, sim.IF_cond_exp(i_offset=0.5))
+    q = sim.Population(1, sim.IF_cond_exp(i_offset=0.5))
+    q.record("v")
+    p.record("v", sampling_interval=1.0)
+    sim.run(10.3)
+    p.get_data(clear=True)  # the next sample is that at 11.0, not at 10.3
+    sim.run(9.7)
+    p.record(None)
+    p.record("v", sampling_interval=0.5)
+    sim.run(5.0)
+    v, every = p.get_data().segments[0].analogsignals[0], q.get_data().segments[0].analogsignals[0].magnitude[:, 0]
+    steps = np.rint(v.times.magnitude / 0.1).astype(int)
+    assert steps[0] == 105 and steps[-1] == 250 and float(v.sampling_period) == 0.5
+    there = ~np.isnan(v.magnitude[:, 0])
+    assert steps[there].tolist() == [*range(110, 200, 10), *range(200, 251, 5)]
+    assert np.array_equal(v.magnitude[there, 1], every[steps[there]])
+
+
+def test_given_times_after_the_step_at_which_they_act_are_not_lost(sim):
+    p = sim.Population(1, sim.SpikeSourceArray(spike_times=[1.04, 5.04, 7.951]))
+    p.record("spikes")
+    found = []
+    for duration in (5.0, 2.9, 0.1):
+        sim.run(duration)
+        found.append(p.get_data(clear=True).segments[0].spiketrains[0].magnitude.tolist())
+    assert found == [[1.04], [5.04], [7.951]]
+
+
+def test_initial_values_of_views_and_single_cells(sim):
+    p = sim.Population(6, sim.IF_cond_exp())
+    view = p[1:5]
+    view.initialize(v=[-60.0, -61.0, -62.0, -63.0])
+    view[[1, 3]].initialize(v=-70.0)
+    p[0].set_initial_value("v", -58.0)
+    assert p[3].get_initial_value("v") == -62.0
+    expected = [-58.0, -60.0, -70.0, -62.0, -70.0, -65.0]
+    assert p.initial_values["v"].evaluate().tolist() == expected and view.initial_values["v"].tolist() == expected[1:5]
+    p.record("v")
+    sim.run(0.1)
+    assert p.get_data().segments[0].analogsignals[0].magnitude[0].tolist() == expected
+    with pytest.raises(KeyError, match="V"):
+        p.initialize(V=-60.0)
+
+
+def test_time_passes_without_populations(sim):
+    assert sim.run(10.0) == 10.0
+    p = sim.Population(2, sim.IF_cond_exp(i_offset=1.0), label="nothing")
+    p.record("v")
+    assert sim.run(5.0) == 15.0
+    v = p.get_data().segments[0].analogsignals[0]
+    assert v.shape == (51, 2) and float(v.t_start) == 10.0 and v.magnitude[0, 0] == -65.0
+
+
+def test_recorded_currents(sim):
+    p = sim.Population(3, sim.IF_curr_exp(v_thresh=1000.0, tau_m=5.0))
+    noise = sim.NoisyCurrentSource(mean=0.1, stdev=0.2, start=2.0, stop=8.0, dt=0.5)
+    steady = sim.DCSource(amplitude=0.1, start=1.0, stop=50.0)
+    steady.inject_into(p[:1])
+    noise.inject_into(p[1:])
+    steady.record()
+    noise.record()
+    p.record("v")
+    sim.run(5.0)
+    steady.amplitude = 0.2
+    later = sim.ACSource(amplitude=0.3)
+    later.inject_into(p[:1])
+    sim.run(5.0)
+    later.record()
+    sim.run(2.0)
+    dc, ac, made = (one.get_data() for one in (steady, later, noise))
+    assert dc.shape == made.shape == (121, 1) and ac.shape == (21, 1) and float(ac.t_start) == 10.0
+    np.testing.assert_allclose(dc.magnitude[[0, 9, 10, 49, 50, 120], 0], [0, 0, 0.1, 0.1, 0.2, 0.2])
+    # the noise that is recorded is what the cell got: C dv/dt = i - C v / tau, solved over each step with i constant
+    v, current = p.get_data().segments[0].analogsignals[0].magnitude[:, 1] + 65.0, made.magnitude[:-1, 0]
+    decay = np.exp(-0.1 / 5.0)
+    assert np.ptp(current) > 0.1
+    np.testing.assert_allclose(v[1:], v[:-1] * decay + current * 5.0 * (1 - decay), atol=1e-9)
+
+
+def test_plastic_weights_that_were_set_are_those_after_a_reset(sim):
+    def network(weight):
+        sources = sim.Population(2, sim.SpikeSourceArray(spike_times=np.arange(5.0, 100.0, 10.0)))
+        cells = sim.Population(2, sim.IF_curr_exp(i_offset=1.0))
+        rule = sim.STDPMechanism(sim.SpikePairRule(A_plus=0.01, A_minus=0.012), sim.AdditiveWeightDependence(0.0, 0.1), weight=weight)
+        return sim.Projection(sources, cells, sim.AllToAllConnector(), rule)
+
+    projection = network(0.03)
+    sim.run(30.0)
+    projection.set(weight=0.05)
+    sim.run(30.0)
+    assert projection.get("weight", "array")[0, 0] != 0.05
+    sim.reset()
+    assert (projection.get("weight", "array") == 0.05).all()
+    sim.run(40.0)
+    found = projection.get("weight", "array")
+    sim.setup(timestep=0.1)
+    projection = network(0.05)
+    sim.run(40.0)
+    assert np.array_equal(projection.get("weight", "array"), found) and found[0, 0] != 0.05
+
+
 @pytest.mark.parametrize("change", ["i_offset", "tau_m", "weight", "rate", "v", "inject", "new population"])
 def test_what_is_changed_between_runs_counts_from_then_on(sim, change):
     sources, cells = small(sim)
@@ -196,6 +298,8 @@ def test_errors_are_pynns(sim):
     p = sim.Population(2, sim.IF_curr_exp())
     with pytest.raises(errors.InvalidParameterValueError, match="cm must be > 0 nF"):
         p.set(cm=0.0)
+    with pytest.raises(errors.InvalidParameterValueError, match="cm"):
+        p.set(cm=None)
     assert p.get("cm") == 1.0
     with pytest.raises(errors.RecordingError, match="Available variables are spikes,v"):
         p.record("gsyn_exc")
@@ -205,6 +309,8 @@ def test_errors_are_pynns(sim):
         sim.Projection(p, p, sim.AllToAllConnector(), sim.StaticSynapse(weight=1.0), receptor_type="inhibitory")
     with pytest.raises(TypeError, match="spike source"):
         sim.Population(1, sim.SpikeSourceArray()).inject(sim.DCSource())
+    with pytest.raises(ValueError, match="twice"):
+        sim.DCSource().inject_into([p[1], p[1]])
     with pytest.raises(errors.NoModelAvailableError, match="voltage_dependence"):
         sim.STDPMechanism(sim.SpikePairRule(), sim.AdditiveWeightDependence(), voltage_dependence=object())
     with pytest.raises(ValueError, match="in the past"):

@@ -27,6 +27,7 @@ class NeurosimCurrentSource(StandardCurrentSource):
         self._native: list[Injection] = []  # the network's, one for each of these
         self._recording = False
         self._recorded: list[np.ndarray] = []
+        self._key = 0
         self._values: dict[str, Any] = {}
         space = ParameterSpace(self.default_parameters, self.get_schema(), shape=(1,))
         space.update(**parameters)
@@ -62,12 +63,17 @@ class NeurosimCurrentSource(StandardCurrentSource):
         ------
         TypeError
             For spike sources.
+        ValueError
+            For a list that names a cell twice.
         """
         chosen: dict[int, tuple[Any, list[int]]] = {}
         for cell in cells.all_cells if isinstance(cells, (common.BasePopulation, common.Assembly)) else cells:
             if not cell.celltype.injectable:
                 raise TypeError(f"cannot inject a current into {type(cell.celltype).__name__}, a spike source")
             chosen.setdefault(id(cell.parent), (cell.parent, []))[1].append(cell.parent.id_to_index(cell))
+        for population, which in chosen.values():
+            if len(set(which)) < len(which):
+                raise ValueError(f"a list of cells for a current names a cell of {population.label} twice")
         for population, which in chosen.values():
             population.places(np.zeros(1, np.int64), location)
             self._injected.append((population, np.array(which, np.int64), location))
@@ -97,18 +103,20 @@ class NeurosimCurrentSource(StandardCurrentSource):
     def collect(self, first: int, last: int) -> None:
         """Keep the current of the steps ``first`` to ``last - 1``."""
         if self._recording:
+            state = simulator.state
+            if self._native:
+                number = currents.noise_number(state.network.injections, self._native[0])
+                object.__setattr__(self, "_key", currents.noise_key(state.simulation.seed, state.simulation._current_numbers[number]))
             self._recorded.append(self._between(first, last - 1))
 
     def _between(self, first: int, last: int) -> np.ndarray:
-        state = simulator.state
-        key = currents.noise_key(state.network, self._native[0], state.simulation.seed) if self._native else 0
-        return currents.values(self._current, state.dt, first, last, key)
+        return currents.values(self._current, simulator.state.dt, first, last, self._key)
 
     def _get_data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Times (ms) and currents (nA) from 0 to now, both included."""
+        """Times (ms) and currents (nA) since `record` was called, or since the last reset, to now, both included."""
         now = round(simulator.state.t / simulator.state.dt)
         amplitudes = np.concatenate([*self._recorded, self._between(now, now)])
-        return np.arange(amplitudes.size) * simulator.state.dt, amplitudes
+        return np.arange(now + 1 - amplitudes.size, now + 1) * simulator.state.dt, amplitudes
 
 
 def _source(base: type, native: type[currents.CurrentSource]) -> type:

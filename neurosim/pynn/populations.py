@@ -74,7 +74,11 @@ class _Cells:
 
     def _set_parameters(self, parameter_space: ParameterSpace) -> None:
         whole, chosen = self._whole()
-        parameter_space.evaluate(simplify=True)
+        try:
+            parameter_space.evaluate(simplify=True)
+        except ValueError as error:  # a LazyArray of what is no number, e.g. None
+            raise errors.InvalidParameterValueError(
+                f"{whole.label}: values of {', '.join(parameter_space.keys())} cannot be taken: {error}") from error
         parameter_space.flatten()
         changed = dict(whole.values)
         for one, value in parameter_space.as_dict().items():
@@ -90,6 +94,9 @@ class _Cells:
 
     def _set_initial_value_array(self, variable: str, initial_values: LazyArray) -> None:
         whole, chosen = self._whole()
+        known = {**whole.celltype.default_initial_values, **dict.fromkeys(whole._cell.states)}
+        if variable not in known:
+            raise errors.NonExistentParameterError(variable, type(self.celltype).__name__, list(known))
         value = initial_values.evaluate(simplify=True)
         if chosen.size == whole.size and np.ndim(value) == 0:
             whole.initial[variable] = float(value)
@@ -97,8 +104,10 @@ class _Cells:
             full = _spread(whole.initial.get(variable, whole.celltype.default_initial_values.get(variable, 0.0)), whole.size)
             full[chosen] = value
             whole.initial[variable] = full
+        whole.initial_values[variable] = LazyArray(whole.initial[variable], shape=(whole.size,), dtype=float)
         whole.stale = True
-        simulator.state.initialized(self, variable, value)
+        if variable in whole._cell.states:
+            simulator.state.initialized(self, variable, value)
         simulator.state.changed()
 
     def _set_cell_initial_value(self, id: Any, variable: str, value: Any) -> None:
@@ -112,6 +121,12 @@ class _Cells:
 
 class PopulationView(_Cells, common.PopulationView):
     __doc__ = common.PopulationView.__doc__
+
+    @property
+    def initial_values(self) -> dict[str, Any]:
+        """Initial values of these cells, by variable; one number where all of the population have the same."""
+        whole, chosen = self._whole()
+        return {one: value[chosen] if np.ndim(value) else value for one, value in whole.initial.items()}
 
     def _whole(self) -> tuple[Population, np.ndarray]:
         return self.grandparent, self.index_in_grandparent(np.arange(self.size))

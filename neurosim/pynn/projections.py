@@ -183,6 +183,7 @@ class Projection(common.Projection):
         self._writable: set[str] = set()
         self.native: list[Any] = []
         self._rows: list[np.ndarray | None] = []
+        self._rewritten = False  # weights were written into the simulation, which the network does not know
         self.stale = True
         connector.connect(self)
         simulator.state.projections.append(self)
@@ -304,11 +305,16 @@ class Projection(common.Projection):
                 for one, rows in zip(self.native, self._rows, strict=True):
                     simulation.set_weights(one.label, full if rows is None else full[rows])
                 self._keep(values)
+                self._rewritten = True
                 return
             self._keep({"weight": self._now("weight")})
         self._keep(values)
         self.stale = True
         simulator.state.changed()
+
+    def forget(self) -> None:
+        """Before the simulation begins anew: weights that were written into the old one are described to it."""
+        self.stale, self._rewritten, self._read = self.stale or self._rewritten, False, None
 
     def _keep(self, values: dict[str, Values]) -> None:
         self._values.update(values)

@@ -116,6 +116,19 @@ class Recorder(recording.Recorder):
                     steps = np.rint(trace.times / dt).astype(np.int64)
                     self._samples.setdefault(variable, []).append((steps, chosen, trace.values[:, own]))
 
+    def _first_row(self) -> int:
+        """The time at which samples of the current segment begin, in sampling intervals."""
+        return -(-round(float(self._recording_start_time) / simulator.state.dt) // self._every)
+
+    def _get_current_segment(self, filter_ids: Any = None, variables: Any = "all", clear: bool = False) -> Any:
+        """As PyNN's; samples begin at a multiple of the sampling interval, also where the recording did not."""
+        segment = super()._get_current_segment(filter_ids, variables, clear)
+        first = self._first_row() * self._every
+        if first != round(float(self._recording_start_time) / simulator.state.dt):
+            for signal in segment.analogsignals:
+                signal.t_start = first * simulator.state.dt * self._recording_start_time.units
+        return segment
+
     def _all_spikes(self) -> tuple[np.ndarray, np.ndarray]:
         """(times in ms, cells within the population), in order of time."""
         if len(self._spikes) != 1:
@@ -128,13 +141,12 @@ class Recorder(recording.Recorder):
         first = int(self.population.first_id)
         wanted = np.zeros(self.population.size, bool)
         wanted[np.asarray(ids, np.int64) - first] = True
-        keep = wanted[cells]
+        keep = wanted[cells] & (times <= simulator.state.t)  # given times may lie after the step at which they act
         return cells[keep] + first, times[keep]
 
     def _get_all_signals(self, variable: Variable, ids: Any, clear: bool = False) -> tuple[np.ndarray, None]:
         """Samples of cells since the recording began: float64, shape (samples, cells); NaN where none was taken."""
-        every, dt = self._every, simulator.state.dt
-        begin = -(-round(float(self._recording_start_time) / dt) // every)
+        every, dt, begin = self._every, simulator.state.dt, self._first_row()
         end = round(simulator.state.t / dt) // every
         cells = np.asarray(ids, np.int64) - int(self.population.first_id)
         column = np.full(self.population.size, -1, np.int64)
@@ -142,8 +154,8 @@ class Recorder(recording.Recorder):
         signal = np.full((end - begin + 1, cells.size), np.nan)
         for steps, recorded, values in self._samples.get(variable, []):
             rows, columns = steps // every - begin, column[recorded]
-            inside, shown = (rows >= 0) & (rows < signal.shape[0]), columns >= 0
-            if inside.all() and shown.all() and cells.size == recorded.size:
+            inside, shown = (rows >= 0) & (rows < signal.shape[0]) & (steps % every == 0), columns >= 0
+            if inside.all() and shown.all() and cells.size == recorded.size and rows[-1] - rows[0] + 1 == rows.size:
                 signal[rows[0]:rows[0] + rows.size, columns] = values
             else:
                 signal[np.ix_(rows[inside], columns[shown])] = values[np.ix_(inside, shown)]
@@ -156,8 +168,10 @@ class Recorder(recording.Recorder):
         return {int(one): int(counts[int(one) - first]) for one in ids}
 
     def _clear_simulator(self) -> None:
-        """Drop what was recorded, but for the samples of this moment, with which the next data begin."""
-        self._spikes = []
+        """Drop what was recorded, but for the samples of this moment, with which the next data begin, and given times to come."""
+        times, cells = self._all_spikes()
+        later = times > simulator.state.t
+        self._spikes = [(times[later], cells[later])]
         for variable, kept in self._samples.items():
             steps, cells, values = kept[-1]
             self._samples[variable] = [(steps[-1:], cells, values[-1:].copy())]

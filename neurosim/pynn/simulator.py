@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pyNN import common
 
-from ..cells import IF_curr_exp
+from ..cells import IF_curr_exp, SpikeSourceArray
 from ..engine import Simulation
 from ..network import Network
 
@@ -73,6 +73,8 @@ class State(common.control.BaseState):
         self.simulation: Simulation | None = None
         self._stale = True
         self._initialized: list[tuple[Any, str, Any]] = []
+        for projection in self.projections:
+            projection.forget()
         for current in self.currents:
             current.forget()
         for recorder in self.recorders:
@@ -145,6 +147,8 @@ class State(common.control.BaseState):
         self.running = True
         if self.simulation is None:
             self.describe()
+            if not self.network.populations:  # time passes all the same
+                self.network.population(1, SpikeSourceArray(), "nothing")
             self.simulation = Simulation(self.network, dt=self.dt, seed=self.seed + self.segment_counter, threads=self.threads,
                                          update=self.update, progress=self.progress)
         elif self._stale:
