@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import learning, slow, store
+from .currents import noise_key
 from .errors import FileFormatError
 from .groups import SOURCE
-from .parameters import stream_key
 
 if TYPE_CHECKING:
     from .engine import Simulation
 
-__all__ = ["SAVED", "capture", "noise_key", "number_currents", "read", "reading", "restore", "write"]
+__all__ = ["SAVED", "capture", "number_currents", "read", "reading", "restore", "write"]
 
 SAVED = ("x", "h", "h0", "rho", "base", "current", "following", "draws", "rate", "mode", "puts")
 
@@ -66,16 +66,10 @@ def number_currents(sim: Simulation, numbers: Sequence[int]) -> None:
     """Let the injected currents of a simulation that was just made draw their noise by these numbers, not by their places."""
     if len(numbers) != len(sim._current_numbers) or len(set(numbers)) != len(numbers):
         raise FileFormatError(f"saved state: {len(numbers)} numbers of currents for {len(sim._current_numbers)}")
-    keys = {noise_key(sim, at): noise_key(sim, number) for at, number in zip(sim._current_numbers, numbers, strict=True)}
+    keys = {noise_key(sim.seed, at): noise_key(sim.seed, number) for at, number in zip(sim._current_numbers, numbers, strict=True)}
     column = sim._net.injections[:, sim._k.J_KEY]
     column[:] = [keys[int(key)] for key in column]
     sim._current_numbers = list(numbers)
-
-
-def noise_key(sim: Simulation, number: int) -> int:
-    """The stream of an injected current, as the signed number of the same bits."""
-    key = stream_key(sim.seed, "current", number)
-    return key - 2**64 if key >= 2**63 else key
 
 
 def _global_history(sim: Simulation) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from .parameters import Settings, parameter, row, signed, stream_key
 from .wiring import whole_steps
 
 __all__ = ["ACSource", "CurrentSource", "DCSource", "NoisyCurrentSource", "StepCurrentSource", "coded", "injected", "noise_key",
-           "noise_number", "values"]
+           "noise_number", "stream_of", "values"]
 
 FOREVER = 1e12
 
@@ -152,11 +152,15 @@ def values(source: CurrentSource, dt: float, first: int, last: int, key: int = 0
     return out[0] if cells is None else np.ascontiguousarray(out.T)
 
 
-def injected(sim: Any, injection: Any, first: int, last: int | None) -> np.ndarray:
-    """As `neurosim.Simulation.current_of`."""
+def stream_of(sim: Any, injection: Any) -> int:
+    """The stream that a simulation draws an injection's noise from; raises NetworkError if it has no such injection."""
     known = sim._described[3]
     if not any(one is injection for one in known):
         raise NetworkError(f"{injection!r:.100} is no injection of {sim.network.label}, or was added after the simulation had been made")
-    own = not getattr(injection.current, "shared", True)
-    key = noise_key(sim.seed, sim._current_numbers[noise_number(known, injection)])
+    return noise_key(sim.seed, sim._current_numbers[noise_number(known, injection)])
+
+
+def injected(sim: Any, injection: Any, first: int, last: int | None) -> np.ndarray:
+    """As `neurosim.Simulation.current_of`."""
+    key, own = stream_of(sim, injection), not getattr(injection.current, "shared", True)
     return values(injection.current, sim.dt, first, sim._step if last is None else last, key, injection.target.indices if own else None)

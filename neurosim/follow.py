@@ -28,6 +28,7 @@ import numpy as np
 
 from . import checkpoint, learning, live, slow, wiring
 from .cells.sources import SpikeSourceArray, SpikeSourceGamma, SpikeSourceInhGamma
+from .currents import noise_key
 from .errors import NetworkError, ParameterError, SimulationError
 from .groups import SOURCE, Group
 from .network import Injection, Network, Projection, _said
@@ -590,7 +591,7 @@ def _in_words(one: Injection) -> tuple[str, str]:
 def _injected(sim: Simulation, step: int) -> dict[int, dict[int, float]]:
     """What each injected current gives over the step until ``step``: number -> neuron among all -> nA."""
     net, k = sim._net, sim._k
-    number = {checkpoint.noise_key(sim, n): n for n in sim._current_numbers}
+    number = {noise_key(sim.seed, n): n for n in sim._current_numbers}
     out: dict[int, dict[int, float]] = {}
     for part in net.parts:
         y = int(net.groups[part[k.P_GROUP], k.G_Y])

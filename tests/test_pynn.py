@@ -19,7 +19,8 @@ def small(sim, seed=3, **cell):
     """Sources, cells that they drive, and a recurrent projection with random weights and delays."""
     rng = sim.NumpyRNG(seed=seed)
     sources = sim.Population(20, sim.SpikeSourcePoisson(rate=80.0), label="sources")
-    cells = sim.Population(30, sim.IF_curr_exp(**cell), initial_values={"v": sim.RandomDistribution("uniform", (-65, -55), rng=rng)}, label="cells")
+    v = sim.RandomDistribution("uniform", (-65, -55), rng=rng)
+    cells = sim.Population(30, sim.IF_curr_exp(**cell), initial_values={"v": v}, label="cells")
     weights = sim.RandomDistribution("uniform", (0.1, 0.5), rng=sim.NumpyRNG(seed=seed + 1))
     delays = sim.RandomDistribution("uniform", (0.2, 3.0), rng=sim.NumpyRNG(seed=seed + 2))
     sim.Projection(sources, cells, sim.FixedProbabilityConnector(0.5, rng=rng), sim.StaticSynapse(weight=weights, delay=delays))
@@ -366,3 +367,29 @@ def test_spikes_are_those_of_pynn_nest(sim):
     assert sum(map(len, theirs)) > 100
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["DCSource", "NoisyCurrentSource"])
+def test_recorded_currents_are_those_that_act(sim, kind):
+    """A cell without a leak to speak of adds them up; over several runs, segments and a change in between."""
+    given = {"DCSource": {"amplitude": 0.3}, "NoisyCurrentSource": {"mean": 0.2, "stdev": 0.5, "dt": 0.3}}[kind]
+    cells = sim.Population(2, sim.IF_curr_exp(cm=1.0, tau_m=1e6, v_thresh=1e6))
+    current = getattr(sim, kind)(start=5.0, stop=40.0, **given)
+    for one in cells:
+        one.inject(current)
+    current.record()
+    cells.record("v")
+    assert current.get_data().magnitude.ravel().tolist() == [0.0]
+    found = []
+    for first in (20.0, 30.0):
+        sim.run(first)
+        cells.inject(sim.DCSource(amplitude=0.0))  # numbers of injections change, noise does not
+        sim.run(50.0 - first)
+        v = np.asarray(cells.get_data(clear=True).segments[-1].analogsignals[0].magnitude)
+        kept = current.get_data()
+        np.testing.assert_allclose(kept.times.rescale("ms").magnitude, 0.1 * np.arange(501))
+        found.append(kept.magnitude.ravel())
+        np.testing.assert_allclose(np.diff(v, axis=0), 0.1 * np.column_stack([found[-1][:-1]] * 2), rtol=0, atol=5e-6)
+        sim.reset()
+    assert np.ptp(found[0]) > 0.2 and not found[0][:50].any() and not found[0][400:].any()
+    assert np.array_equal(*found) == (kind == "DCSource")  # each segment draws anew

@@ -105,8 +105,7 @@ class NeurosimCurrentSource(StandardCurrentSource):
         if self._recording:
             state = simulator.state
             if self._native:
-                number = currents.noise_number(state.network.injections, self._native[0])
-                object.__setattr__(self, "_key", currents.noise_key(state.simulation.seed, state.simulation._current_numbers[number]))
+                object.__setattr__(self, "_key", currents.stream_of(state.simulation, self._native[0]))
             self._recorded.append(self._between(first, last - 1))
 
     def _between(self, first: int, last: int) -> np.ndarray:
@@ -119,7 +118,7 @@ class NeurosimCurrentSource(StandardCurrentSource):
         return np.arange(now + 1 - amplitudes.size, now + 1) * simulator.state.dt, amplitudes
 
 
-def _source(base: type, native: type[currents.CurrentSource]) -> type:
+def _source(base: type[StandardCurrentSource], native: type[currents.CurrentSource]) -> type:
     return type(base.__name__, (NeurosimCurrentSource, base), {
         "__doc__": base.__doc__, "__module__": __name__, "native": native,
         "translations": build_translations(*((one, one) for one in base.default_parameters))})
