@@ -483,7 +483,7 @@ class Network:
             for k, one in enumerate(records):
                 ends = {name: made for name in ("projection", "astrocytes") if getattr(one, name, None) is old}
                 if ends:
-                    records[k] = dataclasses.replace(one, **ends)  # type: ignore[call-overload]
+                    records[k] = dataclasses.replace(one, **ends)  # type: ignore[call-overload, type-var]
         return made
 
     def _checked(self, pre: Cells, post: Cells, connector: Any, weight: Any, delay: Any, receptor: str, label: str,

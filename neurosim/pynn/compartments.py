@@ -126,6 +126,7 @@ class MultiCompartmentNeuron(cells.MultiCompartmentNeuron):
 
     def describe(self, template: Any = None, engine: str = "default") -> Any:
         """What it is, in words, or as a dict if template is None."""
-        context = {"name": type(self).__name__, "default_parameters": {}, "default_initial_values": self.default_initial_values,
-                   "parameters": {"sections": ", ".join(one.name for one in self._cell.sections)}}
+        context: dict[str, Any] = {
+            "name": type(self).__name__, "default_parameters": {}, "default_initial_values": self.default_initial_values,
+            "parameters": {"sections": ", ".join(one.name for one in self._cell.sections)}}
         return context if template is None else f"{context['name']} of {context['parameters']['sections']}"

@@ -39,6 +39,9 @@ class _Cells:
 
     _simulator = simulator
     _assembly_class = Assembly
+    celltype: Any  # these are PyNN's
+    size: int
+    id_to_index: Any
 
     def _get_view(self, selector: Any, label: str | None = None) -> PopulationView:
         return PopulationView(self, selector, label)

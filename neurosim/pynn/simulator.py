@@ -59,7 +59,7 @@ class State(common.control.BaseState):
         self.populations: list[Any] = []
         self.projections: list[Any] = []
         self.currents: list[Any] = []
-        self.write_on_end = []
+        self.write_on_end: list[Any] = []
         self.id_counter = 0
         self.segment_counter = -1
         self.network = Network(seed=self.seed, label="network")

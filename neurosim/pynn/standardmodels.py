@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pyNN import errors
 from pyNN.models import BaseCellType
-from pyNN.parameters import ArrayParameter, ParameterSpace, Sequence
+from pyNN.parameters import ArrayParameter, ParameterSpace
 from pyNN.standardmodels import StandardCellType, StandardModelType, build_translations, cells, receptors, synapses
 
 from .. import cells as ours
@@ -132,7 +132,7 @@ class AdExp(cells.AdExp):
     translations = same_names(*cells.AdExp.default_parameters)
 
 
-def _receptor(base: type) -> type:
+def _receptor(base: type[StandardModelType]) -> type:
     return type(base.__name__, (base,), {
         "__doc__": base.__doc__, "__module__": __name__, "native": getattr(ours, base.__name__),
         "translations": same_names(*base.default_parameters), "recordable": list(base.default_initial_values)})
@@ -238,7 +238,7 @@ class ElectricalSynapse(NeurosimSynapse, synapses.ElectricalSynapse):
         return plasticity.ElectricalSynapse()
 
 
-def _transmitting(base: type, **rest: Any) -> type:
+def _transmitting(base: type[StandardModelType], **rest: Any) -> type:
     """A synapse type whose further parameters are those of our model; ``rest`` as in :class:`NeurosimSynapse`."""
     own = [one for one in base.default_parameters if one not in ("weight", "delay")]
     native = getattr(plasticity, base.__name__)
@@ -258,7 +258,7 @@ StochasticTsodyksMarkramSynapse = _transmitting(synapses.StochasticTsodyksMarkra
 MultiQuantalSynapse = _transmitting(synapses.MultiQuantalSynapse, u="U", a="n")
 
 
-def _rule(base: type) -> type:
+def _rule(base: type[StandardModelType]) -> type:
     """A timing or weight dependence whose parameters are those of our class of the same name."""
     return type(base.__name__, (base,), {
         "__doc__": base.__doc__, "__module__": __name__, "translations": same_names(*base.default_parameters),
