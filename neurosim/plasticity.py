@@ -21,7 +21,7 @@ from .parameters import (
 )
 
 __all__ = [
-    "AdditivePotentiationMultiplicativeDepression", "AdditiveWeightDependence", "ClopathRule", "Dopamine",
+    "AdditivePotentiationMultiplicativeDepression", "AdditiveWeightDependence", "ClopathRule", "Dopamine", "ElectricalSynapse",
     "GutigWeightDependence", "MultiQuantalSynapse", "MultiplicativeWeightDependence", "OjaRule", "STDPMechanism",
     "SimpleStochasticSynapse", "SpikePairRule", "SpikeTripletRule", "StochasticTsodyksMarkramSynapse", "SynapseType",
     "TimingDependence", "Transmission", "TsodyksMarkramSynapse", "Vogels2011Rule", "WeightDependence", "transmission_of",

@@ -400,3 +400,43 @@ def test_static_weights_change_between_runs():
     assert peaks[0] > 0.4
     assert peaks[1] == pytest.approx(3 * peaks[0], rel=0.02)
     assert peaks[2] < 0.1 * peaks[0]
+
+
+@pytest.mark.needs("nest")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("receptor", ["excitatory", "inhibitory"])
+def test_resources_stay_active_for_the_time_constant_of_the_target(receptor):
+    """What pyNN.nest does: three states, with the target's own tau_syn."""
+    import pyNN.nest as nest
+
+    def potential(module, **options):
+        module.setup(timestep=0.1, **options)
+        times = np.cumsum(np.arange(20.0, 2.0, -1.0)) - (1e-4 if module is nest else 0.0)  # which moves some a step by rounding
+        source = module.Population(1, module.SpikeSourceArray(spike_times=times))
+        cells = module.Population(2, module.IF_curr_exp(tau_syn_E=5.0, tau_syn_I=8.0))
+        weight = 0.5 if receptor == "excitatory" else -0.5
+        synapse = module.TsodyksMarkramSynapse(U=0.4, tau_rec=50.0, tau_facil=20.0, weight=weight, delay=1.0)
+        made = module.Projection(source, cells, module.AllToAllConnector(), synapse, receptor_type=receptor)
+        cells.record("v")
+        module.run(250.0)
+        return made, cells.get_data().segments[0].analogsignals[0].magnitude
+
+    made, found = potential(sim)
+    _, expected = potential(nest, spike_precision="on_grid", min_delay=1.0)
+    assert made.native[0].synapse.tau_psc == {"excitatory": 5.0, "inhibitory": 8.0}[receptor]
+    assert np.ptp(expected) > 1.0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_targets_of_short_term_plasticity_have_one_time_constant():
+    made = two(lambda one: one.AllToAllConnector(), lambda one: one.TsodyksMarkramSynapse(weight=0.1, delay=1.0))
+    made.post.set(tau_syn_E=[2.0, 3.0, 4.0])
+    with pytest.raises(errors.InvalidParameterValueError, match="tau_syn_E of the targets .* one number, got 2 to 4 ms"):
+        sim.run(1.0)
+    cell = sim.PointNeuron(sim.AdExp(), AMPA=sim.ExpPSR(tau_syn=3.0), NMDA=sim.BetaPSR())
+    for receptor, tau in (("AMPA", 3.0), ("NMDA", 0.0)):
+        sim.setup(timestep=0.1)
+        p, q = sim.Population(2, sim.SpikeSourceArray()), sim.Population(2, cell)
+        made = sim.Projection(p, q, sim.AllToAllConnector(), sim.TsodyksMarkramSynapse(weight=0.1, delay=1.0), receptor_type=receptor)
+        sim.run(1.0)
+        assert made.native[0].synapse.tau_psc == tau

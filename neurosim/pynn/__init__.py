@@ -1,3 +1,4 @@
+# ruff: noqa: E402, F401, F403
 """A complete PyNN back end: ``import neurosim.pynn as sim``.
 
 PyNN's populations, projections, currents and recorders are described to one `neurosim.Network`, which is then simulated;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any
@@ -15,6 +16,7 @@ from pyNN.space import Space
 
 from ..connectors import PairsConnector
 from ..network import Network
+from ..plasticity import SynapseType, TsodyksMarkramSynapse
 from . import simulator
 from .native_rng import NativeRNG
 from .standardmodels import StaticSynapse
@@ -408,7 +410,8 @@ class Projection(common.Projection):
 
     def describe_to(self, network: Network) -> None:
         """Add the synapses to the network, or bring them up to date there: a projection for each pair of populations."""
-        parts, rows_of = [], []
+        parts: list[tuple[Any, Any, dict[str, Any]]] = []
+        rows_of = []
         for native_pre, native_post, pre, post, rows in self._parts():
             order = _order(pre, post, native_pre.size, native_post.size)
             if order is not None:
@@ -418,7 +421,7 @@ class Projection(common.Projection):
                       for name, value in self._values.items()}
             parts.append((native_pre, native_post, {
                 "connector": PairsConnector(pre, post), "weight": values["weight"], "delay": values.get("delay"),
-                "synapse": self.synapse_type.native_synapse(values)}))
+                "synapse": self._native_synapse(values, native_post)}))
             rows_of.append(rows)
         if self.native:
             self.native = [network.replace(old, **what) for old, (_, _, what) in zip(self.native, parts, strict=True)]
@@ -426,6 +429,18 @@ class Projection(common.Projection):
             self.native = [network.project(a, b, receptor=self.receptor_type, label=self.label, **what) for a, b, what in parts]
         self._rows = [rows if one.changes else None for one, rows in zip(self.native, rows_of, strict=True)]
         self._read, self.stale = None, False
+
+    def _native_synapse(self, values: dict[str, Values], post: Any) -> SynapseType | None:
+        """The synapse type; with short-term plasticity, resources stay active for the ``tau_syn`` of the targets, as in PyNN."""
+        made = self.synapse_type.native_synapse(values)
+        if not isinstance(made, TsodyksMarkramSynapse):
+            return made
+        name = {"excitatory": "tau_syn_E", "inhibitory": "tau_syn_I"}.get(self.receptor_type, f"{self.receptor_type}.tau_syn")
+        taus = np.unique(np.broadcast_to(getattr(post.population.cell, name, 0.0), post.population.size)[post.indices])
+        if taus.size > 1:
+            raise errors.InvalidParameterValueError(
+                f"{self.label}: {name} of the targets of a TsodyksMarkramSynapse must be one number, got {taus[0]:g} to {taus[-1]:g} ms")
+        return dataclasses.replace(made, tau_psc=float(taus[0]))
 
     def _parts(self) -> Iterator[tuple[Any, Any, np.ndarray, np.ndarray, np.ndarray | None]]:
         """Pairs of native populations: with each, the synapses in their indices, and which these are (None: all)."""
