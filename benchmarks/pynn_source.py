@@ -3,24 +3,20 @@
 Nothing of it is shipped here.  PyNN is under the CeCILL licence.
 """
 
-import hashlib
-import logging
 import os
 import re
 import tarfile
-import tempfile
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 from ..errors import FileFormatError
+from ..fetch import cached, read
 
 __all__ = ["archive", "unpack"]
 
 INDEX = "https://pypi.org/simple"
 NAME = "pynn-0.13.0.tar.gz"
 SHA256 = "da2821e45055a88de6cf34896067eaaebcabbfdfb7883dd147353e7b78617815"
-_TIMEOUT = 60.0  # s, without a byte
 
 
 def archive(fetch: bool = True) -> Path:
@@ -34,28 +30,16 @@ def archive(fetch: bool = True) -> Path:
     FileFormatError
         If it cannot be fetched or written, or is another file; without ``fetch``, if it is not in the cache.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    path = base / "neurosim" / "data" / NAME
-    if path.is_file() and _digest(path.read_bytes()) == SHA256:
-        return path
-    if not fetch:
-        raise FileFormatError(f"PyNN's source distribution is not at {path}")
     page = (os.environ.get("PIP_INDEX_URL") or INDEX).rstrip("/") + "/pynn/"
-    logging.getLogger("neurosim").warning("neurosim: fetching PyNN's source distribution (0.5 MB), once, from %s", page)
-    found = re.search(rf'href="([^"]*/{re.escape(NAME)})[#"]', _read(page).decode("utf-8", "replace"))
-    if found is None:
-        raise FileFormatError(f"{page} does not list {NAME}")
-    content = _read(urllib.parse.urljoin(page, found[1]))
-    if _digest(content) != SHA256:
-        raise FileFormatError(f"what {page} leads to is not {NAME}: its checksum is wrong")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)
-    except OSError as error:
-        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+    what = "PyNN's source distribution"
+
+    def content() -> bytes:
+        found = re.search(rf'href="([^"]*/{re.escape(NAME)})[#"]', read(page, what).decode("utf-8", "replace"))
+        if found is None:
+            raise FileFormatError(f"{page} does not list {NAME}")
+        return read(urllib.parse.urljoin(page, found[1]), what)
+
+    return cached(NAME, SHA256, what, "0.5 MB", page, content if fetch else None)
 
 
 def unpack(folder: Path) -> Path:
@@ -64,14 +48,3 @@ def unpack(folder: Path) -> Path:
         file.extractall(folder, filter="data")
     return folder / NAME.removesuffix(".tar.gz")
 
-
-def _read(address: str) -> bytes:
-    try:
-        with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
-            return answer.read()
-    except (OSError, ValueError) as error:  # URLError is an OSError
-        raise FileFormatError(f"cannot fetch {address}: {getattr(error, 'reason', error)}") from error
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -8,7 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from neurosim import cli, wiring
+from neurosim import cli, fetch, wiring
 from neurosim.engine import Simulation
 from neurosim.errors import FileFormatError, ParameterError
 from neurosim.models import MODELS, digits, digits_data
@@ -62,7 +62,7 @@ def registry(tmp_path, folder, monkeypatch):
     path.write_bytes(content.getvalue())
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", (tmp_path / "registry").as_uri() + "/")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(digits_data, "SHA256", digits_data._digest(content.getvalue()))
+    monkeypatch.setattr(digits_data, "SHA256", fetch.digest(content.getvalue()))
     return path
 
 
@@ -104,7 +104,7 @@ def test_the_checksum_is_that_of_the_published_package():
         path = digits_data.mnist_archive(fetch=False)
     except FileFormatError:
         pytest.skip("MNIST is not in the cache")
-    assert digits_data._digest(path.read_bytes()) == digits_data.SHA256
+    assert fetch.digest(path.read_bytes()) == digits_data.SHA256
 
 
 @pytest.mark.needs("sklearn")

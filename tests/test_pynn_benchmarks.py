@@ -59,8 +59,8 @@ def index(tmp_path, monkeypatch):
         archive.addfile(member, io.BytesIO(b"pass"))
     (page / pynn_source.NAME).write_bytes(content.getvalue())
     page.joinpath("index.html").write_text(f'<a href="../pynn/{pynn_source.NAME}#sha256=0">it</a>')
-    real = pynn_source._read
-    monkeypatch.setattr(pynn_source, "_read", lambda a: real(a + "index.html" if a.endswith("/") else a))
+    real = pynn_source.read
+    monkeypatch.setattr(pynn_source, "read", lambda a, what: real(a + "index.html" if a.endswith("/") else a, what))
     monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "index").as_uri())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(pynn_source, "SHA256", hashlib.sha256(content.getvalue()).hexdigest())

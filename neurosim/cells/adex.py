@@ -39,7 +39,25 @@ def _rows(p: Mapping[str, np.ndarray], dt: float) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class EIF_cond_exp_isfa_ista(Cell):
+class AdaptiveMembrane:
+    """The parameters of all adaptive exponential membranes."""
+
+    cm: Value = parameter(0.281, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
+    tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
+    v_spike: Value = parameter(-40.0, "mV", "potential at which a spike is detected and cut off")
+    v_reset: Value = parameter(-70.6, "mV", "potential after a spike")
+    v_rest: Value = parameter(-70.6, "mV", "resting potential")
+    tau_m: Value = parameter(9.3667, "ms", "membrane time constant", low=0, open_low=True)
+    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
+    a: Value = parameter(4.0, "nS", "adaptation that follows v; more of it holds v back")
+    b: Value = parameter(0.0805, "nA", "adaptation current added by each spike; more of it slows firing")
+    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper, 0 a hard threshold at v_thresh", low=0)
+    tau_w: Value = parameter(144.0, "ms", "adaptation time constant", low=0, open_low=True)
+    v_thresh: Value = parameter(-50.4, "mV", "potential at which the exponential takes over")
+
+
+@dataclasses.dataclass(frozen=True)
+class EIF_cond_exp_isfa_ista(AdaptiveMembrane, Cell):
     """Adaptive exponential integrate-and-fire (Brette & Gerstner 2005), exponential conductances::
 
         cm dv/dt    = -g_L (v - v_rest) + g_L delta_T exp((v - v_thresh)/delta_T) - w + i_offset
@@ -56,18 +74,6 @@ class EIF_cond_exp_isfa_ista(Cell):
     and, with delta_T = 0, v_thresh is where the cell spikes, and v_spike does not count.
     """
 
-    cm: Value = parameter(0.281, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
-    tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
-    v_spike: Value = parameter(-40.0, "mV", "potential at which a spike is detected and cut off")
-    v_reset: Value = parameter(-70.6, "mV", "potential after a spike")
-    v_rest: Value = parameter(-70.6, "mV", "resting potential")
-    tau_m: Value = parameter(9.3667, "ms", "membrane time constant", low=0, open_low=True)
-    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
-    a: Value = parameter(4.0, "nS", "adaptation that follows v; more of it holds v back")
-    b: Value = parameter(0.0805, "nA", "adaptation current added by each spike; more of it slows firing")
-    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper, 0 a hard threshold at v_thresh", low=0)
-    tau_w: Value = parameter(144.0, "ms", "adaptation time constant", low=0, open_low=True)
-    v_thresh: Value = parameter(-50.4, "mV", "potential at which the exponential takes over")
     e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")
     tau_syn_E: Value = parameter(5.0, "ms", "decay time of excitatory conductance", low=0, open_low=True)
     e_rev_I: Value = parameter(-80.0, "mV", "reversal potential of inhibitory input")
@@ -89,7 +95,7 @@ class EIF_cond_exp_isfa_ista(Cell):
 
 
 @dataclasses.dataclass(frozen=True)
-class EIF_cond_alpha_isfa_ista(Cell):
+class EIF_cond_alpha_isfa_ista(AdaptiveMembrane, Cell):
     """Adaptive exponential integrate-and-fire (Brette & Gerstner 2005), alpha-shaped conductances.
 
     As :class:`EIF_cond_exp_isfa_ista`, but an arriving weight adds ``weight (s/tau_syn) exp(1 - s/tau_syn)``, s
@@ -97,18 +103,6 @@ class EIF_cond_alpha_isfa_ista(Cell):
     ``aeif_cond_alpha``.
     """
 
-    cm: Value = parameter(0.281, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
-    tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
-    v_spike: Value = parameter(-40.0, "mV", "potential at which a spike is detected and cut off")
-    v_reset: Value = parameter(-70.6, "mV", "potential after a spike")
-    v_rest: Value = parameter(-70.6, "mV", "resting potential")
-    tau_m: Value = parameter(9.3667, "ms", "membrane time constant", low=0, open_low=True)
-    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
-    a: Value = parameter(4.0, "nS", "adaptation that follows v; more of it holds v back")
-    b: Value = parameter(0.0805, "nA", "adaptation current added by each spike; more of it slows firing")
-    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper, 0 a hard threshold at v_thresh", low=0)
-    tau_w: Value = parameter(144.0, "ms", "adaptation time constant", low=0, open_low=True)
-    v_thresh: Value = parameter(-50.4, "mV", "potential at which the exponential takes over")
     e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")
     tau_syn_E: Value = parameter(5.0, "ms", "rise time of excitatory conductance", low=0, open_low=True)
     e_rev_I: Value = parameter(-80.0, "mV", "reversal potential of inhibitory input")

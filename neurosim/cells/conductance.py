@@ -29,18 +29,8 @@ def membrane_rows(p: Mapping[str, np.ndarray], dt: float) -> list[np.ndarray]:
 
 
 @dataclasses.dataclass(frozen=True)
-class IF_cond_exp(Cell):
-    """Leaky integrate-and-fire with exponentially decaying synaptic conductances::
-
-        cm dv/dt = -cm/tau_m (v - v_rest) - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
-        tau_syn_E dgsyn_exc/dt = -gsyn_exc,      tau_syn_I dgsyn_inh/dt = -gsyn_inh
-
-    An arriving weight (positive for both receptors) is added to the conductance.  When v >= v_thresh at a step,
-    the cell spikes at that step, and v = v_reset for tau_refrac (whole steps, rounded).
-
-    The equations are those of NEST's ``iaf_cond_exp``.  NEST integrates with an adaptive Runge-Kutta method of
-    order 4-5; here conductances are exact and v follows the exponential midpoint rule, second order in dt.
-    """
+class LeakyMembrane:
+    """The parameters of leaky membranes with two exponential conductances."""
 
     v_rest: Value = parameter(-65.0, "mV", "resting potential")
     cm: Value = parameter(1.0, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
@@ -53,6 +43,21 @@ class IF_cond_exp(Cell):
     v_thresh: Value = parameter(-50.0, "mV", "potential at which the cell spikes")
     v_reset: Value = parameter(-65.0, "mV", "potential after a spike")
     i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
+
+
+@dataclasses.dataclass(frozen=True)
+class IF_cond_exp(LeakyMembrane, Cell):
+    """Leaky integrate-and-fire with exponentially decaying synaptic conductances::
+
+        cm dv/dt = -cm/tau_m (v - v_rest) - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
+        tau_syn_E dgsyn_exc/dt = -gsyn_exc,      tau_syn_I dgsyn_inh/dt = -gsyn_inh
+
+    An arriving weight (positive for both receptors) is added to the conductance.  When v >= v_thresh at a step,
+    the cell spikes at that step, and v = v_reset for tau_refrac (whole steps, rounded).
+
+    The equations are those of NEST's ``iaf_cond_exp``.  NEST integrates with an adaptive Runge-Kutta method of
+    order 4-5; here conductances are exact and v follows the exponential midpoint rule, second order in dt.
+    """
 
     states: ClassVar[Mapping[str, State]] = _STATES
     weight_unit: ClassVar[str] = "uS"
@@ -113,7 +118,7 @@ class IF_cond_alpha(Cell):
 
 
 @dataclasses.dataclass(frozen=True)
-class IF_cond_exp_gsfa_grr(Cell):
+class IF_cond_exp_gsfa_grr(LeakyMembrane, Cell):
     """:class:`IF_cond_exp` whose own spikes open two more conductances (Muller et al. 2007)::
 
         cm dv/dt = -cm/tau_m (v - v_rest) - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
@@ -131,17 +136,6 @@ class IF_cond_exp_gsfa_grr(Cell):
     Muller E, Buesing L, Schemmel J, Meier K (2007) Neural Comput 19:2958-3010, doi:10.1162/neco.2007.19.11.2958.
     """
 
-    v_rest: Value = parameter(-65.0, "mV", "resting potential")
-    cm: Value = parameter(1.0, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
-    tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
-    tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
-    tau_syn_E: Value = parameter(5.0, "ms", "decay time of excitatory conductance", low=0, open_low=True)
-    tau_syn_I: Value = parameter(5.0, "ms", "decay time of inhibitory conductance", low=0, open_low=True)
-    e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")
-    e_rev_I: Value = parameter(-70.0, "mV", "reversal potential of inhibitory input")
-    v_thresh: Value = parameter(-50.0, "mV", "potential at which the cell spikes")
-    v_reset: Value = parameter(-65.0, "mV", "potential after a spike")
-    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
     tau_sfa: Value = parameter(100.0, "ms", "decay time of adaptation", low=0, open_low=True)
     e_rev_sfa: Value = parameter(-75.0, "mV", "reversal potential of adaptation")
     q_sfa: Value = parameter(15.0, "nS", "adaptation added by each spike; more of it slows firing", low=0)

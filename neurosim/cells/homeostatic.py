@@ -10,13 +10,13 @@ import numpy as np
 
 from ..parameters import Value, parameter
 from .base import Cell, State, StepModel, stack
-from .conductance import membrane_rows
+from .conductance import LeakyMembrane, membrane_rows
 
 __all__ = ["IF_cond_exp_homeostatic"]
 
 
 @dataclasses.dataclass(frozen=True)
-class IF_cond_exp_homeostatic(Cell):
+class IF_cond_exp_homeostatic(LeakyMembrane, Cell):
     """:class:`IF_cond_exp` with a threshold that follows the cell's own activity (Diehl & Cook 2015)::
 
         cm dv/dt = -cm/tau_m (v - v_rest) - gsyn_exc (v - e_rev_E) - gsyn_inh (v - e_rev_I) + i_offset
@@ -39,17 +39,6 @@ class IF_cond_exp_homeostatic(Cell):
     Diehl PU, Cook M (2015) Front Comput Neurosci 9:99, doi:10.3389/fncom.2015.00099.
     """
 
-    v_rest: Value = parameter(-65.0, "mV", "resting potential")
-    cm: Value = parameter(1.0, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
-    tau_m: Value = parameter(20.0, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
-    tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
-    tau_syn_E: Value = parameter(5.0, "ms", "decay time of excitatory conductance", low=0, open_low=True)
-    tau_syn_I: Value = parameter(5.0, "ms", "decay time of inhibitory conductance", low=0, open_low=True)
-    e_rev_E: Value = parameter(0.0, "mV", "reversal potential of excitatory input")
-    e_rev_I: Value = parameter(-70.0, "mV", "reversal potential of inhibitory input")
-    v_thresh: Value = parameter(-50.0, "mV", "potential at which the cell spikes while theta is 0")
-    v_reset: Value = parameter(-65.0, "mV", "potential after a spike")
-    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
     theta_plus: Value = parameter(0.05, "mV", "rise of the threshold at each spike; more of it slows firing", low=0)
     tau_theta: Value = parameter(1e7, "ms", "decay time of theta; with 1e30 it never decays", low=0, open_low=True)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..parameters import Value, parameter, parameters_of
-from .adex import upswing
+from .adex import AdaptiveMembrane, upswing
 from .base import Cell, Component, State, StepModel, refractory_steps, stack
 from .lif import current_propagator, membrane_rows
 
@@ -195,7 +195,7 @@ class LIF(Membrane):
 
 
 @dataclasses.dataclass(frozen=True)
-class AdExp(Membrane):
+class AdExp(AdaptiveMembrane, Membrane):
     """An adaptive exponential membrane (Brette & Gerstner 2005), for :class:`PointNeuron`::
 
         cm dv/dt    = -g_L (v - v_rest) + g_L delta_T exp((v - v_thresh)/delta_T) - w + i_offset
@@ -203,19 +203,6 @@ class AdExp(Membrane):
         tau_w dw/dt = a (v - v_rest) - w
         v >= v_spike:  v <- v_reset,  w <- w + b;  v stays for tau_refrac (whole steps, rounded), w goes on
     """
-
-    cm: Value = parameter(0.281, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
-    tau_refrac: Value = parameter(0.1, "ms", "refractory period after a spike", low=0)
-    v_spike: Value = parameter(-40.0, "mV", "potential at which a spike is detected and cut off")
-    v_reset: Value = parameter(-70.6, "mV", "potential after a spike")
-    v_rest: Value = parameter(-70.6, "mV", "resting potential")
-    tau_m: Value = parameter(9.3667, "ms", "membrane time constant", low=0, open_low=True)
-    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
-    a: Value = parameter(4.0, "nS", "adaptation that follows v; more of it holds v back")
-    b: Value = parameter(0.0805, "nA", "adaptation current added by each spike; more of it slows firing")
-    delta_T: Value = parameter(2.0, "mV", "slope factor; smaller makes a spike start sharper, 0 a hard threshold at v_thresh", low=0)
-    tau_w: Value = parameter(144.0, "ms", "adaptation time constant", low=0, open_low=True)
-    v_thresh: Value = parameter(-50.4, "mV", "potential at which the exponential takes over")
 
     states: ClassVar[Mapping[str, State]] = {
         "v": State("mV", "v_rest", "membrane potential"),

