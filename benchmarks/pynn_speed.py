@@ -54,7 +54,7 @@ CYTHON = 'codegen.target = "cython"\ncodegen.runtime.cython.cache_dir = {cache!r
 PEERS = {
     "neurosim": Peer("neurosim"),
     "nest": Peer("nest"),
-    "brian2": Peer("brian2", pynn_peers.PREFERENCES),
+    "brian2": Peer("brian2", pynn_peers.PREFERENCES, rounds=1),
     "brian2-cython": Peer("brian2", CYTHON, rounds=2),
 }
 CONNECTORS = {
