@@ -618,3 +618,14 @@ def test_synapses_take_eight_bytes_each():
     assert prj._pre.nbytes + prj._post.nbytes == 8 * len(prj)
     (native,) = ours.describe_network().projections
     assert np.shares_memory(native.connector.pre, prj._pre) and np.shares_memory(native.connector.post, prj._post)
+
+
+def test_columns_of_whole_numbers():
+    import neurosim.pynn as sim
+    sim.setup(timestep=0.1)
+    cells = sim.Population(3, sim.IF_curr_exp())
+    rows = [(0, 1, 0.5, 1.0, 3), (2, 0, 0.4, 1.0, 7)]
+    made = sim.Projection(cells, cells, sim.FromListConnector(rows, column_names=["weight", "delay", "n"]), sim.MultiQuantalSynapse())
+    assert sorted(made.get(["n"], "list")) == [(0, 1, 3.0), (2, 0, 7.0)]
+    sim.run(1.0)
+    assert made.native[0].synapse.n.tolist() == [7.0, 3.0]

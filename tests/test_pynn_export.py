@@ -137,6 +137,57 @@ def test_our_own_back_end_gives_the_same_bits():
     np.testing.assert_array_equal(there.traces("cells", "v").values, here.traces("cells", "v").values)
 
 
+@pytest.mark.parametrize("synapse", [
+    neurosim.SimpleStochasticSynapse(p=Uniform(0.2, 0.9)),
+    neurosim.StochasticTsodyksMarkramSynapse(U=0.4, tau_rec=Uniform(20.0, 90.0), tau_facil=20.0),
+    neurosim.MultiQuantalSynapse(n=neurosim.Integers(1, 6), U=0.4, tau_rec=50.0),
+    TsodyksMarkramSynapse(U=Uniform(0.2, 0.8), tau_rec=60.0, tau_psc=1.0), neurosim.ElectricalSynapse()], ids=lambda one: type(one).__name__)
+def test_synapses_that_transmit_differently_by_our_own_back_end(synapse):
+    """Also what is drawn is the same: the same seed, the same labels, the same order of synapses."""
+    network = network_of(IF_curr_exp)
+    gamma = network.population(10, neurosim.SpikeSourceGamma(alpha=3.0, beta=150.0), "gamma")
+    network.project(gamma, network["cells"], FixedProbabilityConnector(0.4), Uniform(0.1, 1.0), Uniform(0.3, 2.0), label="given")
+    if isinstance(synapse, neurosim.ElectricalSynapse):
+        network.project(network["cells"], network["cells"], FixedProbabilityConnector(0.2), Uniform(0.0, 0.002), label="own", synapse=synapse)
+    else:
+        network.project(network["drive"], network["cells"], FixedProbabilityConnector(0.4), Uniform(0.1, 1.0), Uniform(0.3, 2.0),
+                        label="own", synapse=synapse)
+    network.record(gamma, "spikes")
+    made = export(network, "neurosim.pynn", seed=7)
+    there, simulation = made.run(100.0), Simulation(network, dt=DT, threads=1, seed=7)
+    here = simulation.run(100.0)
+    assert here.spikes("cells").count > 200 and here.spikes("gamma").count > 20
+    assert there.spikes("gamma") == here.spikes("gamma")
+    assert there.spikes("cells") == here.spikes("cells")
+    np.testing.assert_array_equal(there.traces("cells", "v").values, here.traces("cells", "v").values)
+    assert made.weights("own").unit == simulation.weights("own").unit
+    np.testing.assert_array_equal(np.sort(made.weights("own").values), np.sort(simulation.weights("own").values))
+
+
+@pytest.mark.needs("nest")
+def test_chance_in_nest():
+    """Each synapse draws for itself: as many spikes arrive as should."""
+    network = Network(seed=2)
+    drive = network.population(1, SpikeSourceArray(spike_times=np.arange(5.0, 105.0)), "drive")
+    cells = network.population(200, IF_curr_delta(tau_m=1e6, v_thresh=1e6), "cells", initial_values={"v": -65.0})
+    p = np.linspace(0.1, 0.9, 200)
+    network.project(drive, cells, AllToAllConnector(), 1.0, 1.0, synapse=neurosim.SimpleStochasticSynapse(p=p))
+    network.record(cells, "v")
+    made = export(network, "nest")
+    arrived = made.run(120.0).traces("cells", "v").values[-1] + 65.0
+    assert any("draws itself which spikes are sent" in note.text for note in made.report)
+    off = (arrived - 100.0 * p) / np.sqrt(100.0 * p * (1.0 - p))
+    assert np.abs(off).max() < 5.0 and 0.8 < off.std() < 1.2 and abs(off.mean()) < 0.3
+
+
+@pytest.mark.needs("nest")
+def test_depression_by_synapse_in_nest():
+    network = learning(TsodyksMarkramSynapse(U=Uniform(0.2, 0.8), tau_rec=Uniform(50.0, 200.0), tau_facil=30.0, tau_psc=2.0), weight=2.0)
+    there, here = export(network, "nest").run(200.0), by_engine(network, 200.0)
+    assert here.spikes("cells").count > 50
+    assert there.spikes("cells") == here.spikes("cells")
+
+
 @pytest.mark.needs("neuron")
 def test_neuron_comes_close():
     """Implicit Euler steps: a cell that is driven spikes as often, at nearly the same times."""
@@ -307,10 +358,11 @@ def test_models_are_those_of_pynn_by_name_and_parameters():
     standard = pytest.importorskip("pyNN.standardmodels.cells")
     synapses = pytest.importorskip("pyNN.standardmodels.synapses")
     electrodes = pytest.importorskip("pyNN.standardmodels.electrodes")
-    assert len(plan.CELLS) == 14 and len(plan.RULES) == 6 and len(plan.CURRENTS) == 4
-    for ours in (*plan.CELLS, *plan.RULES, *plan.CURRENTS):
+    assert len(plan.CELLS) == 15 and len(plan.TRANSMISSION) == 4 and len(plan.RULES) == 6 and len(plan.CURRENTS) == 4
+    for ours in (*plan.CELLS, *plan.RULES, *plan.CURRENTS, *plan.TRANSMISSION):
         theirs = next(getattr(module, ours.__name__) for module in (standard, synapses, electrodes) if hasattr(module, ours.__name__))
-        names = {field.name for field in dataclasses.fields(ours)} - {"pairing", "shared"}
+        names = {field.name for field in dataclasses.fields(ours)} - {"pairing", "shared", "tau_psc"}
+        names |= {"weight", "delay"} if ours in plan.TRANSMISSION else set()
         for name, parts in plan.BUNDLES.get(ours, {}).items():
             names = names - set(parts) | {name}
         assert names == set(theirs.default_parameters), ours.__name__
@@ -351,13 +403,13 @@ def refusing():
     network.project(cells, cells, OneToOneConnector(), 0.1, synapse=STDPMechanism(SpikeTripletRule()), label="triplet")
     network.project(cells, cells, OneToOneConnector(), 0.1, synapse=STDPMechanism(SpikePairRule(pairing="nearest")), label="nearest")
     network.project(cells, cells, OneToOneConnector(), 0.1, synapse=neurosim.ElectricalSynapse(), label="gap")
-    network.project(cells, cells, OneToOneConnector(), 0.1, synapse=neurosim.SimpleStochasticSynapse(p=0.5), label="chance")
-    network.project(cells, cells, OneToOneConnector(), 0.1, synapse=TsodyksMarkramSynapse(U=Uniform(0.2, 0.5), tau_psc=5.0), label="many")
+    network.project(cells, cells, OneToOneConnector(), 0.1, synapse=neurosim.MultiQuantalSynapse(n=2), label="quanta")
+    network.project(cells, cells, OneToOneConnector(), 0.1, synapse=TsodyksMarkramSynapse(U=Uniform(0.2, 0.5), tau_psc=4.0), label="many")
     network.record(cells, "isyn_exc")
     return network, ["population own: IF_jump is not a model of PyNN", "population glia: Astrocyte", "scaled: PyNN has no homeostasis",
                      "short: PyNN's TsodyksMarkramSynapse", "give it tau_psc=5", "triplet: SpikeTripletRule", "nearest: pairing='nearest'",
-                     "gap: ElectricalSynapse is not exported",
-                     "chance: SimpleStochasticSynapse is not", "many: TsodyksMarkramSynapse is not exported, unless"]
+                     "gap: it has no ElectricalSynapse",
+                     "quanta: n must be 1", "many: PyNN's TsodyksMarkramSynapse"]
 
 
 @pytest.mark.needs("nest")

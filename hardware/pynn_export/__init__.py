@@ -58,6 +58,8 @@ class Export:
     def __init__(self, network: Network, sim: ModuleType, made: Plan, seed: int, options: dict[str, Any]) -> None:
         self.network, self.sim, self.dt, self.seed, self.report = network, sim, float(made.data["dt"]), seed, list(made.notes)
         self._data, self._t = made.data, 0.0
+        if script.short(sim) == "neurosim":
+            options = {"rng_seed": seed, **options}
         self._model = script.build(sim, made.data, seed, **options)
         self.populations, self.projections = self._model.populations, self._model.projections
 
@@ -99,7 +101,7 @@ class Export:
         rows = [np.array(part.get("weight", format="list"), dtype=float).reshape(-1, 3) for part in self.projections[label]]
         pre, post, weight = np.concatenate(rows).T
         order = np.lexsort((weight, pre, post))
-        unit = next(one.post.cell.weight_unit for one in [*self.network.projections, *_ends(self.network)] if one.label == label)
+        unit = next(one.weight_unit for one in [*self.network.projections, *_ends(self.network)] if one.label == label)
         return Weights(weight[order], unit, pre[order].astype(np.int32), post[order].astype(np.int32))
 
     def end(self) -> None:
@@ -261,8 +263,8 @@ def _checked(network: Network, name: str, dt: float, simulation: Any, frozen: bo
 
 
 def _ends(network: Network) -> list[Any]:
-    """Poisson inputs as something that has a label and a target."""
-    return [type("End", (), {"label": one.label, "post": one.target}) for one in network.inputs]
+    """Poisson inputs as something that has a label and a unit of weights."""
+    return [type("End", (), {"label": one.label, "weight_unit": one.target.cell.weight_unit}) for one in network.inputs]
 
 
 # ------------------------------------------------------------------------------------------ the program

@@ -12,18 +12,22 @@ from neurosim import cells, currents, plasticity, wiring
 from neurosim.cells.base import Cell, refractory_steps
 from neurosim.connectors import AllToAllConnector, OneToOneConnector
 from neurosim.network import Network, Population, Projection
-from neurosim.parameters import Distribution
+from neurosim.parameters import Distribution, parameters_of
 from neurosim.recording import interval_steps
 
-__all__ = ["BUNDLES", "CELLS", "CURRENTS", "RULES", "Note", "Plan", "make_plan"]
+__all__ = ["BUNDLES", "CELLS", "CURRENTS", "RULES", "TRANSMISSION", "Note", "Plan", "make_plan"]
 
 # What PyNN has under the same name, with the same parameters.  Everything else is ours alone.
 CELLS = (
     cells.IF_curr_exp, cells.IF_curr_alpha, cells.IF_curr_delta, cells.IF_cond_exp, cells.IF_cond_alpha, cells.EIF_cond_exp_isfa_ista,
     cells.EIF_cond_alpha_isfa_ista, cells.HH_cond_exp, cells.Izhikevich, cells.GIF_cond_exp, cells.SpikeSourceArray,
-    cells.SpikeSourcePoisson, cells.SpikeSourcePoissonRefractory, cells.SpikeSourceInhGamma,
+    cells.SpikeSourcePoisson, cells.SpikeSourcePoissonRefractory, cells.SpikeSourceGamma, cells.SpikeSourceInhGamma,
 )
 CURRENTS = (currents.DCSource, currents.StepCurrentSource, currents.ACSource, currents.NoisyCurrentSource)
+TRANSMISSION = (
+    plasticity.TsodyksMarkramSynapse, plasticity.SimpleStochasticSynapse, plasticity.StochasticTsodyksMarkramSynapse,
+    plasticity.MultiQuantalSynapse,
+)
 RULES = (
     plasticity.SpikePairRule, plasticity.Vogels2011Rule, plasticity.AdditiveWeightDependence, plasticity.MultiplicativeWeightDependence,
     plasticity.AdditivePotentiationMultiplicativeDepression, plasticity.GutigWeightDependence,
@@ -152,7 +156,7 @@ def _rounded(made: Plan, name: str, what: str, given: np.ndarray, taken: np.ndar
 
 
 def _projection(made: Plan, network: Network, one: Projection, dt: float, simulation: Any, frozen: bool) -> None:
-    spec = _synapse(made, one, frozen)
+    spec = _synapse(made, network, one, frozen)
     if one.graded:
         made.problems.append(f"projection {one.label}: {one.pre.cell.name} acts all the time, PyNN's projections act by spikes")
     if spec is None or one.graded or any(type(end.cell) not in CELLS for end in (one.pre, one.post)):
@@ -171,9 +175,9 @@ def _projection(made: Plan, network: Network, one: Projection, dt: float, simula
     whole = one.pre.size == one.pre.population.size and one.post.size == one.post.population.size
     entry = {"label": one.label, "pre_population": one.pre.population.label, "post_population": one.post.population.label,
              "receptor": one.receptor, "synapse": spec, "connector": "list", "weight": _plain(weight) if weight.size else 0.0,
-             "delay": _plain(delay) if delay.size else dt}
+             "delay": None if one.electrical else _plain(delay) if delay.size else dt}
     in_order = all((side.indices[1:] > side.indices[:-1]).all() for side in (one.pre, one.post))
-    same_for_all = not isinstance(entry["weight"], np.ndarray) and not isinstance(entry["delay"], np.ndarray)
+    same_for_all = not any(isinstance(value, np.ndarray) for value in (entry["weight"], entry["delay"], *spec["parameters"].values()))
     several = min(one.pre.size, one.post.size) > 1  # PyNN 0.13 stumbles over populations of one cell
     if whole and in_order and same_for_all and several and weight.size and one.structure is None:
         if isinstance(one.connector, AllToAllConnector):
@@ -189,7 +193,7 @@ def _projection(made: Plan, network: Network, one: Projection, dt: float, simula
 
 def _told(made: Plan, network: Network, one: Projection, weight: np.ndarray, delay: np.ndarray, dt: float) -> None:
     """Say what was drawn and rounded."""
-    for name, given, taken, unit in (("weight", one.weight, weight, one.post.cell.weight_unit), ("delay", one.delay, delay, "ms")):
+    for name, given, taken, unit in (("weight", one.weight, weight, one.weight_unit), ("delay", one.delay, delay, "ms")):
         if taken.size and (isinstance(given, (Distribution, str)) or callable(given)):
             made.note("listed", one.label, f"{name} {given}: {taken.size} values as numbers, {taken.min():.6g} to {taken.max():.6g} {unit}")
     if delay.size and (one.delay is not None or "delay" in one.connector.columns()):
@@ -207,7 +211,7 @@ def _present(made: Plan, one: Projection, simulation: Any, post: np.ndarray, del
     return found.pre.astype(np.int32), found.post.astype(np.int32), np.asarray(found.values, float), delay
 
 
-def _synapse(made: Plan, one: Projection, frozen: bool) -> dict[str, Any] | None:
+def _synapse(made: Plan, network: Network, one: Projection, frozen: bool) -> dict[str, Any] | None:
     """PyNN's synapse type; None, and the problem noted, where there is none."""
     what, synapse = f"projection {one.label}", one.synapse
     for name in ("homeostasis", "structure"):
@@ -216,34 +220,53 @@ def _synapse(made: Plan, one: Projection, frozen: bool) -> dict[str, Any] | None
             made.note("left out", one.label, f"{type(process).__name__}: weights and synapses stay as they are")
         elif process is not None:
             made.problems.append(f"{what}: PyNN has no {name} ({type(process).__name__}); frozen=True leaves it out")
-    if isinstance(synapse, plasticity.TsodyksMarkramSynapse):
-        return _short_term(made, one, synapse)
+    if isinstance(synapse, plasticity.Transmission):
+        return _short_term(made, network, one, synapse)
+    if isinstance(synapse, plasticity.ElectricalSynapse):
+        return {"type": "ElectricalSynapse", "parameters": {}}
     if isinstance(synapse, plasticity.STDPMechanism) and frozen:
         made.note("left out", one.label, f"{type(synapse.timing_dependence).__name__}: weights stay as they are")
-        return _short_term(made, one, synapse.short_term) if synapse.short_term else {"type": "StaticSynapse", "parameters": {}}
+        return _short_term(made, network, one, synapse.short_term) if synapse.short_term else {"type": "StaticSynapse", "parameters": {}}
     if isinstance(synapse, plasticity.STDPMechanism):
         return _learning(made, one, synapse)
     if synapse is not None:
-        made.problems.append(f"{what}: {type(synapse).__name__} is not exported; STDPMechanism and TsodyksMarkramSynapse are")
+        made.problems.append(f"{what}: {type(synapse).__name__} is not a synapse of PyNN")
         return None
     return {"type": "StaticSynapse", "parameters": {}}
 
 
-def _short_term(made: Plan, one: Projection, synapse: Any) -> dict[str, Any] | None:
-    """PyNN's synapse has three states, and takes the time that resources stay active from the target's synapses."""
-    if type(synapse) is not plasticity.TsodyksMarkramSynapse or synapse.by_synapse:
-        made.problems.append(f"projection {one.label}: {type(synapse).__name__} is not exported, unless as a TsodyksMarkramSynapse whose"
-                             " parameters are one number each")
+def _short_term(made: Plan, network: Network, one: Projection, synapse: Any) -> dict[str, Any] | None:
+    """What a spike sends differs from spike to spike; parameters that differ between synapses are arrays, as weights are."""
+    if type(synapse) not in TRANSMISSION:
+        made.problems.append(f"projection {one.label}: {type(synapse).__name__} is not a synapse of PyNN")
         return None
+    names = [name for name in parameters_of(synapse) if name != "tau_psc"]
+    if isinstance(synapse, plasticity.TsodyksMarkramSynapse) and not _as_active(made, one, synapse):
+        return None
+    given = {name: getattr(synapse, name) for name in names}
+    drawn = [name for name, value in given.items() if isinstance(value, Distribution)]
+    if drawn:
+        made.note("listed", one.label, f"{', '.join(drawn)}: a drawn value for each synapse as numbers")
+    if synapse.draws:
+        made.note("different", one.label, f"{type(synapse).__name__}: each simulator draws itself which spikes are sent")
+    values = {name: value if isinstance(value, float) else wiring.synapse_values(one, name, network.seed) for name, value in given.items()}
+    parameters: dict[str, Any] = {name: value if isinstance(value, float) or not value.size else _plain(value) for name, value in values.items()}
+    if isinstance(parameters.get("n"), float):
+        parameters["n"] = int(parameters["n"])
+    return {"type": type(synapse).__name__, "parameters": parameters}
+
+
+def _as_active(made: Plan, one: Projection, synapse: plasticity.TsodyksMarkramSynapse) -> bool:
+    """PyNN's synapse has three states, and takes the time that resources stay active from the target's synapses."""
     name = {"excitatory": "tau_syn_E", "inhibitory": "tau_syn_I"}.get(one.receptor, "")
     tau = getattr(one.post.cell, name, None)
-    if not isinstance(tau, float) or not math.isclose(tau, synapse.tau_psc, rel_tol=1e-9):
-        wanted = f"tau_psc={tau:g}" if isinstance(tau, float) else f"one {name or 'time constant'} for all targets"
-        made.problems.append(
-            f"projection {one.label}: PyNN's TsodyksMarkramSynapse keeps resources active for {name or 'tau_syn'} of"
-            f" {one.post.label}; this one has tau_psc={synapse.tau_psc:g} ms (give it {wanted})")
-        return None
-    return {"type": "TsodyksMarkramSynapse", "parameters": {key: getattr(synapse, key) for key in ("U", "tau_rec", "tau_facil")}}
+    if isinstance(tau, float) and math.isclose(tau, synapse.tau_psc, rel_tol=1e-9):
+        return True
+    wanted = f"tau_psc={tau:g}" if isinstance(tau, float) else f"one {name or 'time constant'} for all targets"
+    made.problems.append(
+        f"projection {one.label}: PyNN's TsodyksMarkramSynapse keeps resources active for {name or 'tau_syn'} of"
+        f" {one.post.label}; this one has tau_psc={synapse.tau_psc:g} ms (give it {wanted})")
+    return False
 
 
 def _learning(made: Plan, one: Projection, synapse: Any) -> dict[str, Any] | None:
@@ -267,7 +290,7 @@ def _learning(made: Plan, one: Projection, synapse: Any) -> dict[str, Any] | Non
 
 def _delays(made: Plan, network: Network, dt: float) -> None:
     """The least and the greatest delay, and where nothing stands against it a least one that lets machines exchange spikes rarely."""
-    delays = [one["delay"] for one in made.data["projections"]]
+    delays = [one["delay"] for one in made.data["projections"] if one["delay"] is not None]
     shortest = min((float(np.min(delay)) for delay in delays), default=dt)
     firsts = [one["parameters"]["spike_times"]["steps"] for one in made.data["populations"] if "spike_times" in one["parameters"]]
     early = any(steps.size and steps.min() * dt <= shortest + 0.5 * dt for steps in firsts)

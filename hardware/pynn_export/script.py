@@ -78,6 +78,9 @@ def missing(sim, data):
     for one in data["projections"]:
         names = [one["synapse"]["type"], *(part["type"] for part in one["synapse"].get("rule", {}).values())]
         lines += [f"projection {one['label']}: it has no {name}" for name in names if lacks(name)]
+        model = getattr(getattr(sim, names[0], None), "nest_name", None)
+        if nest is not None and isinstance(model, str) and model not in nest.synapse_models:
+            lines.append(f"projection {one['label']}: NEST {nest.__version__} has no {model}")
     lines += [f"current into {one['population']}: it has no {one['type']}" for one in data["currents"] if lacks(one["type"])]
     cells = {one["label"]: one["cell"] for one in data["populations"]}
     for one in data["records"]:
@@ -173,8 +176,11 @@ def listed(one, separate):
 def connect(sim, populations, one, rows):
     """A projection, or one portion of its list."""
     pre, post = populations[one["pre_population"]], populations[one["post_population"]]
-    columns = {key: one[key] for key in ("weight", "delay") if isinstance(one[key], np.ndarray)}
-    shared = {key: one[key] for key in ("weight", "delay") if key not in columns}
+    spec = one["synapse"]
+    given = {"weight": one["weight"], "delay": one["delay"], **spec["parameters"]}
+    given = {key: value for key, value in given.items() if value is not None}
+    columns = {key: value for key, value in given.items() if isinstance(value, np.ndarray)}
+    shared = {key: value for key, value in given.items() if key not in columns}
     if one["connector"] == "all to all":
         connector = sim.AllToAllConnector(allow_self_connections=one["self_connections"])
     elif one["connector"] == "one to one":
@@ -182,10 +188,10 @@ def connect(sim, populations, one, rows):
     else:
         table = np.column_stack([one["pre"][rows], one["post"][rows], *(column[rows] for column in columns.values())])
         connector = sim.FromListConnector(table, column_names=tuple(columns))
-    spec = one["synapse"]
     parts = {key: getattr(sim, part["type"])(**part["parameters"]) for key, part in spec.get("rule", {}).items()}
-    synapse = getattr(sim, spec["type"])(**parts, **spec["parameters"], **shared)
-    return sim.Projection(pre, post, connector, synapse, receptor_type=one["receptor"], label=one["label"])
+    synapse = getattr(sim, spec["type"])(**parts, **shared)
+    receptor = None if one["delay"] is None else one["receptor"]  # gap junctions have neither
+    return sim.Projection(pre, post, connector, synapse, receptor_type=receptor, label=one["label"])
 
 
 def inject(sim, populations, one, each):

@@ -110,6 +110,12 @@ def _nest_learning(data: dict[str, Any]) -> Iterator[Finding]:
         yield Note("different", label, "weights that are read are those of the last spike of the source")
 
 
+def _nest_quanta(data: dict[str, Any]) -> Iterator[Finding]:
+    for one, spec in _synapses(data, "MultiQuantalSynapse"):
+        if (n := _most(spec["parameters"]["n"])) > 1:
+            yield f"projection {one['label']}: n must be 1 (pyNN.nest gives each site the whole weight), got up to {n:g}"
+
+
 def _nest_initial(data: dict[str, Any]) -> Iterator[Finding]:
     for one in data["populations"]:
         for name, value in one["initial"].items():
@@ -211,6 +217,11 @@ def _neuron_numerics(data: dict[str, Any]) -> Iterator[Finding]:
             yield f"population {label}: rate must be > 0 (pyNN.neuron divides by it)"
 
 
+def _neuron_gaps(data: dict[str, Any]) -> Iterator[Finding]:
+    for one, _spec in _synapses(data, "ElectricalSynapse"):
+        yield f"projection {one['label']}: ElectricalSynapse is not handed to pyNN.neuron (it has not been compared with it)"
+
+
 def _neuron_learning(data: dict[str, Any]) -> Iterator[Finding]:
     for one, spec in _synapses(data, "STDPMechanism"):
         if spec["rule"]["timing_dependence"]["type"] == "Vogels2011Rule":
@@ -218,9 +229,9 @@ def _neuron_learning(data: dict[str, Any]) -> Iterator[Finding]:
 
 
 TARGETS: dict[str, tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...]] = {
-    "nest": (_learning, _early_spikes("nest"), _nest_weights, _nest_learning, _nest_initial, _nest_sources, _nest_numerics),
+    "nest": (_learning, _early_spikes("nest"), _nest_weights, _nest_learning, _nest_quanta, _nest_initial, _nest_sources, _nest_numerics),
     "brian2": (_learning, _early_spikes("brian2"), _brian2_cells, _brian2_synapses, _brian2_sources, _brian2_times),
-    "neuron": (_learning, _neuron_numerics, _neuron_learning),
+    "neuron": (_learning, _neuron_numerics, _neuron_learning, _neuron_gaps),
     "mock": (),
     "neurosim": (),
 }
