@@ -279,4 +279,4 @@ def test_export_writes_a_program(tmp_path, capsys):
     assert "must not be the script" in capsys.readouterr().err
     script.write_text("from neurosim import IF_jump, Network\nnetwork = Network()\nnetwork.population(3, IF_jump(), 'own')\n")
     assert cli.main(["export", str(script), "-o", str(program)]) == 2
-    assert "population own: IF_jump is not a model of PyNN" in capsys.readouterr().err
+    assert "population own: IF_jump is not among the models" in capsys.readouterr().err

@@ -406,7 +406,7 @@ def refusing():
     network.project(cells, cells, OneToOneConnector(), 0.1, synapse=neurosim.MultiQuantalSynapse(n=2), label="quanta")
     network.project(cells, cells, OneToOneConnector(), 0.1, synapse=TsodyksMarkramSynapse(U=Uniform(0.2, 0.5), tau_psc=4.0), label="many")
     network.record(cells, "isyn_exc")
-    return network, ["population own: IF_jump is not a model of PyNN", "population glia: Astrocyte", "scaled: PyNN has no homeostasis",
+    return network, ["population own: IF_jump is not among the models", "population glia: Astrocyte", "scaled: PyNN has no homeostasis",
                      "short: PyNN's TsodyksMarkramSynapse", "give it tau_psc=5", "triplet: SpikeTripletRule", "nearest: pairing='nearest'",
                      "gap: it has no ElectricalSynapse",
                      "quanta: n must be 1", "many: PyNN's TsodyksMarkramSynapse"]

@@ -440,3 +440,14 @@ def test_targets_of_short_term_plasticity_have_one_time_constant():
         made = sim.Projection(p, q, sim.AllToAllConnector(), sim.TsodyksMarkramSynapse(weight=0.1, delay=1.0), receptor_type=receptor)
         sim.run(1.0)
         assert made.native[0].synapse.tau_psc == tau
+
+
+def test_electrical_synapses_of_composed_cells():
+    """Their receptors have names of their own, which a gap junction does not ask for."""
+    sim.setup(timestep=0.1)
+    p, q = (sim.Population(2, sim.PointNeuron(sim.AdExp(i_offset=i), AMPA=sim.AlphaPSR())) for i in (0.3, 0.0))
+    made = sim.Projection(p, q, sim.OneToOneConnector(), sim.ElectricalSynapse(weight=0.001))
+    q.record("v")
+    sim.run(20.0)
+    assert made.native[0].receptor == "gap"
+    assert (np.diff(q.get_data().segments[0].analogsignals[0].magnitude, axis=0)[5:] > 0).all()

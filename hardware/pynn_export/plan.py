@@ -102,7 +102,7 @@ def _population(made: Plan, network: Network, population: Population, dt: float)
     cell, label, n = population.cell, population.label, population.size
     if type(cell) not in CELLS:
         known = ", ".join(one.__name__ for one in CELLS)
-        made.problems.append(f"population {label}: {cell.name} is not a model of PyNN; those that both have are {known}")
+        made.problems.append(f"population {label}: {cell.name} is not among the models that can be exported, {known}")
         return
     values = cell.values(n, network.seed, label)
     drawn = [name for name in values if isinstance(getattr(cell, name), Distribution)]

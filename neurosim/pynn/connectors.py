@@ -247,8 +247,8 @@ class FromListConnector(_AllAtOnce, connectors.FromListConnector):
         space.shape = (pre.size,)
         for name, lazy in list(space.items()):
             if name in self.column_names:
-                values = table[:, 2 + list(self.column_names).index(name)]
-                space.update(**{name: values.astype(kind.get_schema()[name])})
+                listed = table[:, 2 + list(self.column_names).index(name)]
+                space.update(**{name: listed.astype(kind.get_schema()[name])})
             elif not lazy.is_homogeneous:  # PyNN copies the generator for each target: all begin with the same numbers
                 edges = np.fromiter((first for first, _ in runs(post)), dtype=np.int64)
                 sizes = np.diff(edges, append=pre.size)

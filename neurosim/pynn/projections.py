@@ -19,7 +19,7 @@ from ..network import Network
 from ..plasticity import SynapseType, TsodyksMarkramSynapse
 from . import simulator
 from .native_rng import NativeRNG
-from .standardmodels import StaticSynapse
+from .standardmodels import ElectricalSynapse, StaticSynapse
 
 __all__ = ["Connection", "Connections", "Projection", "generators", "values_of"]
 
@@ -426,7 +426,8 @@ class Projection(common.Projection):
         if self.native:
             self.native = [network.replace(old, **what) for old, (_, _, what) in zip(self.native, parts, strict=True)]
         else:
-            self.native = [network.project(a, b, receptor=self.receptor_type, label=self.label, **what) for a, b, what in parts]
+            receptor = "gap" if isinstance(self.synapse_type, ElectricalSynapse) else self.receptor_type
+            self.native = [network.project(a, b, receptor=receptor, label=self.label, **what) for a, b, what in parts]
         self._rows = [rows if one.changes else None for one, rows in zip(self.native, rows_of, strict=True)]
         self._read, self.stale = None, False
 
