@@ -141,14 +141,16 @@ def test_our_own_back_end_gives_the_same_bits():
     neurosim.SimpleStochasticSynapse(p=Uniform(0.2, 0.9)),
     neurosim.StochasticTsodyksMarkramSynapse(U=0.4, tau_rec=Uniform(20.0, 90.0), tau_facil=20.0),
     neurosim.MultiQuantalSynapse(n=neurosim.Integers(1, 6), U=0.4, tau_rec=50.0),
-    TsodyksMarkramSynapse(U=Uniform(0.2, 0.8), tau_rec=60.0, tau_psc=1.0), neurosim.ElectricalSynapse()], ids=lambda one: type(one).__name__)
+    TsodyksMarkramSynapse(U=Uniform(0.2, 0.8), tau_rec=60.0, tau_psc=1.0), neurosim.ElectricalSynapse(),
+], ids=lambda one: type(one).__name__)
 def test_synapses_that_transmit_differently_by_our_own_back_end(synapse):
     """Also what is drawn is the same: the same seed, the same labels, the same order of synapses."""
     network = network_of(IF_curr_exp)
     gamma = network.population(10, neurosim.SpikeSourceGamma(alpha=3.0, beta=150.0), "gamma")
     network.project(gamma, network["cells"], FixedProbabilityConnector(0.4), Uniform(0.1, 1.0), Uniform(0.3, 2.0), label="given")
     if isinstance(synapse, neurosim.ElectricalSynapse):
-        network.project(network["cells"], network["cells"], FixedProbabilityConnector(0.2), Uniform(0.0, 0.002), label="own", synapse=synapse)
+        network.project(network["cells"], network["cells"], FixedProbabilityConnector(0.2), Uniform(0.0, 0.002), label="own",
+                        synapse=synapse)
     else:
         network.project(network["drive"], network["cells"], FixedProbabilityConnector(0.4), Uniform(0.1, 1.0), Uniform(0.3, 2.0),
                         label="own", synapse=synapse)

@@ -250,7 +250,8 @@ def _short_term(made: Plan, network: Network, one: Projection, synapse: Any) -> 
     if synapse.draws:
         made.note("different", one.label, f"{type(synapse).__name__}: each simulator draws itself which spikes are sent")
     values = {name: value if isinstance(value, float) else wiring.synapse_values(one, name, network.seed) for name, value in given.items()}
-    parameters: dict[str, Any] = {name: value if isinstance(value, float) or not value.size else _plain(value) for name, value in values.items()}
+    parameters: dict[str, Any] = {name: value if isinstance(value, float) or not value.size else _plain(value)
+                                  for name, value in values.items()}
     if isinstance(parameters.get("n"), float):
         parameters["n"] = int(parameters["n"])
     return {"type": type(synapse).__name__, "parameters": parameters}
