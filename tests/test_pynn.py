@@ -255,6 +255,21 @@ def test_callbacks_between_steps_may_change_the_network(sim):
     assert late > 1.4 * early > 0
 
 
+@pytest.mark.parametrize("end", [2.96, 3.0, 3.04])
+def test_callbacks_end_with_the_run(sim, end):
+    sim.Population(1, sim.IF_cond_exp())
+    called = []
+
+    def each(t):
+        called.append(t)
+        return t + 1.0
+
+    assert sim.run_until(end, callbacks=[each]) == pytest.approx(3.0)
+    np.testing.assert_allclose(called, [0, 1, 2, 3], atol=1e-9)
+    with pytest.raises(ValueError, match="less than half a step"):
+        sim.run(1.0, callbacks=[lambda t: t + 0.04])
+
+
 def test_plastic_weights_are_read_and_set_between_runs(sim):
     pre = sim.Population(3, sim.SpikeSourceArray(spike_times=np.arange(5.0, 400.0, 20.0)))
     post = sim.Population(2, sim.SpikeSourceArray(spike_times=[]))

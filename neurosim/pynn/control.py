@@ -61,7 +61,18 @@ def describe_network() -> Network:
     return simulator.state.describe()
 
 
-run, run_until = common.build_run(simulator)
+_run, _run_until = common.build_run(simulator)
+
+
+def run_until(time_point: float, callbacks: Any = None) -> float:
+    return _run_until(round(time_point / simulator.state.dt) * simulator.state.dt, callbacks)
+
+
+def run(simtime: float, callbacks: Any = None) -> float:
+    return run_until(simulator.state.t + simtime, callbacks)
+
+
+run.__doc__, run_until.__doc__ = _run.__doc__, _run_until.__doc__
 run_for = run
 reset = common.build_reset(simulator)
 initialize = common.initialize

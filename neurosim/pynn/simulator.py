@@ -126,7 +126,11 @@ class State(common.control.BaseState):
         ------
         neurosim.errors.NeurosimError
             For a network that cannot be built; what was recorded before is kept.
+        ValueError
+            If that is later than now, but by less than half a step: a callback that asks for it would be called for ever.
         """
+        if 1e-6 < tstop / self.dt - round(self.t / self.dt) < 0.5:
+            raise ValueError(f"cannot run until {tstop:g} ms, which is less than half a step ({self.dt:g} ms) from now, {self.t:g} ms")
         self.prepare()
         assert self.simulation is not None
         now = round(self.simulation.t / self.dt)
