@@ -180,6 +180,23 @@ def test_recorded_currents(sim):
     np.testing.assert_allclose(v[1:], v[:-1] * decay + current * 5.0 * (1 - decay), atol=1e-9)
 
 
+def test_plastic_weights_stay_when_the_network_is_described_between_runs(sim):
+    sources = sim.Population(4, sim.SpikeSourcePoisson(rate=100.0))
+    cells = sim.Population(3, sim.IF_curr_exp(i_offset=1.0))
+    rule = sim.STDPMechanism(sim.SpikePairRule(A_plus=0.1, A_minus=0.1), sim.AdditiveWeightDependence(w_max=1.0), weight=0.5)
+    projection = sim.Projection(sources, cells, sim.AllToAllConnector(), rule)
+    sim.run(50.0)
+    learned = projection.get("weight", "array")
+    assert np.ptp(learned) > 0
+    projection.set(tau_plus=10.0)
+    sim.describe_network()
+    assert np.array_equal(projection.get("weight", "array"), learned)
+    projection.set(weight=0.3)
+    sim.describe_network()
+    sim.run(0.1)
+    np.testing.assert_allclose(projection.get("weight", "array"), 0.3, atol=0.05)
+
+
 def test_plastic_weights_that_were_set_are_those_after_a_reset(sim):
     def network(weight):
         sources = sim.Population(2, sim.SpikeSourceArray(spike_times=np.arange(5.0, 100.0, 10.0)))

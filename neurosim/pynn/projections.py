@@ -276,8 +276,12 @@ class Projection(common.Projection):
 
     @property
     def _learning(self) -> bool:
-        """Whether weights are to be read from the simulation."""
-        return simulator.state.simulation is not None and not self.stale and any(one.changes for one in self.native)
+        """Whether weights are to be read from the simulation: not what was described anew after it had been made."""
+        simulation = simulator.state.simulation
+        if simulation is None or self.stale or not any(one.changes for one in self.native):
+            return False
+        known = {id(one) for one in simulation._described[1]}
+        return all(id(one) in known for one in self.native)
 
     def _now(self, name: str) -> Values:
         """A parameter of all synapses; weights that change, as they are now."""
