@@ -1,5 +1,8 @@
 """The PyNN back end beyond what PyNN's own scenarios ask: segments, changes between runs, errors, and what it describes."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -143,6 +146,19 @@ def test_initial_values_of_views_and_single_cells(sim):
     assert p.get_data().segments[0].analogsignals[0].magnitude[0].tolist() == expected
     with pytest.raises(KeyError, match="V"):
         p.initialize(V=-60.0)
+
+
+def test_setup_lets_go_of_what_was_there(sim):
+    def made():
+        _, cells = small(sim)
+        sim.run(1.0)
+        return weakref.ref(cells), weakref.ref(sim.describe_network()), weakref.ref(sim.simulator.state.projections[0])
+
+    kept = made()
+    assert all(one() is not None for one in kept) and kept[0]()[0].parent is kept[0]()
+    sim.setup(timestep=0.1)
+    gc.collect()
+    assert [one() for one in kept] == [None] * 3
 
 
 def test_time_passes_without_populations(sim):

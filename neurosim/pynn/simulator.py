@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ class ID(int, common.IDMixin):
         """A cell of number ``n``; its population sets ``parent``."""
         int.__init__(n)
         common.IDMixin.__init__(self)
+
+    @property
+    def parent(self) -> Any:
+        """The population; no reference that keeps it alive: arrays of objects are not looked through for cycles."""
+        return self._parent()
+
+    @parent.setter
+    def parent(self, population: Any) -> None:
+        object.__setattr__(self, "_parent", weakref.ref(population))
 
 
 class State(common.control.BaseState):
