@@ -161,6 +161,18 @@ def test_setup_lets_go_of_what_was_there(sim):
     assert [one() for one in kept] == [None] * 3
 
 
+def test_a_script_without_labels_gives_the_same_when_it_is_run_again(sim):
+    def trains_of_sources():
+        sim.setup(timestep=0.1)
+        sources = sim.Population(5, sim.SpikeSourcePoisson(rate=100.0))
+        sources.record("spikes")
+        sim.run(200.0)
+        return [train.magnitude.tolist() for train in sources.get_data().segments[0].spiketrains]
+
+    first = trains_of_sources()
+    assert all(first) and trains_of_sources() == first
+
+
 def test_time_passes_without_populations(sim):
     assert sim.run(10.0) == 10.0
     p = sim.Population(2, sim.IF_cond_exp(i_offset=1.0), label="nothing")

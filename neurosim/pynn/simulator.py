@@ -73,6 +73,7 @@ class State(common.control.BaseState):
         self.id_counter = 0
         self.segment_counter = -1
         self.network = Network(seed=self.seed, label="network")
+        common.Population._nPop = 0  # trains are drawn by label: those of a script must not depend on what was run before it
         self.reset()
 
     def reset(self) -> None:
