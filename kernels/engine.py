@@ -479,8 +479,8 @@ def _block(kind, x, n, lo, hi, receptor, t, base_step, since, delays, pointer, s
            ca, cb, cc, wakes, f, k, width, reach_e, reach_i, h, due, active, count):
     """What one block of synapses brings to one part at step ``t``; returns (events, length of the active list).
 
-    Of spikes sent after step ``since``; ``pointer`` and ``offsets`` are those of the sending group's parts; ``w`` has one weight for each row if
-    ``one_weight``, else one for each synapse.
+    Of spikes sent after step ``since``; ``pointer`` and ``offsets`` are those of the sending group's parts; ``w`` has one
+    weight for each row if ``one_weight``, else one for each synapse.
     """
     events = np.int64(0)
     n_delays = delays.size

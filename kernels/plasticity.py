@@ -317,7 +317,8 @@ def dopamine_row(dependence, pairing, order, par, tg, base, w, c, out, times, ys
     """Neuromodulated pair rule: spikes change the eligibility ``c``, and dopamine turns it into weight.
 
     ``pool`` holds the events of dopamine, (step, level after it), ascending; ``shift`` brings their steps into the
-    targets' time; ``cut`` is the last moment that was made an event.  With ``out`` (else empty) nothing is changed but the weights at ``now`` are written there.
+    targets' time; ``cut`` is the last moment that was made an event.  With ``out`` (else empty) nothing is changed but the
+    weights at ``now`` are written there.
     """
     mask = ring - 1
     events = np.int64(pool[POOL_COUNT])

@@ -37,8 +37,8 @@ _SLICE_SPIKES = 4_000_000  # room for the most spikes of a part in one slice
 _CHUNK_SECONDS = 0.2
 _MOST_CHUNKS = 256  # results of single steps that are kept apart
 _MUTABLE = ("mode", "rebuild", "x", "h", "h0", "rho", "base", "current", "due", "active", "n_active", "spikes",
-            "offsets", "pointer", "counts", "following", "draws", "least", "rate", "array_next", "traces", "stats", "meeting", "full", "puts", "stirred",
-            "records", "array_step", "array_id", "parts", "inputs", "lookup", "cdf", "zero")
+            "offsets", "pointer", "counts", "following", "draws", "least", "rate", "array_next", "traces", "stats", "meeting", "full",
+            "puts", "stirred", "records", "array_step", "array_id", "parts", "inputs", "lookup", "cdf", "zero")
 
 
 class Simulation:

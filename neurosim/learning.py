@@ -90,7 +90,8 @@ def _lags(block: SynapseBlock, dt: float) -> np.ndarray:
     labels = ", ".join(one.label for one in block.projections)
     if mechanism.order == "spinnaker" and (dendrite == 0).any():
         raise NetworkError(
-            f"{labels}: order='spinnaker' needs at least one step of delay in the dendrite: delay {block.delays[dendrite == 0][0] * dt:g} ms,"
+            f"{labels}: order='spinnaker' needs at least one step of delay in the dendrite:"
+            f" delay {block.delays[dendrite == 0][0] * dt:g} ms,"
             f" dendritic_delay_fraction {mechanism.dendritic_delay_fraction:g}"
         )
     if getattr(mechanism.timing_dependence, "pairing", "") == "restricted" and mechanism.order == "nest" and (dendrite == 0).any():

@@ -208,7 +208,8 @@ class _Collected:
         return Result(label=self.header["label"], dt=self.header["dt"], t_start=start, t_stop=stop,
                       seed=self.header["seed"], populations=populations, spikes=spikes,
                       traces={key: _joined(chunks, stop) for key, chunks in self.traces.items()},
-                      weights={key: joined_weights(chunks) for key, chunks in self.weights.items()}, provenance=self.provenance, complete=complete)
+                      weights={key: joined_weights(chunks) for key, chunks in self.weights.items()},
+                      provenance=self.provenance, complete=complete)
 
     def _latest(self) -> float:
         times = [chunk["times"] for chunks in self.spikes.values() for chunk in chunks]

@@ -33,8 +33,8 @@ import numpy as np
 
 from .errors import FileFormatError, ParameterError
 
-__all__ = ["Frame", "StreamReader", "StreamWriter", "array_of_npz", "decode_json", "encode_json", "is_ours", "make_room", "read", "read_all",
-           "write_all"]
+__all__ = ["Frame", "StreamReader", "StreamWriter", "array_of_npz", "decode_json", "encode_json", "is_ours", "make_room", "read",
+           "read_all", "write_all"]
 
 MAGIC = b"\x89NSIM\r\n\x1a"
 VERSION = 1

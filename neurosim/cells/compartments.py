@@ -177,7 +177,7 @@ class CompartmentalCell(Cell):
         return {**values, **{name: gate for name, gate in gates.items() if name not in given}}
 
     def tree(self) -> dict[str, np.ndarray]:
-        """One cell, cut: arrays of shape (compartments,): parent (-1: none), g_axial to it (uS), cm (nF), g_pas, g_Na, g_K (uS), e_pas (mV)."""
+        """One cell, cut; arrays of shape (compartments,): parent (-1: none), g_axial to it, g_pas, g_Na, g_K (uS), cm (nF), e_pas (mV)."""
         columns: dict[str, list[np.ndarray]] = {name: [] for name in ("parent", "g_axial", "cm", "g_pas", "g_Na", "g_K", "e_pas")}
         last: dict[str, tuple[int, float]] = {}  # of a section: its last compartment, the resistance from its middle to its end
         first = 0
