@@ -461,9 +461,9 @@ class _Translation:
             return False
         if new.states:
             by_place, values = (np.empty((each.size, new.states)) for each in (old, block))
-            by_place[learning._canonical(old)] = kept[f"transmission{was}"]
-            values[learning._places(self.new, one, block)] = by_place[learning._places(self.old, former, old)]
-            out[f"transmission{number}"] = values[learning._canonical(block)]
+            by_place[learning.canonical_order(old)] = kept[f"transmission{was}"]
+            values[learning.places_of(self.new, one, block)] = by_place[learning.places_of(self.old, former, old)]
+            out[f"transmission{number}"] = values[learning.canonical_order(block)]
         return True
 
     def _synapses(self, out: dict[str, np.ndarray], kept: dict[str, np.ndarray], now: Any, before: Any) -> None:
@@ -480,12 +480,12 @@ class _Translation:
             for name in names:
                 out[f"{name}{number}"] = kept[f"{name}{was}"]
         elif names and block.size == old.size and len(block.projections) == 1 and one.structure is former.structure is None:
-            here, there = learning._places(self.new, one, block), learning._places(self.old, former, old)
+            here, there = learning.places_of(self.new, one, block), learning.places_of(self.old, former, old)
             for name in names:
                 by_place, values = np.empty_like(kept[f"{name}{was}"]), np.empty_like(out[f"{name}{number}"])
-                by_place[learning._canonical(old)] = kept[f"{name}{was}"]
+                by_place[learning.canonical_order(old)] = kept[f"{name}{was}"]
                 values[here] = by_place[there]
-                out[f"{name}{number}"] = values[learning._canonical(block)]
+                out[f"{name}{number}"] = values[learning.canonical_order(block)]
         if learns:
             if f"pool{number}" in out and f"pool{was}" in kept:
                 out[f"pool{number}"] = kept[f"pool{was}"]

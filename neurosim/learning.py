@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .engine import Simulation
 
 __all__ = [
-    "STATE", "Process", "Samples", "Tables", "bounds", "cut", "freeze", "is_frozen", "learner", "parts_of",
+    "STATE", "Process", "Samples", "Tables", "bounds", "canonical_order", "cut", "freeze", "is_frozen", "learner", "parts_of", "places_of",
     "read", "reinforce", "restore", "saved", "settle", "start", "write",
 ]
 
@@ -508,7 +508,7 @@ def learner(sim: Simulation, projection: Projection | str, what: str) -> tuple[P
     return one, next(block for block in sim._store.blocks if one in block.projections)
 
 
-def _places(sim: Simulation, projection: Projection, block: SynapseBlock) -> np.ndarray:
+def places_of(sim: Simulation, projection: Projection, block: SynapseBlock) -> np.ndarray:
     """Where each synapse of a projection lies in its block, in the order of `Simulation.weights`."""
     if projection.label not in sim._placed:
         at = places(block, projection, sim.network, sim._place, sim.dt)
@@ -532,13 +532,13 @@ def _now(sim: Simulation, block: SynapseBlock) -> np.ndarray:
 def read(sim: Simulation, projection: Projection, chosen: Any = slice(None)) -> np.ndarray:
     """The weights of a projection, or of some of its synapses, now, with their sign, in the order of the connector."""
     one, block = learner(sim, projection, "weights")
-    return _now(sim, block)[_places(sim, one, block)[chosen]] * block.sign
+    return _now(sim, block)[places_of(sim, one, block)[chosen]] * block.sign
 
 
 def write(sim: Simulation, projection: Projection | str, values: Any) -> None:
     """Set the weights of a projection; what the synapses remember of spikes stays."""
     one, block = learner(sim, projection, "set_weights")
-    at = _places(sim, one, block)
+    at = places_of(sim, one, block)
     array = numbers(values)
     if array is None or array.shape not in ((), at.shape) or not np.isfinite(array).all():
         raise ParameterError(
@@ -681,7 +681,7 @@ def saved(sim: Simulation) -> dict[str, np.ndarray]:
             continue
         rules = [net.rules[net.blocks[b, sim._k.B_RULE]] for _, b in parts]
         rows = block.source.n * block.delays.size
-        order = _canonical(block)
+        order = canonical_order(block)
         if block.kind == CHANGING:
             out[f"weights{number}"] = net.changing[block.weights_at:block.weights_at + block.size][order]
         if block.has_eligibility:
@@ -715,7 +715,7 @@ def restore(sim: Simulation, kept: Mapping[str, np.ndarray]) -> None:
         if not block.ruled or not parts_of(sim, block):
             continue
         rows = block.source.n * block.delays.size
-        order = _canonical(block)
+        order = canonical_order(block)
         for name, array, at, asked in (("weights", net.changing, block.weights_at, block.kind == CHANGING),
                                        ("eligibility", net.eligibility, block.eligibility_at, block.has_eligibility)):
             if asked:
@@ -762,7 +762,7 @@ def _copy(saved_array: np.ndarray, own: np.ndarray, name: str) -> None:
     own[...] = saved_array
 
 
-def _canonical(block: SynapseBlock) -> np.ndarray:
+def canonical_order(block: SynapseBlock) -> np.ndarray:
     """The store's places of a block's synapses in an order that does not depend on parts: by row, then target."""
     sizes = np.stack([np.diff(pointer) for pointer in block.pointer], axis=1)  # (rows, parts)
     starts = np.stack([pointer[:-1].astype(np.int64) + base for pointer, base in zip(block.pointer, block.bases, strict=False)], axis=1)
