@@ -255,7 +255,8 @@ SCRIPTS = """\
 *Build, run, write*: wall seconds that the script prints for making the network, simulating a second and writing the
 files, as a sum and one by one. *Process*: wall seconds from starting Python to its end, and CPU seconds, with compiled
 code ready; *cold*: the same in the first round, where what a back end compiles is compiled. *Import*: a process that
-only imports the back end; most of that is PyNN's own, the same for all.
+only imports the back end; most of that is PyNN's own, the same for all.  neurosim loads its machine code in `setup`, which
+the script calls before its clock starts; it counts in *process*.
 `brian2` generates NumPy code, `brian2-cython` Cython code.
 """
 CONNECTORS_HEAD = """
