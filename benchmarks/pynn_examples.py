@@ -9,7 +9,6 @@ they are kept in results/pynn_examples.json, where a run replaces those that it 
 docs/pynn_examples.md.  The figures of neurosim go, on one sheet, to docs/pynn_examples.png.
 """
 
-import argparse
 import json
 import math
 import pickle
@@ -315,15 +314,8 @@ def sheet(figures: Path, out: Path, across: int = 5, width: int = 360, height: i
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    usual = ",".join(pynn_peers.BACK_ENDS)
-    parser.add_argument("--back-ends", default=usual, help="as in neurosim,nest (default: all four)")
-    parser.add_argument("--only", default="", help="run examples with this in their name")
-    parser.add_argument("--timeout", type=float, default=1800.0, help="s for one script (default 1800)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="file of JSON")
-    parser.add_argument("--page", type=Path, default=PAGE, help="file of Markdown; the sheet of figures lies beside it")
+    parser = pynn_peers.options(__doc__, "example", 1800.0, RESULTS, PAGE)
     parser.add_argument("--figures", type=Path, help="folder for the figures (default: a temporary one)")
-    parser.add_argument("--table-only", action="store_true", help="run nothing, write the page from the results")
     a = parser.parse_args()
     back_ends = pynn_peers.chosen(a.back_ends, parser)
     failures = 0

@@ -81,6 +81,18 @@ def load(name: str) -> ModuleType:
     return need(BACK_ENDS[name].module, "peers" if name != "neurosim" else "pynn")
 
 
+def options(about: str, unit: str, timeout: float, results: Path, page: Path) -> argparse.ArgumentParser:
+    """What the commands that run things on the back ends, one by one, have in common; ``unit``: what one of these is called."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--back-ends", default=",".join(BACK_ENDS), help="as in neurosim,nest (default: all four)")
+    parser.add_argument("--only", default="", help=f"run what has this in the name of its {unit}")
+    parser.add_argument("--timeout", type=float, default=timeout, help=f"s for one {unit} (default {timeout:g})")
+    parser.add_argument("--results", type=Path, default=results, help="file of JSON")
+    parser.add_argument("--page", type=Path, default=page, help="file of Markdown; pictures lie beside it")
+    parser.add_argument("--table-only", action="store_true", help="run nothing, write the page from the results")
+    return parser
+
+
 def chosen(text: str, parser: argparse.ArgumentParser) -> list[str]:
     """The back ends that a command line asks for, as in ``neurosim,nest``; says which of them are not installed."""
     asked = [name for name in text.split(",") if name]

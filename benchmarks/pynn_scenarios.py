@@ -8,7 +8,6 @@ Outcomes are kept in results/pynn_scenarios.json, where a run replaces those tha
 to docs/pynn_scenarios.md.
 """
 
-import argparse
 import importlib
 import json
 import sys
@@ -194,14 +193,7 @@ out. Brian2 generates NumPy code here, as compiling takes longer than the scenar
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    usual = ",".join(pynn_peers.BACK_ENDS)
-    parser.add_argument("--back-ends", default=usual, help="as in neurosim,nest (default: all four)")
-    parser.add_argument("--only", default="", help="run scenarios with this in their name")
-    parser.add_argument("--timeout", type=float, default=900.0, help="s for one function (default 900)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="file of JSON")
-    parser.add_argument("--page", type=Path, default=PAGE, help="file of Markdown")
-    parser.add_argument("--table-only", action="store_true", help="run nothing, write the page from the results")
+    parser = pynn_peers.options(__doc__, "scenario", 900.0, RESULTS, PAGE)
     a = parser.parse_args()
     back_ends = pynn_peers.chosen(a.back_ends, parser)
     failures = 0

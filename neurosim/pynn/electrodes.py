@@ -86,9 +86,7 @@ class NeurosimCurrentSource(StandardCurrentSource):
                 self._native[k] = dataclasses.replace(old, current=self._current)
                 network.injections[next(n for n, one in enumerate(network.injections) if one is old)] = self._native[k]
         for population, which, location in self._injected[len(self._native):]:
-            native, places = population.native, population.places(which, location)
-            cells = native if np.array_equal(places, np.arange(native.size)) else native[places]
-            self._native.append(network.inject(self._current, cells))
+            self._native.append(network.inject(self._current, population.at(population.places(which, location))))
 
     # -- recording ------------------------------------------------------------------------------
 

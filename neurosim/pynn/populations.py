@@ -198,6 +198,11 @@ class Population(_Cells, common.Population):
         """Neurons of the native population that one cell is."""
         return getattr(self._cell, "compartments", 1)
 
+    def at(self, places: np.ndarray) -> Any:
+        """The native population, or, of some of its neurons, a view."""
+        whole = places.size == self.native.size and np.array_equal(places, np.arange(places.size))
+        return self.native if whole else self.native[places]
+
     def places(self, cells: np.ndarray, section: str | None = None) -> np.ndarray:
         """Which neurons of the native population these cells are; of cells with dendrites, at a section or where they spike."""
         if isinstance(self._cell, CompartmentalCell):

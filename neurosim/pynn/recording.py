@@ -71,11 +71,9 @@ class Recorder(recording.Recorder):
 
     def describe_to(self, network: Network) -> None:
         """Ask the network for what is to be recorded."""
-        native = self.population.native
         for variable in self.recorded:
             if self.recorded[variable]:
-                places = self._places(variable)
-                cells = native if places.size == native.size else native[places]
+                cells = self.population.at(self._places(variable))
                 network.record(cells, variable.name, None if variable.name == "spikes" else self.sampling_interval)
 
     def start(self, simulation: Simulation) -> None:

@@ -207,9 +207,7 @@ class State(common.control.BaseState):
             return found
         every = np.arange(cells.size)
         whole = cells.grandparent if isinstance(cells, common.PopulationView) else cells
-        places = whole.places(every if whole is cells else cells.index_in_grandparent(every))
-        same = places.size == whole.native.size and np.array_equal(places, every)
-        return [(whole.native if same else whole.native[places], every)]
+        return [(whole.at(whole.places(every if whole is cells else cells.index_in_grandparent(every))), every)]
 
 
 state = State()

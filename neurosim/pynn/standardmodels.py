@@ -275,13 +275,10 @@ Vogels2011Rule = _rule(synapses.Vogels2011Rule)
 
 class STDPMechanism(NeurosimSynapse, synapses.STDPMechanism):
     __doc__ = synapses.STDPMechanism.__doc__
-    base_translations = same_names("weight", "delay", "dendritic_delay_fraction")
-
     def __init__(self, timing_dependence: Any = None, weight_dependence: Any = None, voltage_dependence: Any = None,
                  dendritic_delay_fraction: float = 1.0, weight: Any = 0.0, delay: Any = None) -> None:
         if voltage_dependence is not None:
             raise errors.NoModelAvailableError("neurosim.pynn has no voltage_dependence; natively there is neurosim.ClopathRule")
-        self.base_translations = dict(self.base_translations)
         super().__init__(timing_dependence, weight_dependence, None, dendritic_delay_fraction, weight, delay)
 
     def _build_translations(self) -> None:
