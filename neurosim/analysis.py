@@ -12,7 +12,7 @@ import numpy as np
 
 from .errors import ParameterError
 
-__all__ = ["bin_counts", "bin_edges", "correlation", "cv", "grouped", "intervals", "synchrony", "van_rossum",
+__all__ = ["bin_counts", "bin_edges", "correlation", "cv", "grouped", "intervals", "partnered", "synchrony", "van_rossum",
            "victor_purpura"]
 
 TOLERANCE = 1e-6  # ms
@@ -184,3 +184,38 @@ def van_rossum(a: np.ndarray, b: np.ndarray, tau: float) -> float:
         total += 0.5 * trace * trace * (1.0 - decay * decay)
         trace = trace * decay + sign
     return total + 0.5 * trace * trace
+
+
+def partnered(a: np.ndarray, b: np.ndarray, within: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which spikes of two trains have a partner in the other, each spike at most one.
+
+    As many pairs as there can be: the trains are gone through from the left, and a spike takes the first that is free.
+
+    Parameters
+    ----------
+    a, b : ndarray
+        Times in ms, ascending.
+    within : float
+        ms; how far apart partners may be.
+
+    Returns
+    -------
+    ndarray of bool, shape (a.size,); ndarray of bool, shape (b.size,)
+
+    Examples
+    --------
+    >>> of_a, of_b = partnered(np.array([1.0, 5.0]), np.array([1.5, 9.0]), within=1.0)
+    >>> of_a.tolist(), of_b.tolist()
+    ([True, False], [True, False])
+    """
+    if not within >= 0:
+        raise ParameterError(f"within must be >= 0 ms, got {within}")
+    of_a, of_b = np.zeros(np.size(a), bool), np.zeros(np.size(b), bool)
+    left, right = np.asarray(a, dtype=float).tolist(), np.asarray(b, dtype=float).tolist()
+    j = k = 0
+    while j < len(left) and k < len(right):
+        lag = right[k] - left[j]
+        if abs(lag) <= within + TOLERANCE:
+            of_a[j] = of_b[k] = True
+        j, k = j + (lag >= -within - TOLERANCE), k + (lag <= within + TOLERANCE)
+    return of_a, of_b

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .analysis import partnered
 from .errors import ParameterError
 from .extras import need
 from .result import PopulationInfo, Result, Weights
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from .network import Network
 
-__all__ = ["ResultPlot", "check_format", "colours", "connectivity", "receptive_fields", "show", "synapse_matrix",
+__all__ = ["ResultPlot", "check_format", "colours", "comparison", "connectivity", "receptive_fields", "show", "synapse_matrix",
            "weight_histogram", "weights_in_time"]
 
 # Told apart by colour-blind readers (a test measures it): blues for excitation, oranges for inhibition.
@@ -428,6 +429,81 @@ def receptive_fields(fields: np.ndarray, title: str = "", curve: np.ndarray | No
             axes.set_ylabel("shown (numbers: %)")
             axes.set_title(note)
     return figure
+
+
+def comparison(results: Mapping[str, Result], within: float, population: str | None = None, neurons: int = 40,
+               bin_width: float | None = None) -> Figure:
+    """The same network simulated in several ways: spikes of some neurons, rates, and how many spikes are shared as time goes on.
+
+    Parameters
+    ----------
+    results : dict of Result
+        By name, of the same populations; the others are compared with the last.
+    within : float
+        ms; how far apart two spikes of one neuron count as the same.
+    population : str, optional
+        Of the raster; by default the one with most spikes.
+    neurons : int
+        Rows of the raster, evenly spread over the neurons that fired.
+    bin_width : float
+        Of the shares, ms; by default a round number of which at most 40 fit.
+
+    Raises
+    ------
+    ParameterError
+        If no population recorded its spikes in all results.
+    """
+    names, last = list(results), list(results.values())[-1]
+    labels = [label for label in last.populations if all("spikes" in one.recorded.get(label, ()) for one in results.values())]
+    if not labels:
+        raise ParameterError(f"no population of {last.label!r} recorded spikes in {', '.join(names)}")
+    if population is None:
+        population = max(labels, key=lambda label: last.spikes(label).count)
+    colour = dict(zip(names, (_INK, "#E6A100", "#0072B2", "#D55E00", "#56B4E9", "#332288")))
+    trains = {name: one.spikes(population).trains() for name, one in results.items()}
+    fired = sorted(set().union(*trains.values()))
+    rows = [fired[k] for k in np.unique(np.linspace(0, len(fired) - 1, min(neurons, len(fired))).astype(int))] if fired else []
+    width = bin_width or _round_width(last.duration / 40)
+    with _figure(9.0, 2.4 + max(1.6, 0.1 * len(rows))) as figure:
+        grid = figure.add_gridspec(2, 2, width_ratios=[3.2, 1], height_ratios=[max(1.6, 0.1 * len(rows)), 1.6])
+        dots = figure.add_subplot(grid[0, 0])
+        shared = figure.add_subplot(grid[1, 0], sharex=dots)
+        bars = figure.add_subplot(grid[:, 1])
+        for k, name in enumerate(names):
+            at = [-row - 0.25 * k for row, neuron in enumerate(rows) for _ in trains[name].get(neuron, ())]
+            times = [t for neuron in rows for t in trains[name].get(neuron, ())]
+            dots.plot(times, at, "|", color=colour[name], markersize=3.0, markeredgewidth=1.0, label=name)
+        dots.set_yticks([-row - 0.25 for row in range(len(rows))][::max(1, len(rows) // 8)], [str(n) for n in rows][::max(1, len(rows) // 8)])
+        dots.set(title=f"{population} of {last.label}", ylabel="neuron", xlim=(last.t_start, last.t_stop))
+        dots.tick_params(axis="x", labelbottom=False)
+        dots.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(names), borderaxespad=0.0, handletextpad=0.1)
+        for name in names[:-1]:
+            shared.stairs(*_shared_in_time([(results[name].spikes(one), last.spikes(one)) for one in labels], within, width),
+                          color=colour[name], baseline=None)
+        shared.set(ylim=(0.0, 105.0), xlabel="time (ms)", ylabel=f"shared with\n{names[-1]} (%)")
+        tall = 0.8 / len(names)
+        for k, name in enumerate(names):
+            bars.barh(np.arange(len(labels)) + (k - (len(names) - 1) / 2) * tall, [results[name].spikes(one).rate() for one in labels],
+                      height=tall, color=colour[name])
+        bars.set_yticks(range(len(labels)), labels)
+        bars.set(xlabel="rate (Hz)", ylim=(len(labels) - 0.5, -0.5))
+    return figure
+
+
+def _shared_in_time(pairs: Sequence[tuple[Any, Any]], within: float, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Share of spikes that have a partner, in per cent, in bins of time; and the edges of these."""
+    times, matched = [], []
+    for a, b in pairs:
+        left, right = a.trains(), b.trains()
+        for neuron in left.keys() | right.keys():
+            ends = [side.get(neuron, np.empty(0)) for side in (left, right)]
+            times += ends
+            matched += partnered(*ends, within)
+    start, stop = pairs[0][1].window
+    edges = start + width * np.arange(math.ceil((stop - start) / width - 1e-9) + 1)
+    at, found = np.concatenate([np.empty(0), *times]), np.concatenate([np.empty(0, bool), *matched])
+    counts, hits = np.histogram(at, edges)[0], np.histogram(at[found], edges)[0]
+    return 100.0 * np.where(counts > 0, hits / np.maximum(counts, 1), np.nan), edges
 
 
 def connectivity(network: Network | tuple[Sequence[str], Any]) -> Figure:

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from neurosim import analysis, store
 from neurosim.errors import FileFormatError, ParameterError
@@ -189,6 +191,16 @@ def test_van_rossum_against_the_sum_over_pairs(a, b, tau):
         return sum(math.exp(-abs(s - t) / tau) for s in x for t in y)
     wanted = 0.5 * (overlap(a, a) + overlap(b, b) - 2 * overlap(a, b))
     assert analysis.van_rossum(a, b, tau) == pytest.approx(wanted, abs=1e-9)
+
+
+@given(a=TRAINS, b=TRAINS, within=st.sampled_from([0.0, 1.0, 10.0]))
+def test_partners_are_as_many_as_there_can_be(a, b, within):
+    """Against the largest matching of the graph of spikes that are near enough."""
+    of_a, of_b = analysis.partnered(np.array(a), np.array(b), within)
+    near = np.abs(np.subtract.outer(a, b)) <= within + analysis.TOLERANCE if a and b else np.zeros((len(a), len(b)))
+    most = (maximum_bipartite_matching(csr_matrix(near)) >= 0).sum() if a and b else 0
+    assert of_a.sum() == of_b.sum() == most
+    assert all(min(abs(t - s) for s in b) <= within + analysis.TOLERANCE for t in np.array(a)[of_a])
 
 
 @pytest.mark.parametrize(("change", "message"), [
