@@ -1,0 +1,249 @@
+"""The neurons that SpiNNaker has: what each is put together from, and its numbers as the machine stores them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from decimal import Decimal
+
+import numpy as np
+
+from neurosim.errors import ParameterError
+from neurosim.kernels import spinnaker_cells as kernel
+
+__all__ = ["MODELS", "MachineModel", "words"]
+
+ONE = 32768
+LOWEST, HIGHEST = -65536.0, 65536.0 - 1.0 / ONE
+
+# Fields of the machine's structures in their order.  `~` marks the state variables, `=x` is a constant, `dt` the step.
+_MEMBRANES = {
+    kernel.LEAKY: "~v v_rest cm tau_m i_offset v_reset tau_refrac =0 dt",
+    kernel.IZHIKEVICH: "a b c d ~v ~u i_offset dt dt",
+    kernel.TRUNCATED: "~v cm tau_m i_offset v_reset tau_refrac =0 dt",
+}
+_INPUTS = {kernel.CURRENT: "", kernel.CONDUCTANCE: "e_rev_E e_rev_I", kernel.JUMP: "dt"}
+_SYNAPSES = {
+    kernel.EXPONENTIAL: "tau_syn_E ~isyn_exc tau_syn_I ~isyn_inh dt",
+    kernel.ALPHA: "~exc_response ~exc_exp_response =0 tau_syn_E ~inh_response ~inh_exp_response =0 tau_syn_I dt",
+    kernel.DELTA: "~isyn_exc ~isyn_inh",
+    kernel.DUAL: "tau_syn_E ~isyn_exc tau_syn_E2 ~isyn_exc2 tau_syn_I ~isyn_inh dt",
+    kernel.SEMD: "tau_syn_E ~isyn_exc tau_syn_E2 ~isyn_exc2 tau_syn_I ~isyn_inh ~multiplicator ~exc2_old scaling_factor dt",
+}
+_ADAPTATION = "tau_ca2 ~i_ca2 i_alpha dt"
+_UNITS = {"cm": "nF", "i_offset": "nA", "i_alpha": "nA", "i_ca2": "nA", "isyn_exc": "nA", "isyn_exc2": "nA", "isyn_inh": "nA",
+          "a": "/ms", "b": "/ms", "d": "mV/ms", "u": "mV/ms", "c": "mV", "v": "mV", "e_rev_E": "mV", "e_rev_I": "mV"}
+_DIVISORS = ("cm", "tau_m", "tau_syn_E", "tau_syn_E2", "tau_syn_I", "tau_ca2")
+
+
+def words(values: np.ndarray | float) -> np.ndarray:
+    """Numbers as s16.15, int64: what they are written as in decimals, times 32768, rounded to the nearest (halves to even).
+
+    sPyNNaker rounds the same way (``DataType.S1615.encode_as_int``).  The range is not looked at.
+    """
+    distinct, place = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True)
+    stored = [int(round(Decimal(repr(float(value))) * ONE)) for value in distinct]
+    return np.array(stored, dtype=np.int64)[place].reshape(np.shape(values))
+
+
+def _unit(name: str) -> str:
+    return _UNITS.get(name, "ms" if name.startswith("tau") else "mV" if name.startswith("v_") else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineModel:
+    """A neuron of the machine.
+
+    Attributes
+    ----------
+    name : str
+        sPyNNaker's.
+    binary : str
+        Name of its file of machine code, without ``.aplx``; what ends in ``_neuron.aplx`` has the same arithmetic.
+    membrane, synapses, acts_as, adapts : int, int, int, bool
+        What it is put together from (digits of `neurosim.kernels.spinnaker_cells`).
+    threshold : float or None
+        mV, where it is no parameter.
+    verified : bool
+        Whether a test holds it against the machine code in every bit.
+    instructions : tuple of int
+        Of the ARM, for one neuron and step: without input, and what an input (a type that is not 0) adds.
+    """
+
+    name: str
+    binary: str
+    membrane: int
+    synapses: int = kernel.EXPONENTIAL
+    acts_as: int = kernel.CURRENT
+    adapts: bool = False
+    threshold: float | None = None
+    verified: bool = False
+    instructions: tuple[int, int] = (0, 0)
+
+    @property
+    def code(self) -> int:
+        """Number of the model in the kernels."""
+        return kernel.code_of(self.membrane, self.synapses, self.acts_as, self.adapts)
+
+    @property
+    def receptors(self) -> tuple[str, ...]:
+        """By index of synapse type."""
+        two = self.synapses in (kernel.DUAL, kernel.SEMD)
+        return ("excitatory", "excitatory2", "inhibitory") if two else ("excitatory", "inhibitory")
+
+    @property
+    def scale(self) -> float:
+        """What weights are multiplied by before they are stored."""
+        return 1024.0 if self.acts_as == kernel.CONDUCTANCE else 1.0
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Of the machine's structures, in their order: names, ``~`` before those of states, ``=0`` a constant."""
+        threshold = "v_thresh" if self.threshold is None else f"={self.threshold}"
+        parts = [_MEMBRANES[self.membrane], _INPUTS[self.acts_as], threshold, _SYNAPSES[self.synapses],
+                 _ADAPTATION if self.adapts else ""]
+        return tuple(" ".join(parts).split())
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that it has."""
+        return tuple(name for name in self.fields if name[0] not in "~=" and name != "dt")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the state variables that can be given, as sPyNNaker has them (``isyn_inh`` positive)."""
+        return tuple(name[1:] for name in self.fields if name[0] == "~")
+
+    @property
+    def variables(self) -> dict[str, tuple[int, float]]:
+        """What can be recorded: name -> (variable of ``kernels.spinnaker_cells.sample``, factor on its s16.15 words).
+
+        Machine names ``v``, ``gsyn_exc``, ``gsyn_inh``; those of a neurosim cell that mean the same are also there
+        (``isyn_inh`` is negative).
+        """
+        one = 1.0 / ONE
+        found = {"v": (kernel.V, one), "gsyn_exc": (kernel.EXCITATORY, one), "gsyn_inh": (kernel.INHIBITORY, one)}
+        if self.acts_as == kernel.CURRENT:
+            found["isyn_inh"] = (kernel.INHIBITORY, -one)
+            if self.synapses in (kernel.EXPONENTIAL, kernel.ALPHA):
+                found["isyn_exc"] = (kernel.EXCITATORY, one)
+        return found
+
+    def words(self, parameters: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float,
+              label: str = "") -> np.ndarray:
+        """What the host writes into the machine's memory for each neuron.
+
+        Parameters
+        ----------
+        parameters, initial : dict of ndarray, float64, shape (n,)
+            PyNN's names and units.  A state that is not given is 0 (v: v_rest, or v_reset where there is none).  Initial
+            ``gsyn_exc`` and ``gsyn_inh`` (uS), and ``isyn_inh`` (nA, negative), are those of a neurosim cell.
+        dt : float
+            ms.
+        label : str
+            Whose, for messages.
+
+        Returns
+        -------
+        ndarray, int64, shape (fields, n)
+
+        Raises
+        ------
+        ParameterError
+            For a number that s16.15 cannot hold, a time constant or capacitance that becomes 0, a resistance that
+            overflows, and names that the model does not have.
+        """
+        n = len(np.atleast_1d(next(iter(parameters.values()))))
+        owner = f"{label}: {self.name}" if label else self.name
+        states = self._states(owner, parameters, initial)
+        rows = []
+        for field in self.fields:
+            if field == "dt":
+                value: np.ndarray | float = dt
+            elif field[0] == "=":
+                value = float(field[1:])
+            elif field[0] == "~":
+                value = states[field[1:]]
+            elif field in parameters:
+                value = parameters[field]
+            else:
+                raise ParameterError(f"{owner} needs {field} ({_unit(field)}); given are {', '.join(parameters)}")
+            rows.append(_stored(owner, field.lstrip("~="), np.broadcast_to(np.asarray(value, dtype=np.float64), (n,))))
+        stored = np.stack(rows)
+        if "cm" in self.fields:
+            _check_resistance(owner, stored[self.fields.index("tau_m")], stored[self.fields.index("cm")])
+        return stored
+
+    def _states(self, owner: str, parameters: Mapping[str, np.ndarray],
+                initial: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | float]:
+        """Every state, in sPyNNaker's names and signs."""
+        values: dict[str, np.ndarray | float] = dict.fromkeys(self.states, 0.0)
+        values["v"] = parameters.get("v_rest", parameters.get("v_reset", 0.0))
+        for name, value in initial.items():
+            given = np.asarray(value, dtype=np.float64)
+            target, factor = name, 1.0
+            if self.acts_as == kernel.CONDUCTANCE and name in ("gsyn_exc", "gsyn_inh", "gsyn_exc2"):
+                target, factor = "isyn" + name[4:], self.scale
+            elif self.acts_as == kernel.CURRENT and name == "isyn_inh":
+                factor = -1.0
+            if target in values:
+                values[target] = given * factor + 0.0
+            elif given.any():
+                raise ParameterError(f"{owner}: initial {name} cannot be given on the machine, got {given.flat[0]:g}; "
+                                     f"its states are {', '.join(self.states)}")
+        return values
+
+    def encode(self, parameters: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float,
+               label: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """Arrays for the kernels: what a core makes of :meth:`words` when it starts.
+
+        Returns
+        -------
+        par : ndarray, int64 (rows, n)
+        state : ndarray, int32 (rows, n)
+        """
+        stored = self.words(parameters, initial, dt, label)
+        rows, columns = kernel.rows_of(self.code)
+        state = np.zeros((rows, stored.shape[1]), dtype=np.int32)
+        par = np.zeros((columns, stored.shape[1]), dtype=np.int64)
+        kernel.initialise(self.code, stored, state, par)
+        return par, state
+
+
+def _stored(owner: str, name: str, values: np.ndarray) -> np.ndarray:
+    """Numbers as s16.15, after a look at their range."""
+    unit = f" {_unit(name)}".rstrip()
+    bad = np.flatnonzero(~((values >= LOWEST) & (values <= HIGHEST)))
+    if bad.size:
+        raise ParameterError(f"{owner}.{name} must be within {LOWEST:g} and {HIGHEST:.5f}{unit} (s16.15), "
+                             f"got {values[bad[0]]:g} at index {bad[0]}")
+    stored = words(values)
+    if name in _DIVISORS and (stored <= 0).any():
+        bad = np.flatnonzero(stored <= 0)
+        raise ParameterError(f"{owner}.{name} must be at least {1 / ONE:.3g}{unit}, the least that s16.15 can hold above 0, "
+                             f"got {values[bad[0]]:g} at index {bad[0]}")
+    return stored
+
+
+def _check_resistance(owner: str, tau_m: np.ndarray, cm: np.ndarray) -> None:
+    """tau_m / cm must fit a word."""
+    ratio = tau_m / cm
+    bad = np.flatnonzero(ratio >= HIGHEST)
+    if bad.size:
+        raise ParameterError(f"{owner}: tau_m / cm must be below {HIGHEST:.5f} MOhm (s16.15), got {ratio[bad[0]]:g} at index {bad[0]}")
+
+
+_LIST = (
+    MachineModel("IF_curr_exp", "IF_curr_exp", kernel.LEAKY),
+    MachineModel("IF_cond_exp", "IF_cond_exp", kernel.LEAKY, acts_as=kernel.CONDUCTANCE),
+    MachineModel("IF_curr_alpha", "IF_curr_alpha", kernel.LEAKY, kernel.ALPHA),
+    MachineModel("IF_curr_delta", "IF_curr_delta", kernel.LEAKY, kernel.DELTA, kernel.JUMP),
+    MachineModel("Izhikevich", "IZK_curr_exp", kernel.IZHIKEVICH, threshold=30.0),
+    MachineModel("Izhikevich_cond", "IZK_cond_exp", kernel.IZHIKEVICH, acts_as=kernel.CONDUCTANCE, threshold=30.0),
+    MachineModel("Izhikevich_cond_dual", "IZK_cond_exp_dual", kernel.IZHIKEVICH, kernel.DUAL, kernel.CONDUCTANCE, threshold=30.0),
+    MachineModel("IF_curr_dual_exp", "IF_curr_exp_dual", kernel.LEAKY, kernel.DUAL),
+    MachineModel("IF_curr_exp_sEMD", "IF_curr_exp_sEMD", kernel.LEAKY, kernel.SEMD),
+    MachineModel("IFCurrExpCa2Adaptive", "IF_curr_exp_ca2_adaptive", kernel.LEAKY, adapts=True),
+    MachineModel("IFCurrDeltaCa2Adaptive", "IF_curr_delta_ca2_adaptive", kernel.LEAKY, kernel.DELTA, kernel.JUMP, True),
+)
+MODELS: dict[str, MachineModel] = {model.name: model for model in _LIST}
