@@ -20,6 +20,7 @@ __all__ = ["ACSource", "DCSource", "NoisyCurrentSource", "StepCurrentSource"]
 class NeurosimCurrentSource(StandardCurrentSource):
     """A current of this library, into any cells; what it was is kept if `record` was called."""
 
+    _simulator = simulator
     native: type[currents.CurrentSource]
 
     def __init__(self, **parameters: Any) -> None:
@@ -32,7 +33,7 @@ class NeurosimCurrentSource(StandardCurrentSource):
         space = ParameterSpace(self.default_parameters, self.get_schema(), shape=(1,))
         space.update(**parameters)
         self.set_native_parameters(space)
-        simulator.state.currents.append(self)
+        self._simulator.state.currents.append(self)
 
     def set_native_parameters(self, parameters: ParameterSpace) -> None:
         """Take new values, which count from now on."""
@@ -42,7 +43,7 @@ class NeurosimCurrentSource(StandardCurrentSource):
             values[name] = np.asarray(value.value, float) if isinstance(value, Sequence) else float(np.squeeze(value))
         object.__setattr__(self, "_current", self._made(values))
         object.__setattr__(self, "_values", values)
-        simulator.state.changed()
+        self._simulator.state.changed()
 
     def _made(self, values: dict[str, Any]) -> currents.CurrentSource:
         return self.native(**values)
@@ -77,7 +78,7 @@ class NeurosimCurrentSource(StandardCurrentSource):
         for population, which in chosen.values():
             population.places(np.zeros(1, np.int64), location)
             self._injected.append((population, np.array(which, np.int64), location))
-        simulator.state.changed()
+        self._simulator.state.changed()
 
     def describe_to(self, network: Network) -> None:
         """Add the injections to the network, or bring them up to date there."""
@@ -101,19 +102,19 @@ class NeurosimCurrentSource(StandardCurrentSource):
     def collect(self, first: int, last: int) -> None:
         """Keep the current of the steps ``first`` to ``last - 1``."""
         if self._recording:
-            state = simulator.state
+            state = self._simulator.state
             if self._native:
                 object.__setattr__(self, "_key", currents.stream_of(state.simulation, self._native[0]))
             self._recorded.append(self._between(first, last - 1))
 
     def _between(self, first: int, last: int) -> np.ndarray:
-        return currents.values(self._current, simulator.state.dt, first, last, self._key)
+        return currents.values(self._current, self._simulator.state.dt, first, last, self._key)
 
     def _get_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Times (ms) and currents (nA) since `record` was called, or since the last reset, to now, both included."""
-        now = round(simulator.state.t / simulator.state.dt)
+        now = round(self._simulator.state.t / self._simulator.state.dt)
         amplitudes = np.concatenate([*self._recorded, self._between(now, now)])
-        return np.arange(now + 1 - amplitudes.size, now + 1) * simulator.state.dt, amplitudes
+        return np.arange(now + 1 - amplitudes.size, now + 1) * self._simulator.state.dt, amplitudes
 
 
 def _source(base: type[StandardCurrentSource], native: type[currents.CurrentSource]) -> type:
@@ -143,7 +144,7 @@ class StepCurrentSource(NeurosimCurrentSource, electrodes.StepCurrentSource):
 
     def _made(self, values: dict[str, Any]) -> currents.CurrentSource:
         """Times are moved to the nearest step; of several in one step the last counts."""
-        times, amplitudes, dt = values["times"], values["amplitudes"], simulator.state.dt
+        times, amplitudes, dt = values["times"], values["amplitudes"], self._simulator.state.dt
         if times.size == 0:
             return self.native()
         if (times < 0).any():

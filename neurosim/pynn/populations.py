@@ -39,12 +39,13 @@ class _Cells:
 
     _simulator = simulator
     _assembly_class = Assembly
+    _view_class: Any  # that of views of these cells
     celltype: Any  # these are PyNN's
     size: int
     id_to_index: Any
 
-    def _get_view(self, selector: Any, label: str | None = None) -> PopulationView:
-        return PopulationView(self, selector, label)
+    def _get_view(self, selector: Any, label: str | None = None) -> Any:
+        return self._view_class(self, selector, label)
 
     def _get_parameters(self, *names: str) -> ParameterSpace:
         schema = self.celltype.get_schema()
@@ -110,8 +111,8 @@ class _Cells:
         whole.initial_values[variable] = LazyArray(whole.initial[variable], shape=(whole.size,), dtype=float)
         whole.stale = True
         if variable in whole._cell.states:
-            simulator.state.initialized(self, variable, value)
-        simulator.state.changed()
+            self._simulator.state.initialized(self, variable, value)
+        self._simulator.state.changed()
 
     def _set_cell_initial_value(self, id: Any, variable: str, value: Any) -> None:
         id.as_view().initialize(**{variable: value})
@@ -135,6 +136,9 @@ class PopulationView(_Cells, common.PopulationView):
         return self.grandparent, self.index_in_grandparent(np.arange(self.size))
 
 
+_Cells._view_class = PopulationView
+
+
 class Population(_Cells, common.Population):
     __doc__ = common.Population.__doc__
     _recorder_class = Recorder
@@ -148,11 +152,11 @@ class Population(_Cells, common.Population):
         self.initial: dict[str, Any] = {}
         self.native: Any = None
         self.take(values)
-        state = simulator.state
+        state = self._simulator.state
         first = state.id_counter
         state.id_counter += self.size
         self.all_cells = np.empty(self.size, dtype=object)
-        self.all_cells[:] = [simulator.ID(n) for n in range(first, first + self.size)]
+        self.all_cells[:] = [self._simulator.ID(n) for n in range(first, first + self.size)]
         for cell in self.all_cells:
             cell.parent = self
         self._mask_local = np.ones(self.size, bool)
@@ -174,7 +178,7 @@ class Population(_Cells, common.Population):
         except ParameterError as error:
             raise errors.InvalidParameterValueError(f"{self.label}: {error}") from error
         self.values, self._cell, self.stale = values, cell, True
-        simulator.state.changed()
+        self._simulator.state.changed()
 
     def describe_to(self, network: Network) -> None:
         """Add the population to the network, or bring it up to date there."""

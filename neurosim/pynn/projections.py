@@ -188,8 +188,8 @@ class Projection(common.Projection):
         self._rewritten = False  # weights were written into the simulation, which the network does not know
         self.stale = True
         connector.connect(self)
-        simulator.state.projections.append(self)
-        simulator.state.changed()
+        self._simulator.state.projections.append(self)
+        self._simulator.state.changed()
 
     # -- connecting -----------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class Projection(common.Projection):
 
     def _check_delays(self, delays: Any) -> None:
         """Refuse delays below one step.  (What `setup` is told of the shortest and the longest delay is no limit in PyNN 0.13.)"""
-        shortest = simulator.state.dt
+        shortest = self._simulator.state.dt
         bad = ~((np.asarray(delays) >= shortest * (1 - _SLACK)) & np.isfinite(delays))
         if bad.any():
             raise errors.ConnectionError(
@@ -266,18 +266,18 @@ class Projection(common.Projection):
 
     def shortest_delay(self) -> float:
         """Of all synapses, ms; one step where they have no delay."""
-        return float(np.min(self._values.get("delay", simulator.state.dt)))
+        return float(np.min(self._values.get("delay", self._simulator.state.dt)))
 
     def longest_delay(self) -> float:
         """Of all synapses, ms; one step where they have no delay."""
-        return float(np.max(self._values.get("delay", simulator.state.dt)))
+        return float(np.max(self._values.get("delay", self._simulator.state.dt)))
 
     # -- parameters -----------------------------------------------------------------------------
 
     @property
     def _learning(self) -> bool:
         """Whether weights are to be read from the simulation: not what was described anew after it had been made."""
-        simulation = simulator.state.simulation
+        simulation = self._simulator.state.simulation
         if simulation is None or self.stale or not any(one.changes for one in self.native):
             return False
         known = {id(one) for one in simulation._described[1]}
@@ -287,7 +287,7 @@ class Projection(common.Projection):
         """A parameter of all synapses; weights that change, as they are now."""
         if name != "weight" or not self._learning:
             return self._values[name]
-        simulation = simulator.state.simulation
+        simulation = self._simulator.state.simulation
         assert simulation is not None
         if self._read is None or self._read[0] is not simulation or self._read[1] != simulation.t:
             weights = np.empty(len(self))
@@ -304,7 +304,7 @@ class Projection(common.Projection):
         if "delay" in values:
             self._check_delays(values["delay"])
         if self._learning:
-            simulation = simulator.state.simulation
+            simulation = self._simulator.state.simulation
             assert simulation is not None
             if list(values) == ["weight"]:
                 full = np.broadcast_to(values["weight"], len(self))
@@ -316,7 +316,7 @@ class Projection(common.Projection):
             self._keep({"weight": self._now("weight")})
         self._keep(values)
         self.stale = True
-        simulator.state.changed()
+        self._simulator.state.changed()
 
     def forget(self) -> None:
         """Before the simulation begins anew: weights that were written into the old one are described to it."""
@@ -339,7 +339,7 @@ class Projection(common.Projection):
             self._check_delays(value)
         self._values[name][index] = value  # type: ignore[index]
         self.stale = True
-        simulator.state.changed()
+        self._simulator.state.changed()
 
     def _value_list_to_array(self, attributes: dict[str, Any]) -> dict[str, Any]:
         def listed(value: Any) -> bool:
@@ -449,7 +449,7 @@ class Projection(common.Projection):
 
     def _parts(self) -> Iterator[tuple[Any, Any, np.ndarray, np.ndarray, np.ndarray | None]]:
         """Pairs of native populations: with each, the synapses in their indices, and which these are (None: all)."""
-        pres, posts = (simulator.state.native_cells(cells) for cells in (self.pre, self.post))
+        pres, posts = (self._simulator.state.native_cells(cells) for cells in (self.pre, self.post))
         if len(pres) == len(posts) == 1:
             if len(self):
                 yield pres[0][0], posts[0][0], self._pre, self._post, None

@@ -38,15 +38,15 @@ class Recorder(recording.Recorder):
 
     def _record(self, variable: Variable, new_ids: set, sampling_interval: float | None = None) -> None:
         if variable.name != "spikes":
-            interval = simulator.state.dt if sampling_interval is None else sampling_interval
-            steps = interval / simulator.state.dt
+            interval = self._simulator.state.dt if sampling_interval is None else sampling_interval
+            steps = interval / self._simulator.state.dt
             if interval <= 0 or abs(steps - round(steps)) > 1e-6:
                 raise errors.InvalidParameterValueError(
                     f"{self.population.label}: sampling_interval must be a multiple of the time step"
-                    f" {simulator.state.dt:g} ms, got {interval!r}"
+                    f" {self._simulator.state.dt:g} ms, got {interval!r}"
                 )
             self.sampling_interval = interval
-        simulator.state.changed()
+        self._simulator.state.changed()
 
     def _localize_variables(self, variables: Any, locations: Any) -> list[Variable]:
         """Variables with the sections at which they are to be recorded."""
@@ -58,7 +58,7 @@ class Recorder(recording.Recorder):
         return [Variable(name=name, location=label, label=label) for label in labels for name in names]
 
     def _reset(self) -> None:
-        simulator.state.changed()
+        self._simulator.state.changed()
 
     def _chosen(self, variable: Variable) -> np.ndarray:
         """Which cells of the population are recorded, ascending."""
@@ -90,14 +90,14 @@ class Recorder(recording.Recorder):
 
     @property
     def _every(self) -> int:
-        return round(self.sampling_interval / simulator.state.dt)
+        return round(self.sampling_interval / self._simulator.state.dt)
 
     def collect(self, result: Result) -> None:
         """Take what a run recorded."""
         if self.population.native is None:
             return
         label = self.population.native.label
-        dt = simulator.state.dt
+        dt = self._simulator.state.dt
         for variable in self.recorded:
             if not self.recorded[variable] or variable.name not in result.recorded.get(label, ()):
                 continue
@@ -116,15 +116,15 @@ class Recorder(recording.Recorder):
 
     def _first_row(self) -> int:
         """The time at which samples of the current segment begin, in sampling intervals."""
-        return -(-round(float(self._recording_start_time) / simulator.state.dt) // self._every)
+        return -(-round(float(self._recording_start_time) / self._simulator.state.dt) // self._every)
 
     def _get_current_segment(self, filter_ids: Any = None, variables: Any = "all", clear: bool = False) -> Any:
         """As PyNN's; samples begin at a multiple of the sampling interval, also where the recording did not."""
         segment = super()._get_current_segment(filter_ids, variables, clear)
         first = self._first_row() * self._every
-        if first != round(float(self._recording_start_time) / simulator.state.dt):
+        if first != round(float(self._recording_start_time) / self._simulator.state.dt):
             for signal in segment.analogsignals:
-                signal.t_start = first * simulator.state.dt * self._recording_start_time.units
+                signal.t_start = first * self._simulator.state.dt * self._recording_start_time.units
         return segment
 
     def _all_spikes(self) -> tuple[np.ndarray, np.ndarray]:
@@ -139,13 +139,13 @@ class Recorder(recording.Recorder):
         first = int(self.population.first_id)
         wanted = np.zeros(self.population.size, bool)
         wanted[np.asarray(ids, np.int64) - first] = True
-        keep = wanted[cells] & (times <= simulator.state.t)  # given times may lie after the step at which they act
+        keep = wanted[cells] & (times <= self._simulator.state.t)  # given times may lie after the step at which they act
         return cells[keep] + first, times[keep]
 
     def _get_all_signals(self, variable: Variable, ids: Any, clear: bool = False) -> tuple[np.ndarray, None]:
         """Samples of cells since the recording began: float64, shape (samples, cells); NaN where none was taken."""
-        every, dt, begin = self._every, simulator.state.dt, self._first_row()
-        end = round(simulator.state.t / dt) // every
+        every, dt, begin = self._every, self._simulator.state.dt, self._first_row()
+        end = round(self._simulator.state.t / dt) // every
         cells = np.asarray(ids, np.int64) - int(self.population.first_id)
         column = np.full(self.population.size, -1, np.int64)
         column[cells] = np.arange(cells.size)
@@ -168,7 +168,7 @@ class Recorder(recording.Recorder):
     def _clear_simulator(self) -> None:
         """Drop what was recorded, but for the samples of this moment, with which the next data begin, and given times to come."""
         times, cells = self._all_spikes()
-        later = times > simulator.state.t
+        later = times > self._simulator.state.t
         self._spikes = [(times[later], cells[later])]
         for variable, kept in self._samples.items():
             steps, cells, values = kept[-1]

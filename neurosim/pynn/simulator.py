@@ -81,7 +81,7 @@ class State(common.control.BaseState):
         self.running = False
         self.t_start = 0.0
         self.segment_counter += 1
-        self.simulation: Simulation | None = None
+        self.simulation: Any = None
         self._stale = True
         self._initialized: list[tuple[Any, str, Any]] = []
         for projection in self.projections:
@@ -164,8 +164,7 @@ class State(common.control.BaseState):
             self.describe()
             if not self.network.populations:  # time passes all the same
                 self.network.population(1, SpikeSourceArray(), "nothing")
-            self.simulation = Simulation(self.network, dt=self.dt, seed=self.seed + self.segment_counter, threads=self.threads,
-                                         update=self.update, progress=self.progress)
+            self.simulation = self.made()
         elif self._stale:
             self.describe()
             self.simulation = self.simulation.follow()
@@ -176,6 +175,11 @@ class State(common.control.BaseState):
         self._initialized = []
         for recorder in self.recorders:
             recorder.start(self.simulation)
+
+    def made(self) -> Any:
+        """A simulation of the network as it is described, at time 0."""
+        return Simulation(self.network, dt=self.dt, seed=self.seed + self.segment_counter, threads=self.threads,
+                          update=self.update, progress=self.progress)
 
     def describe(self) -> Network:
         """Bring the network up to date with the PyNN objects, and return it."""

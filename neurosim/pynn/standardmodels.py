@@ -207,10 +207,11 @@ class NeurosimSynapse:
     ``rest``: its states before the first spike, numbers or the names of the parameters that they equal.
     """
 
+    _simulator = simulator
     rest: dict[str, Any] = {}
 
     def _get_minimum_delay(self) -> float:
-        return simulator.state.default_delay
+        return self._simulator.state.default_delay
 
     @staticmethod
     def native_synapse(values: dict[str, Any]) -> plasticity.SynapseType | None:
