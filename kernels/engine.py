@@ -30,6 +30,7 @@ from .step import call
 # columns of ``groups``
 (G_KIND, G_N, G_X, G_Y, G_PARTS, G_PART0, G_PERIOD, G_F, G_STEP, G_NPAR, G_P, G_FIRST, G_REFR0, G_REFRS,
  G_SOURCE, G_BINS, G_NBINS, G_KEY, G_PUT, G_PUTROW, G_DEPTH, G_GAP, G_GAPROW, G_SIZE) = range(24)
+# G_FIRST: 0 a step is taken before what arrives at its end is added, 1 after that, 2 likewise and from step 0 on
 # kinds of groups; 0..2 are the modal kinds
 STEP, SOURCE = 3, 4
 # columns of ``parts``
@@ -224,20 +225,21 @@ def wake(i, kind, x, n, f, k, width, reach_e, reach_i, h, due, active, count):
 
 @jit
 def inject(net, g, p, t, dt, x, f, k_before):
-    """Give injected currents their value for (t-1, t]; modal neurons shift so that V stays.
+    """Give injected currents their value for (t-1, t], or, to cells that begin at step 0, that of t; modal neurons shift so that V stays.
 
     Returns whether any current changed.
     """
     changed = False
     kind = net.groups[g, G_KIND]
     y = net.groups[g, G_Y]
+    at = t if net.groups[g, G_FIRST] == 2 else t - 1
     for j in range(net.parts[p, P_INJ0], net.parts[p, P_INJ0] + net.parts[p, P_INJS]):
         row = net.injections[j]
         par = net.inj_par[row[J_PAR]:row[J_PAR] + row[J_NPAR]]
         shared = row[J_KIND] != NOISE or row[J_FIRST] < 0
         change = 0.0
         if shared:
-            change = amplitude(row[J_KIND], par, row[J_KEY], 0, t - 1, dt) - amplitude(row[J_KIND], par, row[J_KEY], 0, t - 2, dt)
+            change = amplitude(row[J_KIND], par, row[J_KEY], 0, at, dt) - amplitude(row[J_KIND], par, row[J_KEY], 0, at - 1, dt)
             if change == 0.0:
                 continue
         changed = True
@@ -245,7 +247,7 @@ def inject(net, g, p, t, dt, x, f, k_before):
             i = net.index[q]
             if not shared:
                 cell = i - row[J_FIRST]
-                change = amplitude(NOISE, par, row[J_KEY], cell, t - 1, dt) - amplitude(NOISE, par, row[J_KEY], cell, t - 2, dt)
+                change = amplitude(NOISE, par, row[J_KEY], cell, at, dt) - amplitude(NOISE, par, row[J_KEY], cell, at - 1, dt)
             shift_current(net, kind, y, i, change, x, f, k_before)
     return changed
 
@@ -818,6 +820,27 @@ def learn(net, what, p, t, base_step, found, dt):
 
 
 @jit
+def begin(net, base_step, dt):
+    """Step 0 of the cells that begin with it: nothing arrives, the injected currents are those of step 0; their spikes are listed."""
+    for p in range(net.parts.shape[0]):
+        part = net.parts[p]
+        g = part[P_GROUP]
+        group = net.groups[g]
+        if group[G_KIND] != STEP or group[G_FIRST] != 2:
+            continue
+        if part[P_INJS] > 0:
+            inject(net, g, p, 0, dt, net.x[group[G_X]:], net.tables[group[G_F]:], 0)
+        used = net.pointer[p, -base_step]
+        found = call(np.uint64(group[G_STEP]), part[P_LO], part[P_HI], group[G_N], group[G_NPAR],
+                     np.uint64(net.x.ctypes.data + 8 * group[G_X]), np.uint64(net.par.ctypes.data + 8 * group[G_P]),
+                     np.uint64(net.current.ctypes.data + 8 * group[G_Y]),
+                     np.uint64(net.spikes.ctypes.data + 4 * (net.offsets[p] + used)), 0, dt, np.uint64(group[G_KEY]))
+        net.pointer[p, 1 - base_step] = used + found
+        if part[P_SITES] > 0:
+            learn(net, REMEMBER, p, 0, base_step, found, dt)
+
+
+@jit
 def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
     """Advance part ``p`` from step t0 to step t1; sets ``full[2]`` if a source found no room."""
     part = net.parts[p]
@@ -873,7 +896,7 @@ def run_part(net, p, t0, t1, first_step, base_step, dt, fresh):
             found = fire(net, g, p, t, base_step, kind, x, n, lo, hi, f, k, width, event, reach_e, reach_i)
             active += net.n_active[p]
         elif kind == STEP:
-            if group[G_FIRST] == 1:
+            if group[G_FIRST] > 0:
                 found = call(address, lo, hi, n, group[G_NPAR], p_x, p_par, p_cur,
                              p_spk + np.uint64(4 * (net.offsets[p] + used)), t, dt, np.uint64(group[G_KEY]))
         else:

@@ -113,7 +113,7 @@ class _Assembler:
                 row[k.G_REFR0], row[k.G_REFRS] = self.refr.add(values), values.size
             if group.step is not None:
                 row[k.G_STEP], row[k.G_NPAR] = group.address, group.step.parameters.shape[1]
-                row[k.G_P], row[k.G_FIRST] = self.par.add(group.step.parameters), int(group.step.deliver_first)
+                row[k.G_P], row[k.G_FIRST] = self.par.add(group.step.parameters), int(group.step.deliver_first) + int(group.step.from_zero)
             row[k.G_PUT], row[k.G_DEPTH] = -1, self.put_depths.get(g, 1)
             if g in self.put_depths:
                 row[k.G_PUTROW] = group.record_row(group.members[0].cell.graded)

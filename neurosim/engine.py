@@ -189,17 +189,20 @@ class Simulation:
         base = self._layout(1)
         self._send_at_zero(-base)
         self._step = 0
-        self._keep(base)
         for counts in self._watched.values():
             counts[:] = 0
         for process in self._processes:
             process.begin(self)
         learning.start(self)
+        if any(group.step is not None and group.step.from_zero for group in self._groups):
+            learning.bind(self)
+            self._k.begin(self._k.core(self._net), base, self.dt)
+        self._keep(base)
         self._chunks = [self._recorder.at_zero(self._net, base, self.get, self._taken())]
         self._write(self._chunks[0])
 
     def _send_at_zero(self, column: int) -> None:
-        """Step 0: only given spikes can lie there."""
+        """Step 0 of sources: only given spikes can lie there."""
         net, k = self._net, self._k
         net.pointer[:, column + 1] = net.pointer[:, column]
         for p, part in enumerate(net.parts):

@@ -595,14 +595,15 @@ def _injected(sim: Simulation, step: int) -> dict[int, dict[int, float]]:
     out: dict[int, dict[int, float]] = {}
     for part in net.parts:
         y = int(net.groups[part[k.P_GROUP], k.G_Y])
+        at = step if net.groups[part[k.P_GROUP], k.G_FIRST] == 2 else step - 1
         for row in net.injections[part[k.P_INJ0]:part[k.P_INJ0] + part[k.P_INJS]]:
             ids = net.index[row[k.J_INDEX]:row[k.J_INDEX] + row[k.J_SIZE]].tolist()
             par = net.inj_par[row[k.J_PAR]:row[k.J_PAR] + row[k.J_NPAR]]
             each = out.setdefault(number[int(row[k.J_KEY])], {})
             own = row[k.J_KIND] == k.NOISE and row[k.J_FIRST] >= 0  # noise of each cell, not one for all
-            one = k.amplitude(row[k.J_KIND], par, row[k.J_KEY], 0, step - 1, sim.dt)
+            one = k.amplitude(row[k.J_KIND], par, row[k.J_KEY], 0, at, sim.dt)
             for i in ids:  # all injections of one source of shared noise have one number
-                value = k.amplitude(k.NOISE, par, row[k.J_KEY], i - row[k.J_FIRST], step - 1, sim.dt) if own else one
+                value = k.amplitude(k.NOISE, par, row[k.J_KEY], i - row[k.J_FIRST], at, sim.dt) if own else one
                 each[y + i] = each.get(y + i, 0.0) + value
     return out
 

@@ -115,6 +115,8 @@ class StepModel:
     deliver_first : bool
         True: what arrives at step t is added before the step to t (voltage jumps);
         False: after it (conductances and currents, which act from t on).
+    from_zero : bool
+        With ``deliver_first``: the first step is step 0, taken from the initial state, and a step to t has the injected current of t.
     callback : compiled callback, optional
         Used in place of a kernel file (a model of the user's own).
     function : str
@@ -129,6 +131,7 @@ class StepModel:
     initial: np.ndarray
     inputs: Mapping[str, str]
     deliver_first: bool = False
+    from_zero: bool = False
     function: str = "step"
     callback: Any = None
     together: int = 1
