@@ -36,8 +36,8 @@ from .parameters import Distribution, parameters_of, stream_key
 from .plasticity import Transmission, transmission_of
 from .space import Space, distance_function
 
-__all__ = ["MAX_DELAY_STEPS", "Synapses", "arrays", "context_of", "delay_steps", "dense", "expected_synapses", "given_delays",
-           "synapse_values", "synapses", "validate", "whole_steps"]
+__all__ = ["MAX_DELAY_STEPS", "Synapses", "arrays", "context_of", "delay_steps", "dense", "expected_synapses", "given_arrays",
+           "given_delays", "synapse_values", "synapses", "validate", "whole_steps"]
 
 MAX_DELAY_STEPS = 60000
 _SLACK = 1e-9  # of a step: 3 * 0.1 ms is three steps
@@ -175,6 +175,23 @@ def given_delays(projection: Any, seed: int) -> np.ndarray:
         parts.append(np.broadcast_to(rule(block, first), block.pre.shape))
         first += block.pre.size
     return np.concatenate(parts)
+
+
+def given_arrays(projection: Any, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """As :func:`arrays`, with delays in ms as they were given or drawn, whatever they are; None where they are left to be one step."""
+    context = context_of(projection, seed)
+    weigh = _weights(projection, context, seed)
+    pre, post, weight, first = [np.empty(0, np.int32)], [np.empty(0, np.int32)], [np.empty(0)], 0
+    for block in projection.connector.blocks(context, MAX_SYNAPSES):
+        pre.append(block.pre)
+        post.append(block.post)
+        weight.append(np.broadcast_to(weigh(block, first), block.pre.shape))
+        first += block.pre.size
+    for name in ("weight", "delay"):
+        if name not in projection.connector.columns():
+            _check_length(projection, name, _given(projection, name), first)
+    left = projection.delay is None and "delay" not in projection.connector.columns()
+    return np.concatenate(pre), np.concatenate(post), np.concatenate(weight), None if left else given_delays(projection, seed)
 
 
 def dense(projection: Any, seed: int, dt: float) -> tuple[np.ndarray, np.ndarray]:

@@ -60,12 +60,12 @@ class Problem(NamedTuple):
         return f"{self.what}: {self.reason}. {self.remedy}"
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass
 class Plastic:
     """The one rule of all synapses that learn in a population.
 
     ``timing`` is pair, nearest_pair, triplet or vogels, ``weight`` additive or multiplicative.  ``parameters`` are in sPyNNaker's
-    words and units: amplitudes in the weight's unit where the dependence is additive (PyNN's times w_max).
+    words and units: amplitudes of pairs in the weight's unit where the dependence is additive (PyNN's times w_max), see `rules`.
     """
 
     timing: str

@@ -1,0 +1,397 @@
+"""From a `Network` to a `Deployment`: all that is drawn evaluated, views expanded, numbers as the machine will have them.
+
+Nothing raises on the way: what stands in the way is collected, and the rest is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from neurosim import cells, wiring
+from neurosim.cells.base import Cell, Model
+from neurosim.currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
+from neurosim.errors import NeurosimError, ParameterError
+from neurosim.network import Network, PoissonInput, Population, Projection
+from neurosim.plasticity import ElectricalSynapse, STDPMechanism
+
+from . import limits, ranges, rules
+from .deployment import Deployment, LoadedCells, LoadedSynapses, Problem, Sampled, Settings
+from .weights import greatest_input, input_of, shift_of, store
+
+__all__ = ["FOREVER", "RECORDED_AS", "load", "machine_model", "settings_of"]
+
+FOREVER = float(0xFFFFFFFF)  # ms: sPyNNaker's duration of a source that does not stop
+# The names under which the machine records what has another name here.
+RECORDED_AS = {"isyn_exc": "gsyn_exc", "isyn_inh": "gsyn_inh"}
+# Models of neurosim that the machine has under the same name.  Its Izhikevich gets currents, not jumps of v: `extra` has it.
+_MODELS = (cells.IF_curr_exp, cells.IF_cond_exp, cells.IF_curr_alpha, cells.IF_curr_delta, cells.Izhikevich, cells.SpikeSourceArray,
+           cells.SpikeSourcePoisson)
+_CURRENTS = (DCSource, ACSource, StepCurrentSource, NoisyCurrentSource)
+_EXTRA = f"{__package__}.extra"
+_DEFAULTS = {"tau_syn_E": 5.0, "tau_syn_I": 5.0}
+_TOLERANCE = 1e-9  # of a step
+
+
+def load(network: Network, settings: Settings | None = None, **overrides: Any) -> Deployment:
+    """Evaluate a network as sPyNNaker would load it.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+    **overrides
+        Fields of `Settings` to replace, such as ``dt=0.5``.
+
+    Returns
+    -------
+    Deployment
+        With ``problems``, empty if the network can be deployed, as far as its parts are concerned (`check` also places it).
+
+    Raises
+    ------
+    ParameterError
+        For settings that have no meaning: an unknown name, a label that no population has, a step that is no time.
+    """
+    settings = settings_of(network, settings, **overrides)
+    loading = _Loading(network, settings)
+    for population in network.populations:
+        loading.population(population)
+    for one in network.inputs:
+        loading.sources(one)
+    for projection in network.projections:
+        loading.projection(projection)
+    for one in network.inputs:
+        loading.poisson(one)
+    loading.store()
+    for injection in network.injections:
+        loading.current(injection)
+    loading.record()
+    loading.absent()
+    return Deployment(network, settings, loading.cells, loading.synapses, loading.records, loading.problems, loading.notes)
+
+
+def settings_of(network: Network, settings: Settings | None = None, **overrides: Any) -> Settings:
+    """Settings with some replaced, checked; raises ParameterError."""
+    known = [field.name for field in dataclasses.fields(Settings)]
+    for name in overrides:
+        if name not in known:
+            raise ParameterError(f"SpiNNaker has no setting {name!r}; it has {', '.join(known)}")
+    made = dataclasses.replace(settings or Settings(), **overrides)
+    for name in ("dt", "time_scale_factor", "ring_buffer_sigma", "spikes_per_second"):
+        value = getattr(made, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
+            raise ParameterError(f"SpiNNaker setting {name} must be > 0, got {value!r}")
+    if round(1000.0 * made.dt) < 1:
+        raise ParameterError(f"SpiNNaker setting dt must be at least 0.001 ms (1 us), got {made.dt:g} ms")
+    labels = {population.label for population in network.populations} | {_label(one) for one in network.inputs}
+    for name in ("neurons_per_core", "max_expected_summed_weight"):
+        for label in getattr(made, name):
+            if label not in labels:
+                raise ParameterError(f"SpiNNaker setting {name} names {label!r}, which is no population; there are {', '.join(sorted(labels))}")
+    for label, count in made.neurons_per_core.items():
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+            raise ParameterError(f"SpiNNaker setting neurons_per_core[{label!r}] must be a whole number >= 1, got {count!r}")
+    return made
+
+
+def machine_model(cell: Model) -> str | None:
+    """sPyNNaker's name of a model, or None where it has none."""
+    name = type(cell).__name__
+    return name if type(cell) in _MODELS or (type(cell).__module__ == _EXTRA and name in limits.CELLS) else None
+
+
+def _label(one: PoissonInput) -> str:
+    return f"{one.label} (sources)"
+
+
+class _Loading:
+    """What is being loaded."""
+
+    def __init__(self, network: Network, settings: Settings) -> None:
+        self.network, self.settings, self.dt = network, settings, float(settings.dt)
+        self.cells: list[LoadedCells] = []
+        self.synapses: list[LoadedSynapses] = []
+        self.records: list[Sampled] = []
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+        self.place: dict[str, int] = {}
+        self._refuse_time()
+
+    def refuse(self, what: str, reason: str, remedy: str) -> None:
+        """Note a problem."""
+        self.problems.append(Problem(what, reason, remedy))
+
+    def _refuse_time(self) -> None:
+        us = 1000.0 * self.dt
+        if abs(us - round(us)) > 1e-6:
+            self.refuse("dt", f"{self.dt:g} ms is not a whole number of microseconds", f"Use {round(us) / 1000:g} ms")
+        elif math.ceil(us) != round(us):
+            self.refuse("dt", f"sPyNNaker rounds 1000 * {self.dt:g} up to {math.ceil(us)} us", f"Use {math.ceil(us) / 1000:g} ms, or 0.1 or 1 ms")
+        real = round(us) * self.settings.time_scale_factor
+        if abs(real - round(real)) > 1e-4:
+            self.refuse("time_scale_factor", f"{self.settings.time_scale_factor:g} times {us:g} us is not a whole number of microseconds",
+                        "Use a whole time_scale_factor")
+
+    # -------------------------------------------------------------------------------------- cells
+
+    def population(self, one: Population) -> None:
+        """Load a population."""
+        name, what, n = machine_model(one.cell), f"population {one.label}", one.size
+        if name is None:
+            remedy = limits.ABSENT_CELLS.get(one.cell.name, f"Use one of {', '.join(kind.__name__ for kind in _MODELS)}")
+            self.refuse(what, f"SpiNNaker has no {one.cell.name}", remedy)
+            return
+        known = limits.CELLS[name]
+        try:
+            values = one.cell.values(n, self.network.seed, one.label)
+            initial = {}
+            if isinstance(one.cell, Cell):
+                initial = one.cell.initial_values(n, self.network.seed, one.label, one.initial_values, values)
+        except NeurosimError as error:
+            self.refuse(what, str(error), "Give values that the model takes")
+            return
+        for key in known.parameters:
+            if key not in values and key in _DEFAULTS:
+                values[key] = np.full(n, _DEFAULTS[key])
+        ticks = self._ticks(one, what) if name == "SpikeSourceArray" else None
+        if name == "SpikeSourcePoisson":
+            values["duration"] = np.minimum(values["duration"], FOREVER)
+        self._add(LoadedCells(one.label, n, name, one, known.receptors, values, initial, self._per_core(one.label, n, known.per_core),
+                              known.scale, ticks=ticks))
+
+    def sources(self, one: PoissonInput) -> None:
+        """Load the sources of a Poisson input."""
+        n, label = one.target.size, _label(one)
+        if label in self.place or any(label == other.label for other in self.network.populations):
+            self.refuse(f"Poisson input {one.label}", f"its sources would be called {label!r}, as a population is", "Rename one of them")
+            return
+        length = FOREVER if math.isinf(one.stop) else min(one.stop - one.start, FOREVER)
+        values = {"rate": np.array(np.broadcast_to(one.rate, n), dtype=np.float64), "start": np.full(n, one.start),
+                  "duration": np.full(n, length)}
+        self._add(LoadedCells(label, n, "SpikeSourcePoisson", None, (), values, {},
+                              self._per_core(label, n, limits.CELLS["SpikeSourcePoisson"].per_core)))
+        self.notes.append(f"Poisson input {one.label}: {n} SpikeSourcePoisson cells, joined one to one; spikes arrive a step after they are sent")
+
+    def _add(self, made: LoadedCells) -> None:
+        self.place[made.label] = len(self.cells)
+        self.cells.append(made)
+        problems, notes = ranges.of_cells(made, self.dt)
+        self.problems += problems
+        self.notes += notes
+
+    def _per_core(self, label: str, n: int, most: int) -> int:
+        asked, most = self.settings.neurons_per_core.get(label), most or n
+        if asked is not None and asked > most:
+            self.notes.append(f"population {label}: {asked} neurons per core were asked for, {most} is the most")
+        return min(asked or most, most)
+
+    def _ticks(self, one: Any, what: str) -> tuple[np.ndarray, ...]:
+        rows = one.cell.rows(one.size, one.label)
+        ticks = tuple(wiring.whole_steps(row, self.dt, least=0.0).astype(np.int64) for row in rows)
+        off = max((float(np.abs(row - tick * self.dt).max()) for row, tick in zip(rows, ticks, strict=True) if row.size), default=0.0)
+        if off > _TOLERANCE * self.dt:
+            self.notes.append(f"{what}: spike times are moved to whole steps, by at most {off:.3g} ms")
+        last = max((int(tick[-1]) for tick in ticks if tick.size), default=0)
+        if last >= 2**32:
+            self.refuse(what, f"a spike at {last * self.dt:g} ms lies beyond 2**32 steps", "Give earlier spike times")
+        crowd = np.bincount(np.concatenate(ticks)[np.concatenate(ticks) < 10**7]) if last else np.zeros(1)
+        if crowd.size and crowd.max() > limits.MACHINE.array_spikes_per_step:
+            self.notes.append(f"{what}: {int(crowd.max())} spikes in step {int(crowd.argmax())}; more than"
+                              f" {limits.MACHINE.array_spikes_per_step} of one source array at once may be lost on the way")
+        return ticks
+
+    # -------------------------------------------------------------------------------------- synapses
+
+    def projection(self, one: Projection) -> None:
+        """Load a projection; its weights are stored later, when all are known."""
+        what = f"projection {one.label}"
+        plastic = self._dynamics(one, what)
+        pre, post = (self.place.get(end.population.label) for end in (one.pre, one.post))
+        if pre is None or post is None or one.graded or isinstance(one.synapse, ElectricalSynapse):
+            return
+        receptors = self.cells[post].receptors
+        if one.receptor not in receptors:
+            self.refuse(what, f"{self.cells[post].model} has no receptor {one.receptor!r} on SpiNNaker", f"Use one of {', '.join(receptors)}")
+            return
+        self._jumps(post, what)
+        try:
+            source, target, weight, asked = wiring.given_arrays(one, self.network.seed)
+        except NeurosimError as error:
+            self.refuse(what, str(error), "Give a connector, weights and delays that can be drawn")
+            return
+        source, target = (end.indices[ids].astype(np.int32) for end, ids in ((one.pre, source), (one.post, target)))
+        if plastic and isinstance(one.synapse, STDPMechanism):
+            bounds, sign = one.synapse.weight_dependence, -1.0 if one.sign < 0 else 1.0
+            weight = sign * np.clip(sign * weight, bounds.w_min, bounds.w_max)
+        self._signs(one, what, weight)
+        asked, delay = self._delays(what, asked, source.size)
+        self.synapses.append(LoadedSynapses(one.label, one, pre, post, receptors.index(one.receptor), source, target, np.abs(weight),
+                                            np.zeros(source.size, np.uint16), delay, asked, plastic))
+
+    def poisson(self, one: PoissonInput) -> None:
+        """Join the sources of a Poisson input to its targets."""
+        pre, post = self.place.get(_label(one)), self.place.get(one.target.population.label)
+        if pre is None or post is None:
+            return
+        n, receptors = one.target.size, self.cells[post].receptors
+        self._jumps(post, f"Poisson input {one.label}")
+        if one.receptor not in receptors:
+            self.refuse(f"Poisson input {one.label}", f"{self.cells[post].model} has no receptor {one.receptor!r} on SpiNNaker",
+                        f"Use one of {', '.join(receptors)}")
+            return
+        self.synapses.append(LoadedSynapses(
+            one.label, None, pre, post, receptors.index(one.receptor), np.arange(n, dtype=np.int32), one.target.indices.astype(np.int32),
+            np.full(n, abs(float(one.weight))), np.zeros(n, np.uint16), np.ones(n, np.int32), np.full(n, self.dt)))
+
+    def _jumps(self, post: int, what: str) -> None:
+        """Input makes v jump in neurosim's Izhikevich; on the machine it is a current."""
+        population = self.cells[post].population
+        if population is not None and type(population.cell) is cells.Izhikevich:
+            self.refuse(what, f"a weight makes v of {population.label} jump, and SpiNNaker's Izhikevich gets currents (nA) that decay with"
+                              " tau_syn_E and tau_syn_I", f"Use {_EXTRA}.Izhikevich, with weights in nA")
+
+    def _delays(self, what: str, asked: np.ndarray | None, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Delays in ms as asked for, and in steps."""
+        if asked is None:
+            return np.full(n, self.dt), np.ones(n, np.int32)
+        if not np.isfinite(asked).all() or (asked < 0).any():
+            self.refuse(what, f"a delay of {asked[~(asked >= 0) | ~np.isfinite(asked)][0]:g} ms", "Give delays >= 0 ms that are finite")
+            asked = np.where(np.isfinite(asked) & (asked >= 0), asked, self.dt)
+        steps = np.maximum(np.rint(np.minimum(asked * (1000.0 / round(1000.0 * self.dt)), 2.0**31 - 1)), limits.MACHINE.min_delay)
+        return asked, steps.astype(np.int32)
+
+    def _signs(self, one: Projection, what: str, weight: np.ndarray) -> None:
+        """Stored weights have no sign: the receptor is the sign."""
+        if not weight.size:
+            return
+        low, high = float(weight.min()), float(weight.max())
+        if low < 0 < high:
+            self.refuse(what, f"weights have both signs ({low:g} to {high:g} {one.weight_unit}), and the machine drops the sign: all would"
+                              f" act on {one.receptor}", "Split it into an excitatory and an inhibitory projection, or bound a distribution at 0")
+        elif (one.sign > 0 and low < 0) or (one.sign < 0 and high > 0):
+            worst = low if one.sign > 0 else high
+            self.refuse(what, f"a weight of {worst:g} {one.weight_unit} onto {one.receptor}: the machine drops the sign",
+                        f"Use the {'inhibitory' if one.sign > 0 else 'excitatory'} receptor")
+
+    def _dynamics(self, one: Projection, what: str) -> bool:
+        """Whether synapses learn; what the machine has no dynamics for is refused."""
+        synapse = one.synapse
+        for name in ("homeostasis", "structure"):
+            process = getattr(one, name)
+            if process is not None:
+                known = limits.SYNAPSES.get(type(process).__name__)
+                self.refuse(what, f"SpiNNaker has no {type(process).__name__}", known.note if known else f"Leave {name} out")
+        if one.graded:
+            self.refuse(what, f"{one.pre.cell.name} acts all the time, and only spikes travel on SpiNNaker",
+                        "Use a population of spiking cells that integrate slowly in its place")
+        if isinstance(synapse, STDPMechanism):
+            plastic, problems, notes = rules.plastic_of(synapse, one.label)
+            self.problems += problems
+            self.notes += notes
+            post = self.place.get(one.post.population.label)
+            if plastic is None or post is None:
+                return False
+            target = self.cells[post]
+            if target.plastic is not None and target.plastic != plastic:
+                self.refuse(what, f"another rule teaches synapses of {target.label} already: {_rule(target.plastic)}; this one is"
+                                  f" {_rule(plastic)}",
+                            "Give all learning projections into a population one rule with the same parameters, or split the population")
+            target.plastic = target.plastic or plastic
+            return True
+        if synapse is not None:
+            known = limits.SYNAPSES.get(type(synapse).__name__)
+            self.refuse(what, f"SpiNNaker has no {type(synapse).__name__}", known.note if known else "Use a static synapse")
+        return False
+
+    # -------------------------------------------------------------------------------------- how weights are stored
+
+    def store(self) -> None:
+        """Choose shifts from all that arrives, then store weights."""
+        for k, target in enumerate(self.cells):
+            if target.is_source:
+                continue
+            into = [one for one in self.synapses if one.post == k]
+            target.shifts = self._shifts(target, into)
+            longest = max((int(one.delay.max()) for one in into if one.delay.size), default=0)
+            target.slots = limits.ring_slots(min(target.size, target.per_core), len(target.receptors), longest)
+            for one in into:
+                one.stored, over = store(one.asked, target.shifts[one.receptor], target.scale)
+                self.problems += ranges.of_synapses(one, target, over, self.settings)
+            if target.plastic is not None:
+                problems, notes = ranges.of_rule(target, self.dt)
+                self.problems += problems
+                self.notes += notes
+
+    def _shifts(self, target: LoadedCells, into: list[LoadedSynapses]) -> tuple[int, ...]:
+        given = self.settings.max_expected_summed_weight.get(target.label)
+        if given is not None:
+            if len(given) != len(target.receptors):
+                self.refuse(f"max_expected_summed_weight of {target.label}", f"{len(given)} numbers for {len(target.receptors)} receptors",
+                            f"Give one for each of {', '.join(target.receptors)}")
+                given = (tuple(given) + (0.0,) * len(target.receptors))[:len(target.receptors)]
+            return tuple(shift_of(float(one) * target.scale) for one in given)
+        inputs = defaultdict(list)
+        for one in into:
+            w_max = target.plastic.parameters["w_max"] if one.plastic and target.plastic else None
+            inputs[one.receptor].append(input_of(one.target, one.asked, one.delay, self.dt, w_max))
+        told = {"spikes_per_second": self.settings.spikes_per_second, "sigma": self.settings.ring_buffer_sigma}
+        return tuple(shift_of(greatest_input(inputs[kind], target.scale, self.dt, **told)) for kind in range(len(target.receptors)))
+
+    # -------------------------------------------------------------------------------------- currents, recordings, the rest
+
+    def current(self, injection: Any) -> None:
+        """Load an injected current."""
+        current, target = injection.current, self.place.get(injection.target.population.label)
+        what = f"current into {injection.target.label}"
+        if type(current) not in _CURRENTS:
+            self.refuse(what, f"SpiNNaker has no {type(current).__name__}", f"Use {', '.join(one.__name__ for one in _CURRENTS)}")
+            return
+        problems, notes = ranges.of_current(current, what, self.dt)
+        self.problems += problems
+        self.notes += notes
+        if target is not None:
+            self.cells[target].currents.append((current, injection.target.indices.astype(np.int64)))
+
+    def record(self) -> None:
+        """What is recorded: one entry for each population and variable."""
+        merged: dict[tuple[str, str], tuple[np.ndarray, int]] = {}
+        for one in self.network.records:
+            population, name = one.target.population, one.variable
+            if population.label not in self.place:
+                continue
+            known, what = limits.CELLS[self.cells[self.place[population.label]].model], f"recording of {name} of {one.target.label}"
+            if RECORDED_AS.get(name, name) not in known.recordable and name not in known.recordable:
+                self.refuse(what, f"SpiNNaker records no {name} of {known.name}", f"Record {', '.join(known.recordable)}")
+                continue
+            steps, interval = 1, one.interval
+            if interval is not None and name != "spikes":
+                steps = max(1, round(interval / self.dt))
+                if abs(steps * self.dt - interval) > 1e-6 * self.dt:
+                    self.refuse(what, f"an interval of {interval:g} ms is not a whole number of steps of {self.dt:g} ms",
+                                f"Use {steps * self.dt:g} ms")
+            ids, before = np.sort(one.target.indices), merged.get((population.label, name))
+            if before is not None and before[1] != steps:
+                self.refuse(what, f"{name} is recorded at two intervals, {before[1] * self.dt:g} and {steps * self.dt:g} ms", "Use one interval")
+            merged[population.label, name] = (ids if before is None else np.union1d(before[0], ids), steps)
+        for (label, name), (ids, steps) in merged.items():
+            self.records.append(Sampled(label, name, None if ids.size == self.network[label].size else ids, steps))
+
+    def absent(self) -> None:
+        """What the machine has no part for, and what is left out."""
+        for one in self.network.modulations:
+            self.refuse(f"dopamine of {one.source.label} at {one.projection.label}", "SpiNNaker has no dopamine of neurosim",
+                        "Leave it out, or use Neuromodulation of pyNN.spiNNaker.extra_models in a script of your own")
+        for one in self.network.gains:
+            self.refuse(f"gain of {one.projection.label}", f"SpiNNaker has no astrocytes ({one.astrocytes.label})",
+                        "Leave it out, or put the gain into the weights")
+        for one in self.network.weight_records:
+            self.notes.append(f"projection {one.projection.label}: weights are not recorded over time; read them after a run")
+
+
+def _rule(plastic: Any) -> str:
+    numbers = ", ".join(f"{key}={value:g}" for key, value in plastic.parameters.items())
+    return f"{plastic.timing} {plastic.weight} ({numbers})"

@@ -1,0 +1,240 @@
+"""Numbers that the machine cannot hold, or that become other numbers there: problems and notes of single parts of a network.
+
+The machine computes in s16.15: 32 bits, 15 of them behind the point, between -65536 and 65536; what lies beyond wraps around.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from neurosim.currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
+
+from . import limits, rules
+from .deployment import LoadedCells, LoadedSynapses, Plastic, Problem, Settings
+
+__all__ = ["fixed", "lookup_bytes", "of_cells", "of_current", "of_rule", "of_synapses"]
+
+_ONE = 32768
+_UNITS = {"v": "mV", "cm": "nF", "tau": "ms", "i": "nA", "isyn": "nA", "gsyn": "uS", "e": "mV"}
+_TAUS = ("tau_syn_E", "tau_syn_I", "tau_syn_E2")
+_LOG_ONE = math.log(2048)  # STDP traces have 11 bits behind the point
+_EXPECTED = 0.01  # relative change of a time constant from which it is told
+
+
+def fixed(value: Any) -> np.ndarray:
+    """As s16.15: whole numbers of 2**-15 in float64, halves to even, without a bound."""
+    return np.rint(np.asarray(value, dtype=np.float64) * _ONE)
+
+
+def _unit(name: str) -> str:
+    return " " + _UNITS[name.partition("_")[0]] if name.partition("_")[0] in _UNITS else ""
+
+
+def _worst(values: np.ndarray, bad: np.ndarray) -> str:
+    """The first bad value, and how many more there are."""
+    more = int(bad.sum()) - 1
+    return f"{values[bad][0]:g}" + (f" (cell {int(np.flatnonzero(bad)[0])}, and {more} more)" if more else
+                                    f" (cell {int(np.flatnonzero(bad)[0])})" if bad.size > 1 else "")
+
+
+# ------------------------------------------------------------------------------------------ cells
+
+
+def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
+    """Parameters and initial values of a population."""
+    what, problems, notes = f"population {made.label}", [], []
+    if made.is_source:
+        return _of_source(made, what, dt), notes
+    for name, values in [*made.parameters.items(), *((f"initial {name}", values) for name, values in made.initial.items())]:
+        scaled = values * (made.scale if "gsyn" in name else 1.0)
+        bad = (fixed(scaled) >= 2**31) | (fixed(scaled) < -(2**31))
+        if bad.any():
+            problems.append(Problem(what, f"{name} = {_worst(values, bad)} is beyond s16.15, -65536 to 65536",
+                                    f"Give {name} within that range, in other units of weight and capacitance if need be"))
+    if not problems and "tau_m" in made.parameters and "cm" in made.parameters:
+        problems += _of_membrane(made, what, dt, notes)
+    for name in (one for one in _TAUS if one in made.parameters):
+        values = made.parameters[name]
+        if (bad := fixed(values) < 1).any():
+            problems.append(Problem(what, f"{name} = {_worst(values, bad)} ms is 0 in s16.15", f"Give {name} >= 0.001 ms"))
+        elif (bad := _steps_of(dt, values) == 0).any():
+            problems.append(Problem(what, f"{name} = {_worst(values, bad)} ms: dt / {name} is 0 in s16.15, and the machine then forgets"
+                                          " input after one step", f"Give {name} <= {dt * _ONE:g} ms"))
+    return problems, notes
+
+
+def _steps_of(dt: float, tau: np.ndarray) -> np.ndarray:
+    """dt / tau in units of 2**-15, as the machine divides."""
+    return np.floor(fixed(dt) * _ONE / np.maximum(fixed(tau), 1.0))
+
+
+def _of_membrane(made: LoadedCells, what: str, dt: float, notes: list[str]) -> list[Problem]:
+    """A leaky membrane: its resistance, its decay, its refractory period."""
+    problems: list[Problem] = []
+    tau, cm, refractory = (made.parameters[name] for name in ("tau_m", "cm", "tau_refrac"))
+    for name, values, unit in (("cm", cm, "nF"), ("tau_m", tau, "ms")):
+        if (bad := fixed(values) < 1).any():
+            problems.append(Problem(what, f"{name} = {_worst(values, bad)} {unit} is 0 in s16.15", f"Give {name} >= 0.001 {unit}"))
+    if problems:
+        return problems
+    resistance = np.floor(fixed(tau) * _ONE / fixed(cm)) / _ONE
+    if (bad := resistance >= 65536).any():
+        problems.append(Problem(what, f"the resistance tau_m / cm = {_worst(tau / cm, bad)} MOhm is beyond s16.15, < 65536",
+                                "Give a greater cm, and weights and i_offset greater by as much"))
+    drive = np.abs(made.parameters["i_offset"] * resistance + made.parameters.get("v_rest", 0.0))
+    if not problems and (bad := drive >= 65536).any():
+        problems.append(Problem(what, f"i_offset = {_worst(made.parameters['i_offset'], bad)} nA drives the membrane towards"
+                                      f" {drive[bad][0]:g} mV, beyond s16.15", "Give a smaller i_offset"))
+    if (bad := _steps_of(dt, tau) == 0).any():
+        problems.append(Problem(what, f"tau_m = {_worst(tau, bad)} ms: dt / tau_m is 0 in s16.15, and the potential would never move",
+                                f"Give tau_m <= {dt * _ONE:g} ms, or a longer step"))
+    if (bad := refractory / dt >= 65536).any():
+        problems.append(Problem(what, f"tau_refrac = {_worst(refractory, bad)} ms is more than 65535 steps", "Give a shorter tau_refrac"))
+    whole = np.ceil(np.floor(fixed(refractory) * _ONE / fixed(dt)) / _ONE) * dt
+    if (np.abs(whole - refractory) > 1e-4 * dt).any():
+        notes.append(f"{what}: tau_refrac is rounded up to whole steps, {_span(refractory)} ms to {_span(whole)} ms")
+    if not problems:
+        acts = -dt / np.log(np.clip(np.floor(np.exp(-_steps_of(dt, tau) / _ONE) * _ONE), 1, _ONE - 1) / _ONE)
+        if (np.abs(acts / tau - 1.0)[tau > dt] > _EXPECTED).any():
+            notes.append(f"{what}: the decay of v has 15 bits; tau_m of {_span(tau)} ms acts as {_span(acts)} ms")
+    if made.model == "IF_curr_delta":
+        jump = resistance / dt * -np.expm1(-dt / tau)
+        if (np.abs(jump - 1.0) > 1e-3).any():
+            notes.append(f"{what}: SpiNNaker's IF_curr_delta takes a weight as a charge: 1 here makes v jump by {_span(jump)} mV, not by 1 mV")
+    return problems
+
+
+def _span(values: np.ndarray) -> str:
+    low, high = float(np.min(values)), float(np.max(values))
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def _of_source(made: LoadedCells, what: str, dt: float) -> list[Problem]:
+    if made.model != "SpikeSourcePoisson":
+        return []
+    rate, problems = made.parameters["rate"], []
+    most = 65536.0 / dt * 1000.0
+    if (bad := rate >= most).any():
+        problems.append(Problem(what, f"rate = {_worst(rate, bad)} Hz is {rate[bad][0] * dt / 1000:g} spikes in a step, beyond s16.15",
+                                f"Give rates < {most:g} Hz, or more sources"))
+    if (bad := made.parameters["start"] >= 2.0**32).any():
+        problems.append(Problem(what, f"start = {_worst(made.parameters['start'], bad)} ms is beyond 32 bits", "Give an earlier start"))
+    return problems
+
+
+# ------------------------------------------------------------------------------------------ synapses
+
+
+def of_synapses(one: LoadedSynapses, target: LoadedCells, overflowed: np.ndarray, settings: Settings) -> list[Problem]:
+    """Weights and delays of a projection that was stored."""
+    what, problems = f"projection {one.label}" if one.projection else f"Poisson input {one.label}", []
+    if not one.asked.size:
+        return problems
+    unit, shift = _weight_unit(target), target.shifts[one.receptor]
+    step = 2.0 ** (shift - 15) / target.scale
+    receptor = target.receptors[one.receptor]
+    most = float(one.asked.max())
+    if most * target.scale >= 65536.0:
+        problems.append(Problem(what, f"a weight of {most:g} {unit} is beyond s16.15" + (f" (times {target.scale:g})" if target.scale > 1 else ""),
+                                f"Give weights < {65536 / target.scale:g} {unit}, with a smaller cm if need be"))
+    elif overflowed.any():
+        problems.append(Problem(what, f"{int(overflowed.sum())} weights up to {most:g} {unit} do not fit 16 bits of {step:.3g} {unit}; sPyNNaker"
+                                      " would drop their upper bits",
+                                f"Give max_expected_summed_weight[{target.label!r}] >= {most:g} for {receptor}, or leave it out"))
+    lost = (one.asked > 0) & (one.stored == 0) & ~overflowed
+    if lost.any() and not settings.allow_zero_weights:
+        problems.append(Problem(what, f"{int(lost.sum())} of {one.asked.size} weights vanish: {float(one.asked[lost].max()):g} {unit} and less"
+                                      f" are stored as 0, because what arrives at {target.label} ({receptor}) is counted in steps of"
+                                      f" {step:.3g} {unit}",
+                                "Make them greater or the greatest ones onto this receptor smaller, give"
+                                f" max_expected_summed_weight[{target.label!r}], or accept it with allow_zero_weights=True"))
+    longest = limits.max_delay(min(target.size, target.per_core), len(target.receptors))
+    delay = int(one.delay.max())
+    if delay > longest:
+        problems.append(Problem(what, f"a delay of {delay * settings.dt:g} ms is {delay} steps, and {target.label} can have at most {longest}"
+                                      f" ({longest * settings.dt:g} ms)",
+                                f"Shorten it, take a longer step, or put fewer neurons on a core (neurons_per_core[{target.label!r}] <"
+                                f" {min(target.size, target.per_core)})"))
+    elif one.plastic and target.slots and (at := one.delay % target.slots == 0).any():
+        steps = int(one.delay[at][0])
+        problems.append(Problem(what, f"{int(at.sum())} synapses that learn have a delay of {steps * settings.dt:g} ms, a multiple of the"
+                                      f" {target.slots} steps of the ring buffer of {target.label}: sPyNNaker 7.4.1 never delivers them",
+                                f"Change the delay by a step, or give some other synapse onto {target.label} a delay above"
+                                f" {target.slots * settings.dt:g} ms"))
+    return problems
+
+
+def _weight_unit(target: LoadedCells) -> str:
+    return target.population.cell.weight_unit if target.population is not None else ""
+
+
+# ------------------------------------------------------------------------------------------ learning
+
+
+def lookup_bytes(plastic: Plastic, dt: float) -> int:
+    """Bytes of a rule's tables of decays, in the memory of a core."""
+    total = 0
+    for name, shift in (("tau", 0), ("tau_plus", 0), ("tau_minus", 0), ("tau_x", 2), ("tau_y", 2)):
+        if name in plastic.parameters:
+            total += 4 + 4 * math.ceil(_LOG_ONE * plastic.parameters[name] / dt / 2**shift / 2)
+    return total
+
+
+def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
+    """The rule of a population's plastic synapses."""
+    plastic, what = target.plastic, f"learning in {target.label}"
+    assert plastic is not None
+    problems, notes = [], []
+    binary = limits.has_binary(target.model, (plastic.timing, plastic.weight))
+    if binary is None:
+        problems.append(Problem(what, f"sPyNNaker {limits.VERSION} comes without a binary for {target.model} with the {plastic.timing} rule and"
+                                      f" {plastic.weight} weights", _other_binary(target.model)))
+    elif binary == "split":
+        notes.append(f"{what}: {target.model} with the {plastic.timing} {plastic.weight} rule runs with cells and synapses on cores of their own")
+    ring = 2 * 2 ** (limits.bits(min(target.size, target.per_core)) + limits.bits(len(target.receptors))) * target.slots
+    if (need := lookup_bytes(plastic, dt) + ring) > limits.MACHINE.dtcm:
+        problems.append(Problem(what, f"its tables of decays and the ring buffer take {need} bytes; a core has {limits.MACHINE.dtcm}",
+                                "Give shorter time constants, a longer step, or fewer neurons per core"))
+    stored = rules.amplitudes(plastic, target.scale)
+    resolution = {name: 2.0 ** (shift - 15) for name, shift in zip(target.receptors, target.shifts, strict=True)}
+    for name, value in stored.items():
+        given = plastic.parameters[name]
+        if not -65536 <= value < 65536:
+            problems.append(Problem(what, f"{name} = {given:g} is {value:g} on the machine, beyond s16.15", f"Give a smaller {name} or w_max"))
+        elif value and not fixed(value):
+            problems.append(Problem(what, f"{name} = {given:g} is {value:.3g} on the machine, 0 in s16.15: nothing would be learnt by it",
+                                    f"Give {name} such that it is at least {rules.STEP:.3g} there, or 0"))
+    worst = max(resolution.values(), default=0.0)
+    if plastic.weight == "additive" and not problems and 0 < stored["A_plus"] < worst:
+        notes.append(f"{what}: one pairing adds at most {stored['A_plus'] / target.scale:.3g}, less than the step of stored weights,"
+                     f" {worst / target.scale:.3g}: single pairings are lost, and depression always takes a whole step")
+    return problems, notes
+
+
+def _other_binary(model: str) -> str:
+    """What there is instead."""
+    there = [f"{timing} {weight}" for timing, weight in (key for key in limits.DYNAMICS if isinstance(key, tuple))
+             if limits.has_binary(model, (timing, weight))]
+    return f"Use {', '.join(there)}" if there else "Use static synapses, or IF_curr_exp"
+
+
+# ------------------------------------------------------------------------------------------ currents
+
+
+def of_current(current: Any, what: str, dt: float) -> tuple[list[Problem], list[str]]:
+    """An injected current."""
+    problems, notes = [], []
+    sizes = {DCSource: ("amplitude",), ACSource: ("amplitude", "offset"), StepCurrentSource: ("amplitudes",), NoisyCurrentSource: ("mean", "stdev")}
+    for name in sizes.get(type(current), ()):
+        values = np.atleast_1d(np.asarray(getattr(current, name), dtype=np.float64))
+        bad = (fixed(values) >= 2**31) | (fixed(values) < -(2**31))
+        if bad.any():
+            problems.append(Problem(what, f"{name} = {values[bad][0]:g} nA is beyond s16.15, -65536 to 65536", f"Give a smaller {name}"))
+        elif (lost := (values != 0) & (fixed(values) == 0)).any():
+            problems.append(Problem(what, f"{name} = {values[lost][0]:g} nA is 0 in s16.15", f"Give {name} of at least {rules.STEP:.3g} nA"))
+    if isinstance(current, NoisyCurrentSource) and abs(current.dt - dt) > 1e-9 * dt:
+        notes.append(f"{what}: noise has a new value every step of {dt:g} ms, not every {current.dt:g} ms")
+    return problems, notes
