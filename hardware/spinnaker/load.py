@@ -91,7 +91,8 @@ def settings_of(network: Network, settings: Settings | None = None, **overrides:
     for name in ("neurons_per_core", "max_expected_summed_weight"):
         for label in getattr(made, name):
             if label not in labels:
-                raise ParameterError(f"SpiNNaker setting {name} names {label!r}, which is no population; there are {', '.join(sorted(labels))}")
+                known = sorted(labels)
+                raise ParameterError(f"SpiNNaker setting {name} names {label!r}, which is no population; there are {', '.join(known)}")
     for label, count in made.neurons_per_core.items():
         if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
             raise ParameterError(f"SpiNNaker setting neurons_per_core[{label!r}] must be a whole number >= 1, got {count!r}")
@@ -130,7 +131,7 @@ class _Loading:
         if abs(us - round(us)) > 1e-6:
             self.refuse("dt", f"{self.dt:g} ms is not a whole number of microseconds", f"Use {round(us) / 1000:g} ms")
         elif math.ceil(us) != round(us):
-            self.refuse("dt", f"sPyNNaker rounds 1000 * {self.dt:g} up to {math.ceil(us)} us", f"Use {math.ceil(us) / 1000:g} ms, or 0.1 or 1 ms")
+            self.refuse("dt", f"sPyNNaker rounds 1000 * {self.dt:g} up to {math.ceil(us)} us", f"Use {math.ceil(us) / 1000:g} ms")
         real = round(us) * self.settings.time_scale_factor
         if abs(real - round(real)) > 1e-4:
             self.refuse("time_scale_factor", f"{self.settings.time_scale_factor:g} times {us:g} us is not a whole number of microseconds",
@@ -174,7 +175,7 @@ class _Loading:
                   "duration": np.full(n, length)}
         self._add(LoadedCells(label, n, "SpikeSourcePoisson", None, (), values, {},
                               self._per_core(label, n, limits.CELLS["SpikeSourcePoisson"].per_core)))
-        self.notes.append(f"Poisson input {one.label}: {n} SpikeSourcePoisson cells, joined one to one; spikes arrive a step after they are sent")
+        self.notes.append(f"Poisson input {one.label}: {n} SpikeSourcePoisson cells, joined one to one; spikes take a step to arrive")
 
     def _add(self, made: LoadedCells) -> None:
         self.place[made.label] = len(self.cells)
@@ -215,7 +216,7 @@ class _Loading:
             return
         receptors = self.cells[post].receptors
         if one.receptor not in receptors:
-            self.refuse(what, f"{self.cells[post].model} has no receptor {one.receptor!r} on SpiNNaker", f"Use one of {', '.join(receptors)}")
+            self._no_receptor(what, one.receptor, self.cells[post])
             return
         self._jumps(post, what)
         try:
@@ -240,12 +241,14 @@ class _Loading:
         n, receptors = one.target.size, self.cells[post].receptors
         self._jumps(post, f"Poisson input {one.label}")
         if one.receptor not in receptors:
-            self.refuse(f"Poisson input {one.label}", f"{self.cells[post].model} has no receptor {one.receptor!r} on SpiNNaker",
-                        f"Use one of {', '.join(receptors)}")
+            self._no_receptor(f"Poisson input {one.label}", one.receptor, self.cells[post])
             return
         self.synapses.append(LoadedSynapses(
             one.label, None, pre, post, receptors.index(one.receptor), np.arange(n, dtype=np.int32), one.target.indices.astype(np.int32),
             np.full(n, abs(float(one.weight))), np.zeros(n, np.uint16), np.ones(n, np.int32), np.full(n, self.dt)))
+
+    def _no_receptor(self, what: str, receptor: str, target: LoadedCells) -> None:
+        self.refuse(what, f"{target.model} has no receptor {receptor!r} on SpiNNaker", f"Use one of {', '.join(target.receptors)}")
 
     def _jumps(self, post: int, what: str) -> None:
         """Input makes v jump in neurosim's Izhikevich; on the machine it is a current."""
@@ -271,7 +274,8 @@ class _Loading:
         low, high = float(weight.min()), float(weight.max())
         if low < 0 < high:
             self.refuse(what, f"weights have both signs ({low:g} to {high:g} {one.weight_unit}), and the machine drops the sign: all would"
-                              f" act on {one.receptor}", "Split it into an excitatory and an inhibitory projection, or bound a distribution at 0")
+                              f" act on {one.receptor}",
+                        "Split it into an excitatory and an inhibitory projection, or bound a distribution at 0")
         elif (one.sign > 0 and low < 0) or (one.sign < 0 and high > 0):
             worst = low if one.sign > 0 else high
             self.refuse(what, f"a weight of {worst:g} {one.weight_unit} onto {one.receptor}: the machine drops the sign",
@@ -375,7 +379,8 @@ class _Loading:
                                 f"Use {steps * self.dt:g} ms")
             ids, before = np.sort(one.target.indices), merged.get((population.label, name))
             if before is not None and before[1] != steps:
-                self.refuse(what, f"{name} is recorded at two intervals, {before[1] * self.dt:g} and {steps * self.dt:g} ms", "Use one interval")
+                self.refuse(what, f"{name} is recorded at two intervals, {before[1] * self.dt:g} and {steps * self.dt:g} ms",
+                            "Use one interval")
             merged[population.label, name] = (ids if before is None else np.union1d(before[0], ids), steps)
         for (label, name), (ids, steps) in merged.items():
             self.records.append(Sampled(label, name, None if ids.size == self.network[label].size else ids, steps))

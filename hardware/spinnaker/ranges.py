@@ -103,7 +103,7 @@ def _of_membrane(made: LoadedCells, what: str, dt: float, notes: list[str]) -> l
     if made.model == "IF_curr_delta":
         jump = resistance / dt * -np.expm1(-dt / tau)
         if (np.abs(jump - 1.0) > 1e-3).any():
-            notes.append(f"{what}: SpiNNaker's IF_curr_delta takes a weight as a charge: 1 here makes v jump by {_span(jump)} mV, not by 1 mV")
+            notes.append(f"{what}: SpiNNaker's IF_curr_delta takes a weight as a charge: 1 makes v jump by {_span(jump)} mV, not by 1 mV")
     return problems
 
 
@@ -138,23 +138,25 @@ def of_synapses(one: LoadedSynapses, target: LoadedCells, overflowed: np.ndarray
     receptor = target.receptors[one.receptor]
     most = float(one.asked.max())
     if most * target.scale >= 65536.0:
-        problems.append(Problem(what, f"a weight of {most:g} {unit} is beyond s16.15" + (f" (times {target.scale:g})" if target.scale > 1 else ""),
+        times = f" (times {target.scale:g})" if target.scale > 1 else ""
+        problems.append(Problem(what, f"a weight of {most:g} {unit} is beyond s16.15{times}",
                                 f"Give weights < {65536 / target.scale:g} {unit}, with a smaller cm if need be"))
     elif overflowed.any():
-        problems.append(Problem(what, f"{int(overflowed.sum())} weights up to {most:g} {unit} do not fit 16 bits of {step:.3g} {unit}; sPyNNaker"
-                                      " would drop their upper bits",
+        problems.append(Problem(what, f"{int(overflowed.sum())} weights up to {most:g} {unit} do not fit 16 bits of {step:.3g} {unit};"
+                                      " sPyNNaker would drop their upper bits",
                                 f"Give max_expected_summed_weight[{target.label!r}] >= {most:g} for {receptor}, or leave it out"))
     lost = (one.asked > 0) & (one.stored == 0) & ~overflowed
     if lost.any() and not settings.allow_zero_weights:
-        problems.append(Problem(what, f"{int(lost.sum())} of {one.asked.size} weights vanish: {float(one.asked[lost].max()):g} {unit} and less"
-                                      f" are stored as 0, because what arrives at {target.label} ({receptor}) is counted in steps of"
+        worst = float(one.asked[lost].max())
+        problems.append(Problem(what, f"{int(lost.sum())} of {one.asked.size} weights vanish: {worst:g} {unit} and less are"
+                                      f" stored as 0, because what arrives at {target.label} ({receptor}) is counted in steps of"
                                       f" {step:.3g} {unit}",
                                 "Make them greater or the greatest ones onto this receptor smaller, give"
                                 f" max_expected_summed_weight[{target.label!r}], or accept it with allow_zero_weights=True"))
     longest = limits.max_delay(min(target.size, target.per_core), len(target.receptors))
     delay = int(one.delay.max())
     if delay > longest:
-        problems.append(Problem(what, f"a delay of {delay * settings.dt:g} ms is {delay} steps, and {target.label} can have at most {longest}"
+        problems.append(Problem(what, f"a delay of {delay * settings.dt:g} ms is {delay} steps; {target.label} can have at most {longest}"
                                       f" ({longest * settings.dt:g} ms)",
                                 f"Shorten it, take a longer step, or put fewer neurons on a core (neurons_per_core[{target.label!r}] <"
                                 f" {min(target.size, target.per_core)})"))
@@ -190,10 +192,10 @@ def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
     problems, notes = [], []
     binary = limits.has_binary(target.model, (plastic.timing, plastic.weight))
     if binary is None:
-        problems.append(Problem(what, f"sPyNNaker {limits.VERSION} comes without a binary for {target.model} with the {plastic.timing} rule and"
-                                      f" {plastic.weight} weights", _other_binary(target.model)))
+        problems.append(Problem(what, f"sPyNNaker {limits.VERSION} comes without a binary for {target.model} with the {plastic.timing} rule"
+                                      f" and {plastic.weight} weights", _other_binary(target.model)))
     elif binary == "split":
-        notes.append(f"{what}: {target.model} with the {plastic.timing} {plastic.weight} rule runs with cells and synapses on cores of their own")
+        notes.append(f"{what}: {target.model} with the {plastic.timing} {plastic.weight} rule runs with cells and synapses on separate cores")
     ring = 2 * 2 ** (limits.bits(min(target.size, target.per_core)) + limits.bits(len(target.receptors))) * target.slots
     if (need := lookup_bytes(plastic, dt) + ring) > limits.MACHINE.dtcm:
         problems.append(Problem(what, f"its tables of decays and the ring buffer take {need} bytes; a core has {limits.MACHINE.dtcm}",
@@ -203,7 +205,8 @@ def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
     for name, value in stored.items():
         given = plastic.parameters[name]
         if not -65536 <= value < 65536:
-            problems.append(Problem(what, f"{name} = {given:g} is {value:g} on the machine, beyond s16.15", f"Give a smaller {name} or w_max"))
+            problems.append(Problem(what, f"{name} = {given:g} is {value:g} on the machine, beyond s16.15",
+                                    f"Give a smaller {name} or w_max"))
         elif value and not fixed(value):
             problems.append(Problem(what, f"{name} = {given:g} is {value:.3g} on the machine, 0 in s16.15: nothing would be learnt by it",
                                     f"Give {name} such that it is at least {rules.STEP:.3g} there, or 0"))
@@ -227,14 +230,16 @@ def _other_binary(model: str) -> str:
 def of_current(current: Any, what: str, dt: float) -> tuple[list[Problem], list[str]]:
     """An injected current."""
     problems, notes = [], []
-    sizes = {DCSource: ("amplitude",), ACSource: ("amplitude", "offset"), StepCurrentSource: ("amplitudes",), NoisyCurrentSource: ("mean", "stdev")}
+    sizes = {DCSource: ("amplitude",), ACSource: ("amplitude", "offset"), StepCurrentSource: ("amplitudes",),
+             NoisyCurrentSource: ("mean", "stdev")}
     for name in sizes.get(type(current), ()):
         values = np.atleast_1d(np.asarray(getattr(current, name), dtype=np.float64))
         bad = (fixed(values) >= 2**31) | (fixed(values) < -(2**31))
         if bad.any():
             problems.append(Problem(what, f"{name} = {values[bad][0]:g} nA is beyond s16.15, -65536 to 65536", f"Give a smaller {name}"))
         elif (lost := (values != 0) & (fixed(values) == 0)).any():
-            problems.append(Problem(what, f"{name} = {values[lost][0]:g} nA is 0 in s16.15", f"Give {name} of at least {rules.STEP:.3g} nA"))
+            problems.append(Problem(what, f"{name} = {values[lost][0]:g} nA is 0 in s16.15",
+                                    f"Give {name} of at least {rules.STEP:.3g} nA"))
     if isinstance(current, NoisyCurrentSource) and abs(current.dt - dt) > 1e-9 * dt:
         notes.append(f"{what}: noise has a new value every step of {dt:g} ms, not every {current.dt:g} ms")
     return problems, notes
