@@ -32,9 +32,9 @@ def cache_directory() -> Path:
     return Path(base) / f"kernels-{_DIGEST}"
 
 
-def compiled_before() -> bool:
-    """Whether the main loop lies in the cache; if not, the first simulation compiles it, which takes half a minute."""
-    return any(cache_directory().rglob("engine.advance-*.nbi"))
+def compiled_before(loop: str = "engine.advance") -> bool:
+    """Whether a main loop lies in the cache; if not, the first simulation compiles it, which takes half a minute."""
+    return any(cache_directory().rglob(f"{loop}-*.nbi"))
 
 
 _DIGEST = _source_digest()

@@ -15,10 +15,10 @@ from .result import Result
 __all__ = ["announce_compilation", "building", "count_bar", "interruptible", "run_bar"]
 
 
-def announce_compilation() -> None:
-    """Say so, once, when the kernels are not in the cache yet: the first simulation then seems to hang."""
+def announce_compilation(loop: str = "engine.advance") -> None:
+    """Say so, once, when the kernels of a main loop are not in the cache yet: the first simulation then seems to hang."""
     from . import kernels
-    if not kernels.compiled_before():
+    if not kernels.compiled_before(loop):
         logging.getLogger("neurosim").warning(
             "neurosim: compiling its kernels, once on this machine and for this version; about half a minute"
         )
