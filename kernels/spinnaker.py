@@ -80,15 +80,15 @@ class Machine(NamedTuple):
     pointer: np.ndarray  # int64
 
 
-@jit
-def add_row(t, lo, hi, target, delay, weight, kind, n, types, slots, ring):
-    """Add static synapses lo .. hi - 1 to ``ring`` (slots * types * n,) at t + delay; returns how many additions saturated."""
-    mask = slots - 1
-    width = types * n
-    base = kind * n
+@inlined
+def add_row(t, lo, hi, target, delay, weight, base, width, mask, ring):
+    """Add static synapses lo .. hi - 1 to ``ring`` at t + delay; returns how many additions saturated.
+
+    The ring buffer's row of tick 0 begins at ``base`` for this receptor, the next one ``width`` later; slots are ``mask`` + 1.
+    """
     saturated = 0
     for k in range(lo, hi):
-        at = ((t + delay[k]) & mask) * width + base + target[k]
+        at = base + ((t + delay[k]) & mask) * width + target[k]
         total = np.int64(ring[at]) + np.int64(weight[k])
         if total > HALF_WORD:
             total = np.int64(HALF_WORD)
@@ -150,21 +150,35 @@ def _advance(m, p, t):
 
 
 @jit
-def _process(m, row, t):
-    """Add one row of synapses to the ring buffer of its population; those that learn are brought up to date first."""
-    pop = m.pops[row[R_POP]]
-    n, types, slots, kind = pop[P_N], pop[P_TYPES], pop[P_SLOTS], row[R_TYPE]
-    ring = m.ring[pop[P_RING]:pop[P_RING] + slots * types * n]
-    if row[R_LEARNS] < 0:
-        found = add_row(t, row[R_LO], row[R_HI], m.target, m.delay, m.weight, kind, n, types, slots, ring)
-    else:
-        rule = m.rule[pop[P_RULE]:pop[P_RULE] + pop[P_RULES]]
-        tables = m.tables[pop[P_TABLE]:pop[P_TABLE] + pop[P_TABLES]]
-        h = pop[P_HISTORY]
-        found = pre_event(rule, tables, m.terms[pop[P_TERMS]:pop[P_TERMS] + types], t, kind, row[R_LEARNS], m.row_time, m.row_trace,
-                          row[R_LO], row[R_HI], m.target, m.delay, m.weight, m.post_times[h:h + n], m.post_traces[h:h + n],
-                          m.post_count[h:h + n], ring.reshape((slots, types, n)))
-    m.saturated[pop[P_SHIFTS] + kind] += found
+def _learn(m, r, t):
+    """Bring row r of synapses that learn up to date and add it to the ring buffer; returns how many additions saturated."""
+    pop = m.pops[m.rows[r, R_POP]]
+    n, types, slots, h = pop[P_N], pop[P_TYPES], pop[P_SLOTS], pop[P_HISTORY]
+    return pre_event(m.rule[pop[P_RULE]:pop[P_RULE] + pop[P_RULES]], m.tables[pop[P_TABLE]:pop[P_TABLE] + pop[P_TABLES]],
+                     m.terms[pop[P_TERMS]:pop[P_TERMS] + types], t, m.rows[r, R_TYPE], m.rows[r, R_LEARNS], m.row_time, m.row_trace,
+                     m.rows[r, R_LO], m.rows[r, R_HI], m.target, m.delay, m.weight, m.post_times[h:h + n], m.post_traces[h:h + n],
+                     m.post_count[h:h + n], m.ring[pop[P_RING]:pop[P_RING] + slots * types * n].reshape((slots, types, n)))
+
+
+@jit
+def _deliver(m, t, base):
+    """Process the rows of all spikes that are sent in tick t, or were sent a lag before it."""
+    pops, rows, first_row, spikes, pointer, ring, saturated = m.pops, m.rows, m.first_row, m.spikes, m.pointer, m.ring, m.saturated
+    target, delay, weight = m.target, m.delay, m.weight
+    for number in range(m.lags.size):
+        sent = t - m.lags[number] - base
+        if sent < 0:
+            continue
+        for k in range(pointer[sent], pointer[sent + 1]):
+            for r in range(first_row[number, spikes[k]], first_row[number, spikes[k] + 1]):
+                p, kind = rows[r, R_POP], rows[r, R_TYPE]
+                if rows[r, R_LEARNS] < 0:
+                    n = pops[p, P_N]
+                    found = add_row(t, rows[r, R_LO], rows[r, R_HI], target, delay, weight, pops[p, P_RING] + kind * n,
+                                    pops[p, P_TYPES] * n, pops[p, P_SLOTS] - 1, ring)
+                else:
+                    found = _learn(m, r, t)
+                saturated[pops[p, P_SHIFTS] + kind] += found
 
 
 @jit
@@ -211,12 +225,5 @@ def run_ticks(m, start, stop, base, worst):
                     if end < 0:
                         return -1 - t
         m.pointer[t - base + 1] = end
-        for number in range(m.lags.size):
-            sent = t - m.lags[number] - base
-            if sent < 0:
-                continue
-            for k in range(m.pointer[sent], m.pointer[sent + 1]):
-                source = m.spikes[k]
-                for r in range(m.first_row[number, source], m.first_row[number, source + 1]):
-                    _process(m, m.rows[r], t)
+        _deliver(m, t, base)
     return stop
