@@ -20,8 +20,8 @@ _LOW = 0xFFFFFFFF
 _U32 = np.uint64(32)
 _ULOW = np.uint64(_LOW)
 _HALF = np.uint64(0x7FFFFFFF)
-# e**(k - 13) and 1 - e**(-k/16), times 2**32.
-_POWERS = np.array([round(math.exp(k - 13) * 2**32) for k in range(26)], dtype=np.int64)
+# e**(k - 13) and 1 - e**(-k/16), times 2**32; the machine's e**10 is one less than the nearest.
+_POWERS = np.array([round(math.exp(k - 13) * 2**32) - (k == 23) for k in range(26)], dtype=np.int64)
 _PARTS = np.array([round(-math.expm1(-k / 16) * 2**32) for k in range(16)], dtype=np.uint64)
 _HIGHEST, _LOWEST = 363408, -340695  # of the argument: beyond, the result is the largest number or 0
 
