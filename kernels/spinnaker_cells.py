@@ -9,8 +9,8 @@ and h the step in ms, one step of a leaky neuron is::
     v >= v_thresh :  spike, v = v_reset, refractory for T steps, i_ca2 += i_alpha
     g = decay(g, exp(-h/tau_syn))
 
-Izhikevich's takes one midpoint step of the second order, of 1.85 h after a spike; a neuron without leak adds mulk(I, h/cm) and does
-not fall below v_reset.  Source: neural_modelling/src/neuron of sPyNNaker (implementations/neuron_impl_standard.h, models, synapse_types,
+Izhikevich's takes one midpoint step of the second order, of 1.85 h after a spike; a neuron without leak adds mulk(I, R) and does not
+fall below v_reset.  Source: neural_modelling/src/neuron of sPyNNaker (implementations/neuron_impl_standard.h, models, synapse_types,
 input_types, additional_inputs), held against the binaries that sPyNNaker 7.4.1 ships.
 
 Rows, of which each model uses some:
@@ -50,8 +50,8 @@ V, EXCITATORY, INHIBITORY = 0, 1, 2  # what can be recorded
 _140 = 140 * ONE
 _5 = 5 * ONE
 _MAGIC = 1311  # 0.04
-_LATE = 60621  # 1.85: how much longer the step after a spike is
-_SMALL = 33  # 0.001: excitatory2 of sEMD that counts as none
+_LATE = 60620  # 1.85: how much longer the step after a spike is
+_SMALL = 32  # 0.001: excitatory2 of sEMD that counts as none
 
 
 def code_of(membrane, synapses=EXPONENTIAL, acts_as=CURRENT, adapts=False):
@@ -118,6 +118,11 @@ def initialise(code, words, state, par):
             par[4, j], par[5, j], par[6, j] = w[1], kdivk(w[3], w[2]), expk(-kdivk(h, w[3]))
             par[0, j], par[2, j], par[3, j] = w[4], w[5], ceilk(kdivk(w[6], h))
             at = 9
+        else:
+            h = w[7]
+            state[0, j], state[1, j] = w[0], w[6]
+            par[5, j], par[0, j], par[2, j], par[3, j] = kdivk(w[2], w[1]), w[3], w[4], ceilk(kdivk(w[5], h))
+            at = 8
         if acts_as == CONDUCTANCE:
             par[7, j], par[8, j] = w[at], w[at + 1]
             at += 2
@@ -212,7 +217,7 @@ def _inputs(code, state, par, j):
     elif synapses == DUAL:
         first, second, inhibitory = np.int64(state[3, j]), np.int64(state[4, j]), np.int64(state[5, j])
     elif synapses == SEMD:
-        first, second = np.int64(0), mulk(mulk(np.int64(state[4, j]), _multiplier(state, j)), par[17, j])
+        first, second = np.int64(0), mulk(mulk(np.int64(state[4, j]), par[17, j]), _multiplier(state, j))
         inhibitory = np.int64(state[5, j])
     else:
         first, second, inhibitory = np.int64(state[3, j]), np.int64(0), np.int64(state[4, j])
@@ -261,12 +266,12 @@ def _square(v):
 def _midpoint(state, par, current, j):
     """Izhikevich's equations over one step: the midpoint method."""
     v, u, h = np.int64(state[0, j]), np.int64(state[1, j]), np.int64(state[2, j])
-    a, b = par[4, j], par[5, j]
+    rate, b = mulk(par[4, j], h), par[5, j]
     rest = wrap(_140 + current - u)
     halfway = wrap(v + (mulk(h, wrap(rest + _square(v))) >> 1))
-    risen = mulk(mulk(h, wrap(mulk(b, v) - u)), a) >> 1
+    risen = mulk(wrap(mulk(b, v) - u), rate) >> 1
     state[0, j] = v + mulk(h, wrap(rest - risen + _square(halfway)))
-    state[1, j] = u + mulk(mulk(a, h), wrap(mulk(b, halfway) - u - risen))
+    state[1, j] = u + mulk(rate, wrap(mulk(b, halfway) - u - risen))
     state[2, j] = par[6, j]
 
 
@@ -324,6 +329,8 @@ def advance(code, state, par, bias, fired):
         elif membrane == LEAKY:
             target = wrap(mulk(current, par[5, j]) + par[4, j])
             state[0, j] = target - mulk(par[6, j], wrap(target - state[0, j]))
+        else:
+            state[0, j] = max(wrap(mulk(current, par[5, j]) + state[0, j]), par[2, j])
         if state[0, j] >= par[1, j]:
             state[0, j] = par[2, j]
             if membrane == IZHIKEVICH:

@@ -62,8 +62,9 @@ class MachineModel:
         Name of its file of machine code, without ``.aplx``; what ends in ``_neuron.aplx`` has the same arithmetic.
     membrane, synapses, acts_as, adapts : int, int, int, bool
         What it is put together from (digits of `neurosim.kernels.spinnaker_cells`).
-    threshold : float or None
-        mV, where it is no parameter.
+    threshold : str
+        Name of the parameter, or `=` and a number of mV.  `dt`: that the machine code of IFTruncDelta takes the step in ms for
+        its threshold in mV is an error of sPyNNaker 7.4.1 (the host writes a structure that this program does not have).
     verified : bool
         Whether a test holds it against the machine code in every bit.
     instructions : tuple of int
@@ -76,7 +77,7 @@ class MachineModel:
     synapses: int = kernel.EXPONENTIAL
     acts_as: int = kernel.CURRENT
     adapts: bool = False
-    threshold: float | None = None
+    threshold: str = "v_thresh"
     verified: bool = False
     instructions: tuple[int, int] = (0, 0)
 
@@ -99,8 +100,7 @@ class MachineModel:
     @property
     def fields(self) -> tuple[str, ...]:
         """Of the machine's structures, in their order: names, ``~`` before those of states, ``=0`` a constant."""
-        threshold = "v_thresh" if self.threshold is None else f"={self.threshold}"
-        parts = [_MEMBRANES[self.membrane], _INPUTS[self.acts_as], threshold, _SYNAPSES[self.synapses],
+        parts = [_MEMBRANES[self.membrane], _INPUTS[self.acts_as], self.threshold, _SYNAPSES[self.synapses],
                  _ADAPTATION if self.adapts else ""]
         return tuple(" ".join(parts).split())
 
@@ -156,6 +156,10 @@ class MachineModel:
         n = len(np.atleast_1d(next(iter(parameters.values()))))
         owner = f"{label}: {self.name}" if label else self.name
         states = self._states(owner, parameters, initial)
+        threshold = np.asarray(parameters.get("v_thresh", dt))
+        if self.threshold == "dt" and (threshold != dt).any():
+            raise ParameterError(f"{owner}.v_thresh must be {dt:g} mV, as many as the step has ms, got {threshold[threshold != dt].flat[0]:g}: "
+                                 "the machine's program takes the step for its threshold")
         rows = []
         for field in self.fields:
             if field == "dt":
@@ -238,12 +242,13 @@ _LIST = (
     MachineModel("IF_cond_exp", "IF_cond_exp", kernel.LEAKY, acts_as=kernel.CONDUCTANCE),
     MachineModel("IF_curr_alpha", "IF_curr_alpha", kernel.LEAKY, kernel.ALPHA),
     MachineModel("IF_curr_delta", "IF_curr_delta", kernel.LEAKY, kernel.DELTA, kernel.JUMP),
-    MachineModel("Izhikevich", "IZK_curr_exp", kernel.IZHIKEVICH, threshold=30.0),
-    MachineModel("Izhikevich_cond", "IZK_cond_exp", kernel.IZHIKEVICH, acts_as=kernel.CONDUCTANCE, threshold=30.0),
-    MachineModel("Izhikevich_cond_dual", "IZK_cond_exp_dual", kernel.IZHIKEVICH, kernel.DUAL, kernel.CONDUCTANCE, threshold=30.0),
+    MachineModel("Izhikevich", "IZK_curr_exp", kernel.IZHIKEVICH, threshold="=30"),
+    MachineModel("Izhikevich_cond", "IZK_cond_exp", kernel.IZHIKEVICH, acts_as=kernel.CONDUCTANCE, threshold="=30"),
+    MachineModel("Izhikevich_cond_dual", "IZK_cond_exp_dual", kernel.IZHIKEVICH, kernel.DUAL, kernel.CONDUCTANCE, threshold="=30"),
     MachineModel("IF_curr_dual_exp", "IF_curr_exp_dual", kernel.LEAKY, kernel.DUAL),
     MachineModel("IF_curr_exp_sEMD", "IF_curr_exp_sEMD", kernel.LEAKY, kernel.SEMD),
     MachineModel("IFCurrExpCa2Adaptive", "IF_curr_exp_ca2_adaptive", kernel.LEAKY, adapts=True),
     MachineModel("IFCurrDeltaCa2Adaptive", "IF_curr_delta_ca2_adaptive", kernel.LEAKY, kernel.DELTA, kernel.JUMP, True),
+    MachineModel("IFTruncDelta", "IF_trunc_delta", kernel.TRUNCATED, kernel.DELTA, threshold="dt"),
 )
 MODELS: dict[str, MachineModel] = {model.name: model for model in _LIST}
