@@ -1,6 +1,11 @@
 """The fixed-point STDP kernels against plain integers: every rule, on random trains that overflow histories and meet bounds."""
 
+import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,3 +199,25 @@ def test_errors_name_what_is_wrong():
         build("pair", "additive", A_plus=70.0, scale=1024.0)
     with pytest.raises(ValueError, match="20000.0 ms at a step of 0.1 ms needs a decay table of .* at most 65535"):
         build("pair", "additive", tau_plus=20000.0, dt=0.1)
+
+
+@pytest.mark.needs("spynnaker")
+def test_regions_equal_those_that_spynnaker_writes(tmp_path, rng):
+    """Same bytes, for every rule, at several steps, scales and numbers of synapse types."""
+    asked = []
+    for timing, weight in COMBINATIONS:
+        for dt, scale in [(1.0, 1.0), (0.1, 1024.0), (0.5, 1024.0), (1.0, 1024.0)]:
+            drawn = {name: round(float(rng.uniform(0.2, 2.0)) * value, 5) for name, value in PARAMETERS.items()}
+            drawn["w_min"] = float(rng.choice([0.0, 0.01]))
+            asked.append([timing, weight, drawn, bool(rng.integers(2)), dt, scale, int(rng.integers(1, 4))])
+    program, answer = Path(__file__).with_name("spynnaker_regions.py"), tmp_path / "regions.json"
+    done = subprocess.run([sys.executable, str(program), str(answer)], input=json.dumps(asked), cwd=tmp_path,
+                          env=os.environ | {"HOME": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(answer.read_text())
+    assert len(answers) == len(asked) >= 24
+    for (timing, weight, drawn, backprop, dt, scale, types), (suffix, region) in zip(asked, answers):
+        post = LoadedCells("post", 4, "IF_curr_exp", None, ("excitatory", "inhibitory", "third")[:types], {}, {}, 256, scale, (0,) * types, 32)
+        made = learning(Plastic(timing, weight, drawn, backprop), post, dt)
+        assert suffix == f"_stdp_mad_{RULES[timing, weight].suffix}"
+        assert made.region().hex() == region, (timing, weight, drawn)
