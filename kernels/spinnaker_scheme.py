@@ -9,9 +9,9 @@ A tick t, of which the first is 0:
 2. the membrane is advanced over dt with these inputs and the injected current of t held constant, unless refractory;
 3. v is compared with the threshold, also while refractory: a spike at t may be the work of what arrived at t.
 
-All states are float64 (rows, n) and begin with v, then (not for jumps) the two synaptic inputs, as they stand between 1 and 2, which is
-when the machine records.  So ``v`` is the potential at the beginning of the tick, and the one at its end is the kernel's own (``_v``).  A ``v`` that is not
-the one that the kernel left there (``_shown``) was set from outside, and counts.
+All states are float64 (rows, n) and begin with v, then (not for jumps) the two synaptic inputs, as they stand between 1 and
+2, which is when the machine records.  So ``v`` is the potential at the beginning of the tick, and the one at its end is the
+kernel's own (``_v``).  A ``v`` that is not the one that the kernel left there (``_shown``) was set from outside, and counts.
 
 Parameters, float64 (rows, n_par), of leaky cells: v_thresh, v_reset, refractory ticks, v_rest, exp(-dt/tau_m), resistance (MOhm),
 i_offset (nA); then those of the synapses, for both receptors in turn.

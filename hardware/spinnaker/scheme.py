@@ -133,10 +133,12 @@ def in_scheme(network: Network) -> Network:
     """A twin of a network that is updated in the machine's order, in double precision.
 
     Cells become those of `CELLS`, with all their parameters and initial values; synapses that learn see a spike of the
-    target first where both meet (``order="spinnaker"``), with all of the delay in the dendrite.  Labels and the seed are the
-    same, so that all that is drawn is too.  A `Simulation` of the twin for T ms, with a dt of one machine step, makes ticks 0 to T/dt: one more than
-    the machine in that time.  Spikes have the time of their tick; v and synaptic inputs are recorded as the machine does it:
-    after what arrives is added, before the membrane is advanced.
+    target first where both meet (``order="spinnaker"``), with all of the delay in the dendrite.  Amplitudes stay relative to
+    w_max, as PyNN has them.  Labels and the seed are the same, so that all that is drawn is too.
+
+    A `Simulation` of the twin for T ms, with a dt of one machine step, makes ticks 0 to T/dt: one more than the machine in
+    that time.  Spikes have the time of their tick; v and synaptic inputs are recorded as the machine does it: after what
+    arrives is added, before the membrane is advanced.
 
     Parameters
     ----------

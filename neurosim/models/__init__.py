@@ -1,10 +1,10 @@
 """Networks from the literature: ``MODELS["microcircuit"].build(scale=0.1, seed=1)``."""
 
-from . import brunel, coba, cuba, digits, microcircuit, sparse, tripartite
+from . import brunel, ca3, coba, cuba, digits, microcircuit, sparse, tripartite
 from .base import Model
 
 __all__ = ["MODELS", "Model"]
 
 MODELS: dict[str, Model] = {
-    module.MODEL.name: module.MODEL for module in (microcircuit, brunel, cuba, coba, sparse, digits, tripartite)
+    module.MODEL.name: module.MODEL for module in (microcircuit, brunel, cuba, coba, sparse, digits, tripartite, ca3)
 }
