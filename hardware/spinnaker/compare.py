@@ -89,7 +89,7 @@ class Comparison:
     pairs : dict
         ("exact", "fixed") and so on -> population -> Difference.
     saturations : dict
-        Population -> inputs that were cut off at the most that a ring buffer holds.
+        (population, receptor) -> inputs that were cut off at the most that a ring buffer holds.
     """
 
     exact: Result
@@ -99,7 +99,7 @@ class Comparison:
     exact_dt: float
     rates: dict[str, dict[str, float]]
     pairs: dict[tuple[str, str], dict[str, Difference]]
-    saturations: dict[str, int]
+    saturations: dict[tuple[str, str], int]
 
     def first(self, pair: tuple[str, str] = ("exact", "fixed")) -> Divergence | None:
         """The first spike of all populations that only one of the two has; None where they have the same."""
@@ -109,7 +109,7 @@ class Comparison:
         """The table as plain data."""
         return {
             "label": self.fixed.label, "duration": self.fixed.duration, "dt": self.dt, "exact_dt": self.exact_dt, "rates": self.rates,
-            "saturations": self.saturations,
+            "saturations": {f"{label}/{receptor}": count for (label, receptor), count in self.saturations.items()},
             "differences": {f"{a} - {b}": {label: dataclasses.asdict(one) for label, one in self.pairs[a, b].items()} for a, b in PAIRS},
         }
 
@@ -123,7 +123,7 @@ class Comparison:
         lines = ["  ".join(cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths))) for row in [head, *rows]]
         told = [f"first divergence, {a} - {b}: {self.first((a, b)) or 'none'}" for a, b in PAIRS]
         lost = sum(self.saturations.values())
-        told += [f"{lost} inputs were cut off by full ring buffers"] if lost else []
+        told += [f"{lost:,} inputs were cut off by full ring buffers: " + ", ".join("/".join(place) for place in self.saturations)] if lost else []
         return "\n".join([title, "rates in Hz; share of spikes in common; van Rossum distance exact - fixed (0 same, 1 unrelated)", "",
                           *lines, "", *told])
 
@@ -192,13 +192,15 @@ def compare(network: Network, duration: float, dt: float = 1.0, exact_dt: float 
     given = with_given_input(explicit, sent)
     meant = given if against is None else with_given_input(with_explicit_sources(against), sent)
     exact = Simulation(meant, dt=exact_dt, seed=seed).run(duration, progress=progress)
-    scheme = Simulation(in_scheme(given), dt=dt, seed=seed).run(duration, progress=progress)
+    if duration < 2 * dt:
+        raise ParameterError(f"compare: duration must be at least two steps of the machine ({2 * dt:g} ms), got {duration:g} ms")
+    scheme = Simulation(in_scheme(given), dt=dt, seed=seed).run(duration - dt, progress=progress)  # ticks 0 to duration/dt - 1
     labels = [one.label for one in explicit.populations
               if not one.cell.is_source and one.label in {other.label for other in meant.populations}]
-    results = {"exact": _of(exact, labels, 0.0), "scheme": _of(scheme, labels, dt), "fixed": _of(fixed, labels, dt)}
+    results = {"exact": _of(exact, labels, 0.0, duration), "scheme": _of(scheme, labels, dt, duration), "fixed": _of(fixed, labels, dt, duration)}
     rates = {label: {name: _rate(result, label) for name, result in results.items()} for label in _recorded(results["fixed"], labels)}
     pairs = {(a, b): {label: differences(results[a].spikes(label), results[b].spikes(label), dt, tau) for label in rates} for a, b in PAIRS}
-    lost = {label: count for label, count in emulation.saturations.items() if count}
+    lost = {place: count for place, count in emulation.saturations.items() if count}
     return Comparison(**results, dt=dt, exact_dt=exact_dt, rates=rates, pairs=pairs, saturations=lost)
 
 
@@ -273,9 +275,9 @@ def _rate(result: Result, label: str) -> float:
     return result.spikes(label).rate()
 
 
-def _of(result: Result, labels: list[str], later: float) -> Result:
-    """The result without sources, its spikes ``later`` ms later; a spike beyond the end keeps its time at the end."""
-    moved = {label: dataclasses.replace(result.spikes(label), times=result.spikes(label).times + later,
-                                        t_stop=result.t_stop + later) for label in _recorded(result, labels)}
-    return Result(label=result.label, dt=result.dt, t_start=result.t_start, t_stop=result.t_stop + later, seed=result.seed,
+def _of(result: Result, labels: list[str], later: float, duration: float) -> Result:
+    """The result without sources, its spikes ``later`` ms later."""
+    moved = {label: dataclasses.replace(result.spikes(label), times=result.spikes(label).times + later, t_stop=duration)
+             for label in _recorded(result, labels)}
+    return Result(label=result.label, dt=result.dt, t_start=0.0, t_stop=duration, seed=result.seed,
                   populations={label: result.populations[label] for label in labels}, spikes=moved)
