@@ -32,7 +32,7 @@ class Settings:
         What the estimate of the greatest input of a step assumes: standard deviations above the mean, and the rate (Hz) of
         cells whose rate is not known.
     max_expected_summed_weight : Mapping
-        Label of a population -> greatest input of a step for each receptor, in the weight's unit; replaces the estimate.
+        Label of a population -> greatest input of a step for each receptor, in the machine's unit; replaces the estimate.
     allow_zero_weights : bool
         Accept weights that the machine stores as 0.
     seed : int
@@ -142,7 +142,7 @@ class LoadedSynapses:
     source, target : ndarray, int32, shape (k,)
         Cells, counted within their populations.
     asked : ndarray, float64, shape (k,)
-        Magnitudes of weights, in the weight's unit.
+        Magnitudes of weights in the machine's unit: the network's times `factor`.
     stored : ndarray, uint16, shape (k,)
     delay : ndarray, int32, shape (k,)
         Steps, at least 1.
@@ -150,6 +150,8 @@ class LoadedSynapses:
         ms.
     plastic : bool
         Whether they learn, by the rule of the target population.
+    factor : float or ndarray of shape (k,)
+        What weights of the network are multiplied by to mean the same on the machine (see `meaning`).
     """
 
     label: str
@@ -164,6 +166,7 @@ class LoadedSynapses:
     delay: np.ndarray
     asked_delay: np.ndarray
     plastic: bool = False
+    factor: float | np.ndarray = 1.0
 
 
 class Sampled(NamedTuple):
@@ -192,6 +195,10 @@ class Deployment:
         return next(one for one in self.cells if one.label == label)
 
     def weights(self, synapses: LoadedSynapses) -> np.ndarray:
-        """Stored weights in the weight's unit, float64: what the machine works with."""
+        """Stored weights in the machine's unit, float64: what it works with."""
         post = self.cells[synapses.post]
         return synapses.stored * (2.0 ** (post.shifts[synapses.receptor] - 15) / post.scale)
+
+    def described(self, synapses: LoadedSynapses) -> np.ndarray:
+        """Stored weights in the unit of the network's weights, float64, magnitudes."""
+        return self.weights(synapses) / synapses.factor

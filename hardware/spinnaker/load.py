@@ -19,8 +19,8 @@ from neurosim.errors import NeurosimError, ParameterError
 from neurosim.network import Network, PoissonInput, Population, Projection
 from neurosim.plasticity import ElectricalSynapse, STDPMechanism
 
-from . import limits, ranges, rules
-from .deployment import Deployment, LoadedCells, LoadedSynapses, Problem, Sampled, Settings
+from . import limits, meaning, ranges, rules
+from .deployment import Deployment, LoadedCells, LoadedSynapses, Plastic, Problem, Sampled, Settings
 from .weights import greatest_input, input_of, shift_of, store
 
 __all__ = ["FOREVER", "RECORDED_AS", "load", "machine_model", "settings_of"]
@@ -28,12 +28,11 @@ __all__ = ["FOREVER", "RECORDED_AS", "load", "machine_model", "settings_of"]
 FOREVER = float(0xFFFFFFFF)  # ms: sPyNNaker's duration of a source that does not stop
 # The names under which the machine records what has another name here.
 RECORDED_AS = {"isyn_exc": "gsyn_exc", "isyn_inh": "gsyn_inh"}
-# Models of neurosim that the machine has under the same name.  Its Izhikevich gets currents, not jumps of v: `extra` has it.
+# Models of neurosim that the machine has under the same name; `meaning` tells where they are not the same.
 _MODELS = (cells.IF_curr_exp, cells.IF_cond_exp, cells.IF_curr_alpha, cells.IF_curr_delta, cells.Izhikevich, cells.SpikeSourceArray,
            cells.SpikeSourcePoisson)
 _CURRENTS = (DCSource, ACSource, StepCurrentSource, NoisyCurrentSource)
 _EXTRA = f"{__package__}.extra"
-_DEFAULTS = {"tau_syn_E": 5.0, "tau_syn_I": 5.0}
 _TOLERANCE = 1e-9  # of a step
 
 
@@ -155,9 +154,9 @@ class _Loading:
         except NeurosimError as error:
             self.refuse(what, str(error), "Give values that the model takes")
             return
-        for key in known.parameters:
-            if key not in values and key in _DEFAULTS:
-                values[key] = np.full(n, _DEFAULTS[key])
+        values = meaning.adapted(one.cell, values, self.dt)
+        if (text := meaning.told(one.cell)) is not None:
+            self.notes.append(f"{what}: {text}")
         ticks = self._ticks(one, what) if name == "SpikeSourceArray" else None
         if name == "SpikeSourcePoisson":
             values["duration"] = np.minimum(values["duration"], FOREVER)
@@ -218,7 +217,6 @@ class _Loading:
         if one.receptor not in receptors:
             self._no_receptor(what, one.receptor, self.cells[post])
             return
-        self._jumps(post, what)
         try:
             source, target, weight, asked = wiring.given_arrays(one, self.network.seed)
         except NeurosimError as error:
@@ -230,8 +228,9 @@ class _Loading:
             weight = sign * np.clip(sign * weight, bounds.w_min, bounds.w_max)
         self._signs(one, what, weight)
         asked, delay = self._delays(what, asked, source.size)
-        self.synapses.append(LoadedSynapses(one.label, one, pre, post, receptors.index(one.receptor), source, target, np.abs(weight),
-                                            np.zeros(source.size, np.uint16), delay, asked, plastic))
+        factor = self._factor(post, one.receptor, target, plastic, what)
+        self.synapses.append(LoadedSynapses(one.label, one, pre, post, receptors.index(one.receptor), source, target,
+                                            np.abs(weight) * factor, np.zeros(source.size, np.uint16), delay, asked, plastic, factor))
 
     def poisson(self, one: PoissonInput) -> None:
         """Join the sources of a Poisson input to its targets."""
@@ -239,23 +238,31 @@ class _Loading:
         if pre is None or post is None:
             return
         n, receptors = one.target.size, self.cells[post].receptors
-        self._jumps(post, f"Poisson input {one.label}")
         if one.receptor not in receptors:
             self._no_receptor(f"Poisson input {one.label}", one.receptor, self.cells[post])
             return
+        target = one.target.indices.astype(np.int32)
+        factor = self._factor(post, one.receptor, target, False, one.label)
         self.synapses.append(LoadedSynapses(
-            one.label, None, pre, post, receptors.index(one.receptor), np.arange(n, dtype=np.int32), one.target.indices.astype(np.int32),
-            np.full(n, abs(float(one.weight))), np.zeros(n, np.uint16), np.ones(n, np.int32), np.full(n, self.dt)))
+            one.label, None, pre, post, receptors.index(one.receptor), np.arange(n, dtype=np.int32), target,
+            np.full(n, abs(float(one.weight))) * factor, np.zeros(n, np.uint16), np.ones(n, np.int32), np.full(n, self.dt), factor=factor))
 
     def _no_receptor(self, what: str, receptor: str, target: LoadedCells) -> None:
         self.refuse(what, f"{target.model} has no receptor {receptor!r} on SpiNNaker", f"Use one of {', '.join(target.receptors)}")
 
-    def _jumps(self, post: int, what: str) -> None:
-        """Input makes v jump in neurosim's Izhikevich; on the machine it is a current."""
-        population = self.cells[post].population
-        if population is not None and type(population.cell) is cells.Izhikevich:
-            self.refuse(what, f"a weight makes v of {population.label} jump, and SpiNNaker's Izhikevich gets currents (nA) that decay with"
-                              " tau_syn_E and tau_syn_I", f"Use {_EXTRA}.Izhikevich, with weights in nA")
+    def _factor(self, post: int, receptor: str, target: np.ndarray, plastic: bool, what: str) -> float | np.ndarray:
+        """What weights are multiplied by to mean the same on the machine, for each synapse."""
+        loaded = self.cells[post]
+        assert loaded.population is not None
+        found = meaning.factor(loaded.population.cell, loaded.parameters, receptor, self.dt)
+        if found is None:
+            return 1.0
+        if (found == found[0]).all():
+            return float(found[0])
+        if plastic:
+            self.refuse(what, f"synapses that learn onto {loaded.label}, whose cells differ in what a weight does to them on SpiNNaker",
+                        f"Give all cells of {loaded.label} the same cm, tau_m and tau_syn")
+        return found[target]
 
     def _delays(self, what: str, asked: np.ndarray | None, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Delays in ms as asked for, and in steps."""
@@ -300,6 +307,7 @@ class _Loading:
             if plastic is None or post is None:
                 return False
             target = self.cells[post]
+            plastic = self._scaled(plastic, target, one.receptor)
             if target.plastic is not None and target.plastic != plastic:
                 self.refuse(what, f"another rule teaches synapses of {target.label} already: {_rule(target.plastic)}; this one is"
                                   f" {_rule(plastic)}",
@@ -310,6 +318,14 @@ class _Loading:
             known = limits.SYNAPSES.get(type(synapse).__name__)
             self.refuse(what, f"SpiNNaker has no {type(synapse).__name__}", known.note if known else "Use a static synapse")
         return False
+
+    def _scaled(self, plastic: Plastic, target: LoadedCells, receptor: str) -> Plastic:
+        """The rule in the machine's unit of weight."""
+        assert target.population is not None
+        found = None
+        if receptor in target.receptors:
+            found = meaning.factor(target.population.cell, target.parameters, receptor, self.dt)
+        return plastic if found is None else rules.scaled(plastic, float(found[0]))
 
     # -------------------------------------------------------------------------------------- how weights are stored
 
@@ -329,6 +345,22 @@ class _Loading:
                 problems, notes = ranges.of_rule(target, self.dt)
                 self.problems += problems
                 self.notes += notes
+
+        self._stages()
+
+    def _stages(self) -> None:
+        """A source's late spikes all wait in one delay extension, whose stages have one length: that of its targets' ring buffers."""
+        waits: dict[int, dict[int, str]] = defaultdict(dict)
+        for one in self.synapses:
+            target = self.cells[one.post]
+            if one.delay.size and int(one.delay.max()) > target.slots:
+                waits[one.pre].setdefault(target.slots, target.label)
+        for source, targets in waits.items():
+            if len(targets) > 1:
+                told = " and ".join(f"{slots} steps ({label})" for slots, label in sorted(targets.items()))
+                self.refuse(f"population {self.cells[source].label}", f"its long delays go to ring buffers of {told}, and sPyNNaker gives a"
+                            " source one delay extension, with stages of one length",
+                            "Give these targets the same number of neurons on a core (neurons_per_core), or shorten the delays")
 
     def _shifts(self, target: LoadedCells, into: list[LoadedSynapses]) -> tuple[int, ...]:
         given = self.settings.max_expected_summed_weight.get(target.label)
@@ -358,7 +390,8 @@ class _Loading:
         self.problems += problems
         self.notes += notes
         if target is not None:
-            self.cells[target].currents.append((current, injection.target.indices.astype(np.int64)))
+            given = meaning.current(injection.target.cell, current)
+            self.cells[target].currents.append((given, injection.target.indices.astype(np.int64)))
 
     def record(self) -> None:
         """What is recorded: one entry for each population and variable."""

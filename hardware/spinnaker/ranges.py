@@ -48,6 +48,8 @@ def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
     what, problems, notes = f"population {made.label}", [], []
     if made.is_source:
         return _of_source(made, what, dt), notes
+    if made.model == "IF_curr_alpha" and any(np.any(made.initial.get(name, 0.0)) for name in ("isyn_exc", "isyn_inh")):
+        problems.append(Problem(what, "an initial isyn_exc or isyn_inh of IF_curr_alpha has no place on SpiNNaker", "Leave them 0"))
     for name, values in [*made.parameters.items(), *((f"initial {name}", values) for name, values in made.initial.items())]:
         scaled = values * (made.scale if "gsyn" in name else 1.0)
         bad = (fixed(scaled) >= 2**31) | (fixed(scaled) < -(2**31))
@@ -63,6 +65,10 @@ def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
         elif (bad := _steps_of(dt, values) == 0).any():
             problems.append(Problem(what, f"{name} = {_worst(values, bad)} ms: dt / {name} is 0 in s16.15, and the machine then forgets"
                                           " input after one step", f"Give {name} <= {dt * _ONE:g} ms"))
+        elif made.model == "IF_curr_alpha" and (bad := dt / values**2 >= 1.0).any():
+            problems.append(Problem(what, f"{name} = {_worst(values, bad)} ms: dt / {name}**2 must be < 1, of {dt / values[bad][0] ** 2:g}"
+                                          " SpiNNaker keeps the fraction only, and input would be lost",
+                                    f"Give {name} > {math.sqrt(dt):.3g} ms, or a shorter step"))
     return problems, notes
 
 
@@ -100,10 +106,6 @@ def _of_membrane(made: LoadedCells, what: str, dt: float, notes: list[str]) -> l
         acts = -dt / np.log(np.clip(np.floor(np.exp(-_steps_of(dt, tau) / _ONE) * _ONE), 1, _ONE - 1) / _ONE)
         if (np.abs(acts / tau - 1.0)[tau > dt] > _EXPECTED).any():
             notes.append(f"{what}: the decay of v has 15 bits; tau_m of {_span(tau)} ms acts as {_span(acts)} ms")
-    if made.model == "IF_curr_delta":
-        jump = resistance / dt * -np.expm1(-dt / tau)
-        if (np.abs(jump - 1.0) > 1e-3).any():
-            notes.append(f"{what}: SpiNNaker's IF_curr_delta takes a weight as a charge: 1 makes v jump by {_span(jump)} mV, not by 1 mV")
     return problems
 
 
@@ -134,20 +136,22 @@ def of_synapses(one: LoadedSynapses, target: LoadedCells, overflowed: np.ndarray
     if not one.asked.size:
         return problems
     unit, shift = _weight_unit(target), target.shifts[one.receptor]
-    step = 2.0 ** (shift - 15) / target.scale
+    asked, factor = one.asked / one.factor, float(np.max(one.factor))  # as the network has them
+    step = 2.0 ** (shift - 15) / target.scale / factor
     receptor = target.receptors[one.receptor]
-    most = float(one.asked.max())
-    if most * target.scale >= 65536.0:
-        times = f" (times {target.scale:g})" if target.scale > 1 else ""
+    most = float(asked.max())
+    if float(one.asked.max()) * target.scale >= 65536.0:
+        times = f" (times {target.scale * factor:g})" if target.scale * factor != 1 else ""
         problems.append(Problem(what, f"a weight of {most:g} {unit} is beyond s16.15{times}",
-                                f"Give weights < {65536 / target.scale:g} {unit}, with a smaller cm if need be"))
+                                f"Give weights < {65536 / target.scale / factor:g} {unit}, with a smaller cm if need be"))
     elif overflowed.any():
         problems.append(Problem(what, f"{int(overflowed.sum())} weights up to {most:g} {unit} do not fit 16 bits of {step:.3g} {unit};"
                                       " sPyNNaker would drop their upper bits",
-                                f"Give max_expected_summed_weight[{target.label!r}] >= {most:g} for {receptor}, or leave it out"))
+                                f"Give max_expected_summed_weight[{target.label!r}] > {float(one.asked.max()):g} for {receptor}, or leave"
+                                " it out"))
     lost = (one.asked > 0) & (one.stored == 0) & ~overflowed
     if lost.any() and not settings.allow_zero_weights:
-        worst = float(one.asked[lost].max())
+        worst = float(asked[lost].max())
         problems.append(Problem(what, f"{int(lost.sum())} of {one.asked.size} weights vanish: {worst:g} {unit} and less are"
                                       f" stored as 0, because what arrives at {target.label} ({receptor}) is counted in steps of"
                                       f" {step:.3g} {unit}",
@@ -195,7 +199,7 @@ def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
         problems.append(Problem(what, f"sPyNNaker {limits.VERSION} comes without a binary for {target.model} with the {plastic.timing} rule"
                                       f" and {plastic.weight} weights", _other_binary(target.model)))
     elif binary == "split":
-        notes.append(f"{what}: {target.model} with the {plastic.timing} {plastic.weight} rule runs with cells and synapses on separate cores")
+        notes.append(f"{what}: {target.model} with the {plastic.timing} {plastic.weight} rule needs separate cores for cells and synapses")
     ring = 2 * 2 ** (limits.bits(min(target.size, target.per_core)) + limits.bits(len(target.receptors))) * target.slots
     if (need := lookup_bytes(plastic, dt) + ring) > limits.MACHINE.dtcm:
         problems.append(Problem(what, f"its tables of decays and the ring buffer take {need} bytes; a core has {limits.MACHINE.dtcm}",

@@ -16,6 +16,8 @@ Vogels, additive                       A_plus scale             eta, which is in
 
 from __future__ import annotations
 
+import dataclasses
+
 from neurosim.plasticity import (
     AdditiveWeightDependence,
     MultiplicativeWeightDependence,
@@ -27,7 +29,7 @@ from neurosim.plasticity import (
 
 from .deployment import Plastic, Problem
 
-__all__ = ["STEP", "amplitudes", "plastic_of", "rescaled"]
+__all__ = ["STEP", "amplitudes", "plastic_of", "rescaled", "scaled"]
 
 STEP = 2.0**-15  # of s16.15
 _WEIGHTS = {AdditiveWeightDependence: "additive", MultiplicativeWeightDependence: "multiplicative"}
@@ -118,6 +120,13 @@ def amplitudes(plastic: Plastic, scale: float) -> dict[str, float]:
         own *= plastic.parameters["w_max"]
     found = {key: value * own for key, value in plastic.parameters.items() if key in _AMPLITUDES}
     return found | {key: plastic.parameters[key] * scale for key in _BOUNDS}
+
+
+def scaled(plastic: Plastic, factor: float) -> Plastic:
+    """The rule where weights are ``factor`` times as large."""
+    own = _BOUNDS if plastic.weight == "multiplicative" or plastic.timing == "triplet" else (*_BOUNDS, *_AMPLITUDES)
+    made = {key: value * factor if key in own else value for key, value in plastic.parameters.items()}
+    return dataclasses.replace(plastic, parameters=made)
 
 
 def rescaled(synapse: STDPMechanism, plastic: Plastic) -> dict[str, tuple[float, float]]:
