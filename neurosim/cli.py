@@ -7,6 +7,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import inspect
+import json
 import os
 import platform
 import runpy
@@ -57,11 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 2 after an error of ours, told in one line on stderr; 130 after Ctrl-C outside a run.
+        0; 1 from ``check`` if the network cannot be deployed; 2 after an error of ours, told in one line on stderr; 130 after Ctrl-C
+        outside a run.
     """
     arguments = _parser().parse_args(argv)
     try:
-        arguments.command(arguments)
+        return arguments.command(arguments) or 0
     except (NeurosimError, ModuleNotFoundError) as error:
         print(f"neurosim: {error}", file=sys.stderr)
         return 2
@@ -71,7 +73,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("neurosim: interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,18 +89,22 @@ def _parser() -> argparse.ArgumentParser:
     command("models", _models, "list the built-in models")
     run = command("run", _run, "simulate a built-in model or a script's network")
     describe = command("describe", _describe, "what would be built: sizes, synapses, memory")
+    check = command("check", _check, "whether a network can run on SpiNNaker, and what the machine makes of it")
     write = command("export", _export, "write a PyNN program that runs a network elsewhere, such as on NEST")
-    for sub in (run, describe, write):
+    for sub in (run, describe, check, write):
         sub.add_argument("target", metavar="NAME|SCRIPT.py",
                          help="a built-in model, or a script that defines `network` or build(scale=1.0, seed=1)")
         sub.add_argument("--scale", type=float, metavar="S", help="size relative to the published network (1)")
         sub.add_argument("--seed", type=int, default=1, metavar="N", help="of the graph and of all that is random (1)")
-        sub.add_argument("--dt", type=float, metavar="MS", help="time step (what the model asks for, or 0.1)")
+        sub.add_argument("--dt", type=float, metavar="MS", help="time step (what the model asks for, or 0.1; check: 1)")
         sub.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the model")
     for sub in (run, describe):
         sub.add_argument("--plot", metavar="FILE", help="write a picture: .png, .pdf, .svg")
     for sub in (run, write):
         sub.add_argument("--time", type=float, metavar="MS", help="how long to simulate (what the model asks for, or 1000)")
+    check.add_argument("--json", action="store_true", help="print the report as data")
+    check.add_argument("--option", action="append", default=[], metavar="SETTING=VALUE",
+                       help="of the machine: time_scale_factor, spikes_per_second, allow_zero_weights ...")
     write.add_argument("--to", default="nest", metavar="SIMULATOR", help="PyNN's name of it: nest, neuron, brian2 (nest)")
     write.add_argument("-o", "--output", required=True, metavar="FILE.py", help="the program; its data go to FILE.npz")
     run.add_argument("--threads", type=int, metavar="N", help="by default chosen by the size of the network")
@@ -162,6 +167,14 @@ def _describe(arguments: argparse.Namespace) -> None:
     if arguments.plot:
         from .plot import connectivity
         _write_picture(connectivity(task.network), arguments.plot)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .hardware.spinnaker.check import check
+    task = _task(arguments, dt=1.0)
+    report = check(task.network, dt=task.dt, **_options(arguments.option, "--option"))
+    print(json.dumps(report.as_dict()) if arguments.json else report)
+    return 0 if report.ok else 1
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -260,11 +273,11 @@ def _show(arguments: argparse.Namespace) -> None:
 # ---------------------------------------------------------------------------------- what to simulate
 
 
-def _task(arguments: argparse.Namespace) -> _Task:
-    """The network that the command line names."""
+def _task(arguments: argparse.Namespace, dt: float | None = None) -> _Task:
+    """The network that the command line names; ``dt`` stands before what the model asks for, and behind what a script does."""
     target = arguments.target
     if target.endswith(".py") or os.sep in target:
-        return _from_script(arguments)
+        return _from_script(arguments, dt)
     from .models import MODELS
     if target not in MODELS:
         raise ParameterError(f"there is no model {target!r}; there are: {', '.join(MODELS)}; a script's name ends in .py")
@@ -272,10 +285,10 @@ def _task(arguments: argparse.Namespace) -> _Task:
     options = {"dt": arguments.dt} if arguments.dt is not None else {}
     network = model.build(scale=_or(arguments.scale, 1.0), seed=arguments.seed, **options, **_options(arguments.set))
     return _Task(network, _or(getattr(arguments, "time", None), model.default_time),
-                 _or(arguments.dt, model.default_dt), model)
+                 _or(arguments.dt, _or(dt, model.default_dt)), model)
 
 
-def _from_script(arguments: argparse.Namespace) -> _Task:
+def _from_script(arguments: argparse.Namespace, dt: float | None = None) -> _Task:
     """The network that a script defines; it may also define ``duration`` and ``dt``, in ms."""
     path = arguments.target
     if not os.path.isfile(path):
@@ -303,20 +316,20 @@ def _from_script(arguments: argparse.Namespace) -> _Task:
     if not isinstance(network, Network):
         raise ParameterError(f"{path} must give a Network, got {type(network).__name__}")
     return _Task(network, _or(getattr(arguments, "time", None), names.get("duration", 1000.0)),
-                 _or(arguments.dt, names.get("dt", 0.1)), None)
+                 _or(arguments.dt, names.get("dt", _or(dt, 0.1))), None)
 
 
 def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _options(settings: Sequence[str]) -> dict[str, Any]:
+def _options(settings: Sequence[str], flag: str = "--set") -> dict[str, Any]:
     """``["g=5", "state=AI"]`` as a dict; what is not a Python literal is text."""
     options = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not (equals and name.isidentifier()):
-            raise ParameterError(f"--set needs OPTION=VALUE, got {setting!r}")
+            raise ParameterError(f"{flag} needs OPTION=VALUE, got {setting!r}")
         try:
             options[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):

@@ -66,6 +66,7 @@ def load(network: Network, settings: Settings | None = None, **overrides: Any) -
     for one in network.inputs:
         loading.poisson(one)
     loading.store()
+    loading.told()
     for injection in network.injections:
         loading.current(injection)
     loading.record()
@@ -155,8 +156,6 @@ class _Loading:
             self.refuse(what, str(error), "Give values that the model takes")
             return
         values = meaning.adapted(one.cell, values, self.dt)
-        if (text := meaning.told(one.cell)) is not None:
-            self.notes.append(f"{what}: {text}")
         ticks = self._ticks(one, what) if name == "SpikeSourceArray" else None
         if name == "SpikeSourcePoisson":
             values["duration"] = np.minimum(values["duration"], FOREVER)
@@ -174,7 +173,6 @@ class _Loading:
                   "duration": np.full(n, length)}
         self._add(LoadedCells(label, n, "SpikeSourcePoisson", None, (), values, {},
                               self._per_core(label, n, limits.CELLS["SpikeSourcePoisson"].per_core)))
-        self.notes.append(f"Poisson input {one.label}: {n} SpikeSourcePoisson cells, joined one to one; spikes take a step to arrive")
 
     def _add(self, made: LoadedCells) -> None:
         self.place[made.label] = len(self.cells)
@@ -346,22 +344,6 @@ class _Loading:
                 self.problems += problems
                 self.notes += notes
 
-        self._stages()
-
-    def _stages(self) -> None:
-        """A source's late spikes all wait in one delay extension, whose stages have one length: that of its targets' ring buffers."""
-        waits: dict[int, dict[int, str]] = defaultdict(dict)
-        for one in self.synapses:
-            target = self.cells[one.post]
-            if one.delay.size and int(one.delay.max()) > target.slots:
-                waits[one.pre].setdefault(target.slots, target.label)
-        for source, targets in waits.items():
-            if len(targets) > 1:
-                told = " and ".join(f"{slots} steps ({label})" for slots, label in sorted(targets.items()))
-                self.refuse(f"population {self.cells[source].label}", f"its long delays go to ring buffers of {told}, and sPyNNaker gives a"
-                            " source one delay extension, with stages of one length",
-                            "Give these targets the same number of neurons on a core (neurons_per_core), or shorten the delays")
-
     def _shifts(self, target: LoadedCells, into: list[LoadedSynapses]) -> tuple[int, ...]:
         given = self.settings.max_expected_summed_weight.get(target.label)
         if given is not None:
@@ -417,6 +399,18 @@ class _Loading:
             merged[population.label, name] = (ids if before is None else np.union1d(before[0], ids), steps)
         for (label, name), (ids, steps) in merged.items():
             self.records.append(Sampled(label, name, None if ids.size == self.network[label].size else ids, steps))
+
+    def told(self) -> None:
+        """What is said of several parts at once."""
+        sources = [one for one in self.cells if one.population is None]
+        if sources:
+            self.notes.append(f"Poisson input of {', '.join(one.label.removesuffix(' (sources)') for one in sources)}: SpikeSourcePoisson"
+                              " cells, joined one to one; spikes take a step to arrive")
+        alike = defaultdict(list)
+        for one in self.cells:
+            if one.population is not None and (text := meaning.told(one.population.cell)) is not None:
+                alike[text].append(one.label)
+        self.notes += [f"{', '.join(labels)}: {text}" for text, labels in alike.items()]
 
     def absent(self) -> None:
         """What the machine has no part for, and what is left out."""

@@ -1,0 +1,171 @@
+"""What a deployed network asks of the machine while it runs: how full ring buffers get, and how much of a step cores need.
+
+Estimates, from rates: those of Poisson sources and of given spike times are known, all other cells count with
+``Settings.spikes_per_second``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from . import limits
+from .deployment import Deployment, LoadedCells, LoadedSynapses
+from .weights import store
+
+__all__ = ["CYCLES", "Cycles", "Load", "Ring", "loads", "rates", "rings"]
+
+_FULL = 0xFFFF
+
+
+class Cycles(NamedTuple):
+    """Cycles of a core (200 MHz) for what it does in a step; see `CYCLES`."""
+
+    step: float
+    neuron: float
+    row: float
+    synapse: float
+    plastic_row: float
+    plastic_synapse: float
+    source: float
+    spike: float
+
+
+CYCLES = Cycles(step=4000.0, neuron=300.0, row=500.0, synapse=2e8 / limits.MACHINE.synapses_per_second, plastic_row=800.0,
+                plastic_synapse=2e8 / limits.MACHINE.plastic_synapses_per_second, source=150.0, spike=200.0)
+
+
+class Ring(NamedTuple):
+    """The ring buffers of one synapse type of a population.
+
+    Attributes
+    ----------
+    label, receptor : str
+    shift : int
+    step, room : float
+        Resolution, and the greatest input of a step, in the network's unit of weight.
+    at_once : float
+        Greatest input if each source sends one spike, and all arrive in one step.
+    mean, deviation : float
+        Of the input of a step, at the expected rates, of the cell that gets most.
+    per_second : float
+        Expected number of steps in which a cell's buffer is full, of all cells, in a second of the network.
+    """
+
+    label: str
+    receptor: str
+    shift: int
+    step: float
+    room: float
+    at_once: float
+    mean: float
+    deviation: float
+    per_second: float
+
+
+class Load(NamedTuple):
+    """The busiest core of a population.
+
+    Attributes
+    ----------
+    label : str
+    cells : int
+        On that core.
+    rows, synapses : float
+        Rows of synapses, and synapses, that it adds in a step, on average.
+    cells_part, total : float
+        Of a step: what cells need, and what all needs; more than 1 cannot be in real time.
+    """
+
+    label: str
+    cells: int
+    rows: float
+    synapses: float
+    cells_part: float
+    total: float
+
+
+def rates(cells: LoadedCells, dt: float, spikes_per_second: float) -> np.ndarray:
+    """Expected rate of each cell, Hz."""
+    if cells.model == "SpikeSourcePoisson":
+        return cells.parameters["rate"]
+    if cells.ticks is not None:
+        last = max((int(row[-1]) + 1 for row in cells.ticks if row.size), default=1)
+        return np.array([row.size for row in cells.ticks]) * (1000.0 / (last * dt))
+    return np.full(cells.size, float(spikes_per_second))
+
+
+def _most(deployment: Deployment, one: LoadedSynapses) -> np.ndarray:
+    """Stored weights, of those that learn the greatest that they may become."""
+    post = deployment.cells[one.post]
+    if not one.plastic or post.plastic is None:
+        return one.stored.astype(np.float64)
+    top, _ = store(np.array([post.plastic.parameters["w_max"]]), post.shifts[one.receptor], post.scale)
+    return np.maximum(one.stored, top[0]).astype(np.float64)
+
+
+def rings(deployment: Deployment) -> list[Ring]:
+    """The ring buffers of each population and receptor onto which something projects."""
+    settings, found = deployment.settings, []
+    per_step = [rates(one, settings.dt, settings.spikes_per_second) * settings.dt / 1000.0 for one in deployment.cells]
+    for k, cells in enumerate(deployment.cells):
+        for receptor, name in enumerate(cells.receptors):
+            into = [one for one in deployment.synapses if one.post == k and one.receptor == receptor and one.target.size]
+            if not into:
+                continue
+            once, mean, square = np.zeros(cells.size), np.zeros(cells.size), np.zeros(cells.size)
+            for one in into:
+                weight, often = _most(deployment, one), per_step[one.pre][one.source]
+                once += np.bincount(one.target, weight, cells.size)
+                mean += np.bincount(one.target, weight * often, cells.size)
+                square += np.bincount(one.target, weight**2 * often, cells.size)
+            step = 2.0 ** (cells.shifts[receptor] - 15) / cells.scale / float(np.max(into[0].factor))
+            poisson = any(deployment.cells[one.pre].model == "SpikeSourcePoisson" for one in into)
+            often = _full_steps(mean, np.sqrt(square), once, poisson) * 1000.0 / settings.dt
+            busiest = int(np.argmax(mean))
+            found.append(Ring(cells.label, name, cells.shifts[receptor], step, _FULL * step, float(once.max()) * step,
+                              float(mean[busiest]) * step, math.sqrt(square[busiest]) * step, often))
+    return found
+
+
+def _full_steps(mean: np.ndarray, deviation: np.ndarray, once: np.ndarray, poisson: bool) -> float:
+    """Expected number of cells whose buffer is full in a step, as if inputs were normal."""
+    at_risk = deviation > 0 if poisson else (deviation > 0) & (once > _FULL)
+    beyond = (_FULL - mean[at_risk]) / deviation[at_risk]
+    return float(sum(0.5 * math.erfc(one / math.sqrt(2.0)) for one in beyond.tolist()))
+
+
+# ------------------------------------------------------------------------------------------ time
+
+
+def loads(deployment: Deployment) -> list[Load]:
+    """The busiest core of each population, sources included."""
+    settings, found = deployment.settings, []
+    cycles = limits.MACHINE.clock * settings.dt * 1e-3 * settings.time_scale_factor
+    per_step = [rates(one, settings.dt, settings.spikes_per_second) * settings.dt / 1000.0 for one in deployment.cells]
+    for k, cells in enumerate(deployment.cells):
+        cores = -(-cells.size // cells.per_core)
+        sizes = np.bincount(np.arange(cells.size) // cells.per_core, minlength=cores)
+        sent = np.bincount(np.arange(cells.size) // cells.per_core, per_step[k], cores)
+        own = CYCLES.step + sizes * _of_cell(cells)
+        rows, synapses, spent = np.zeros(cores), np.zeros(cores), own + sent * CYCLES.spike
+        for one in (one for one in deployment.synapses if one.post == k and one.target.size):
+            core = one.target // cells.per_core
+            events = np.bincount(core, per_step[one.pre][one.source], cores)
+            pairs = np.unique(one.source.astype(np.int64) * cores + core)
+            fetched = np.bincount(pairs % cores, per_step[one.pre][pairs // cores], cores)
+            row, synapse = (CYCLES.plastic_row, CYCLES.plastic_synapse) if one.plastic else (CYCLES.row, CYCLES.synapse)
+            rows, synapses, spent = rows + fetched, synapses + events, spent + fetched * row + events * synapse
+        busiest = int(np.argmax(spent))
+        found.append(Load(cells.label, int(sizes[busiest]), float(rows[busiest]), float(synapses[busiest]),
+                          float(own[busiest] / cycles), float(spent[busiest] / cycles)))
+    return found
+
+
+def _of_cell(cells: LoadedCells) -> float:
+    """Cycles of one cell for one step, without what it receives."""
+    if cells.ticks is not None:
+        return 0.0
+    return CYCLES.source if cells.is_source else CYCLES.neuron
