@@ -2,9 +2,9 @@
 
 The random numbers are Marsaglia's 64-bit KISS, one generator of four words a core, drawn by its sources in turn.  A source sends
 
-* below 0.02 spikes a tick, after intervals that are drawn: an exponential variate by von Neumann's comparisons (no logarithm), in
+* below 0.01 spikes a tick, after intervals that are drawn: an exponential variate by von Neumann's comparisons (no logarithm), in
   thousandths, times the mean interval in whole ticks;
-* below 20, a number found by multiplying uniform variates until the product falls below exp(-rate);
+* below 10, a number found by multiplying uniform variates until the product falls below exp(-rate);
 * else the rounded square of a normal variate of mean sqrt(rate) and standard deviation 1/2.  The machine approximates the normal
   variate and the square root; here both are right to the last bit of s16.15, so that single numbers may differ: such sources, and noisy
   currents, are only statistically those of the machine.
@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from . import inlined, jit
-from .fixed import ONE, decay, expk, mulk, wrap
+from .fixed import ONE, expulr, mulk, wrap
 from .random import normal_quantile
 
 # Columns of `Machine.sources`; ticks, u0.32, s16.15, ticks, thousandths of ticks.
@@ -29,8 +29,8 @@ C_KIND, C_CELLS, C_N, C_START, C_STOP, C_A, C_B, C_C, C_D = range(9)
 C_COLUMNS = 9
 DC, AC, STEPS, NOISE = range(1, 5)
 
-SLOW = 655  # s16.15: what sPyNNaker writes as u16.16 0.01 and the core reads with 15 fractional bits, 0.02
-FAST = 655360  # likewise 10, read as 20
+SLOW = 655  # u16.16, spikes a tick: 0.01
+FAST = 655360  # 10
 SCALE = 1000
 FOREVER = 0xFFFFFFFF
 _LOW = 0xFFFFFFFF
@@ -95,23 +95,24 @@ def set_rate(source, rate, seconds_per_tick, ticks_per_second, seed):
     ----------
     source : ndarray, int64 (Q_COLUMNS,)
     rate : int
-        Hz, u32.32.
+        Hz, u32.32; the core keeps 16 bits of each half.
     seconds_per_tick : int
         u0.32
     ticks_per_second : int
     seed : ndarray, uint32 (4,)
     """
-    per_tick = decay(wrap(rate >> 17), seconds_per_tick)
+    rate = rate >> 16 & _LOW
+    per_tick = (rate * seconds_per_tick) >> 32
     source[Q_FAST:] = 0
     if per_tick >= SLOW:
         source[Q_FAST] = 1
         if per_tick >= FAST:
-            source[Q_SQRT] = np.int64(math.floor(math.sqrt(np.float64(per_tick << 15)) + 0.5))
+            source[Q_SQRT] = np.int64(math.floor(math.sqrt(np.float64((per_tick >> 1) << 15))))
         else:
-            source[Q_EXP] = expk(-per_tick) << 17
+            source[Q_EXP] = expulr(-(per_tick >> 1)) >> 16 << 16
         return
-    if rate > 0:
-        source[Q_MEAN] = (ticks_per_second << 32) // rate & _LOW
+    if rate > 1:
+        source[Q_MEAN] = (ticks_per_second << 16) // rate
     source[Q_WAIT] = _wait(source[Q_MEAN], seed)
 
 
