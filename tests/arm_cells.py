@@ -1,6 +1,6 @@
 """A population on SpiNNaker's own machine code: the functions of a program that concern neurons, called in the machine's order."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,23 +17,22 @@ class Entries(NamedTuple):
     initialise: int
     transfer: int
     update: int
-    store: int
     record: int
 
 
 ENTRIES = {
-    "IF_curr_exp": Entries(0x1b54, 0x2928, 0x220c, 0x217c, 0x4558),
-    "IF_cond_exp": Entries(0x1b94, 0x2a08, 0x2280, 0x21ec, 0x4638),
-    "IF_curr_alpha": Entries(0x1b4c, 0x29ac, 0x2228, 0x2178, 0x46bc),
-    "IF_curr_delta": Entries(0x1a64, 0x2840, 0x2148, 0x20bc, 0x4430),
-    "IZK_curr_exp": Entries(0x1aec, 0x29ac, 0x21b0, 0x2118, 0x45dc),
-    "IZK_cond_exp": Entries(0x1b24, 0x2a74, 0x2220, 0x2180, 0x46a4),
-    "IZK_cond_exp_dual": Entries(0x1bb0, 0x2b44, 0x22b0, 0x220c, 0x47a0),
-    "IF_curr_exp_dual": Entries(0x1be0, 0x29d8, 0x229c, 0x2208, 0x4634),
-    "IF_curr_exp_sEMD": Entries(0x1bfc, 0x2aa0, 0x22cc, 0x2224, 0x46fc),
-    "IF_curr_exp_ca2_adaptive": Entries(0x1bec, 0x2a74, 0x2314, 0x2250, 0x46a4),
-    "IF_curr_delta_ca2_adaptive": Entries(0x1af0, 0x2998, 0x2248, 0x2188, 0x4588),
-    "IF_trunc_delta": Entries(0x19dc, 0x276c, 0x2090, 0x2004, 0x435c),
+    "IF_curr_exp": Entries(0x1b54, 0x2928, 0x220c, 0x4558),
+    "IF_cond_exp": Entries(0x1b94, 0x2a08, 0x2280, 0x4638),
+    "IF_curr_alpha": Entries(0x1b4c, 0x29ac, 0x2228, 0x46bc),
+    "IF_curr_delta": Entries(0x1a64, 0x2840, 0x2148, 0x4430),
+    "IZK_curr_exp": Entries(0x1aec, 0x29ac, 0x21b0, 0x45dc),
+    "IZK_cond_exp": Entries(0x1b24, 0x2a74, 0x2220, 0x46a4),
+    "IZK_cond_exp_dual": Entries(0x1bb0, 0x2b44, 0x22b0, 0x47a0),
+    "IF_curr_exp_dual": Entries(0x1be0, 0x29d8, 0x229c, 0x4634),
+    "IF_curr_exp_sEMD": Entries(0x1bfc, 0x2aa0, 0x22cc, 0x46fc),
+    "IF_curr_exp_ca2_adaptive": Entries(0x1bec, 0x2a74, 0x2314, 0x46a4),
+    "IF_curr_delta_ca2_adaptive": Entries(0x1af0, 0x2998, 0x2248, 0x4588),
+    "IF_trunc_delta": Entries(0x19dc, 0x276c, 0x2090, 0x435c),
 }
 
 
@@ -47,17 +46,20 @@ class ArmCells:
         What the host writes: for each structure its fields.
     shifts : sequence of int
         Of the ring buffers.
+    arrays : int
+        Structures that the core keeps of a neuron.
 
     ``recorded`` holds what the core recorded of the last step: variable -> words; ``spiked`` its neurons that spiked.
     """
 
-    def __init__(self, binary: str, structures: list[np.ndarray], shifts) -> None:
+    def __init__(self, binary: str, structures: list[np.ndarray], shifts: Sequence[int], arrays: int) -> None:
         self.arm = Arm(binary)
-        self.entries, self.structures = ENTRIES[binary], structures
+        self.entries, self.structures, self.arrays = ENTRIES[binary], structures, arrays
         self.n, self.types = structures[0].shape[1], len(shifts)
         self.peak = 1 << (self.n - 1).bit_length()
         alloc, copy, *others = self.arm.branches(self.entries.initialise, 5)
-        self.arm.replace(alloc, lambda size, *_: self.arm.allocate(size))
+        self._allocated: list[tuple[int, int]] = []
+        self.arm.replace(alloc, self._allocate)
         self.arm.replace(next(each for each in others if each not in (alloc, copy)), lambda *_: 0)  # printing
         self.arm.replace(self.entries.record, self._record)
         self.recorded: dict[int, np.ndarray] = {}
@@ -68,6 +70,10 @@ class ArmCells:
                            self.arm.put(self._recording()), self.arm.put(self._parameters()), regions)
         assert ok == 1, "neuron_initialise said no"
         self.ring = self.arm.put(np.zeros((self.types, self.peak), np.uint16), DTCM)
+
+    def _allocate(self, size: int, *_: int) -> int:
+        self._allocated.append((self.arm.allocate(size), size))
+        return self._allocated[-1][0]
 
     def _parameters(self) -> np.ndarray:
         """Steps per time step, then each structure of all neurons."""
@@ -104,21 +110,12 @@ class ArmCells:
         keys = np.array([value for offset, value in self.arm.written if offset == 8], dtype=np.int64)
         return (keys - KEY) >> COLOURS
 
-    def store(self) -> list[np.ndarray]:
-        """The structures as the core writes them back, int32 (fields, n): states changed, parameters as they were."""
-        self.arm.call(self.entries.store)
-        at, found = self.parameters + 4, []
-        for part in self.structures:
-            found.append(self.arm.read(at, part.size).reshape(self.n, -1).T)
-            at += 4 * part.size
-        return found
+    def memory(self) -> np.ndarray:
+        """All that the core keeps of its neurons, int32 (words, n): membrane, input, adaptation, threshold, synapses."""
+        kept = self._allocated[2:2 + self.arrays]  # the first two: shifts and keys
+        return np.concatenate([self.arm.read(at, size // 4).reshape(self.n, -1).T for at, size in kept])
 
 
 def random_inputs(rng: np.random.Generator, shape: tuple[int, ...], rate: float, largest: int) -> np.ndarray:
     """Content of ring buffers: mostly 0."""
     return (rng.integers(1, largest, shape) * (rng.random(shape) < rate)).astype(np.uint16)
-
-
-def draw(rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]], n: int) -> dict[str, np.ndarray]:
-    """Parameters drawn evenly."""
-    return {name: rng.uniform(*limits, n) for name, limits in ranges.items()}

@@ -78,7 +78,7 @@ class MachineModel:
     acts_as: int = kernel.CURRENT
     adapts: bool = False
     threshold: str = "v_thresh"
-    verified: bool = False
+    verified: bool = True
     instructions: tuple[int, int] = (0, 0)
 
     @property
@@ -98,11 +98,16 @@ class MachineModel:
         return 1024.0 if self.acts_as == kernel.CONDUCTANCE else 1.0
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """Of the machine's structures, in their order: names, ``~`` before those of states, ``=0`` a constant."""
+    def structures(self) -> tuple[tuple[str, ...], ...]:
+        """Fields of the structures that the machine reads, in its order: names, ``~`` before those of states, ``=0`` a constant."""
         parts = [_MEMBRANES[self.membrane], _INPUTS[self.acts_as], self.threshold, _SYNAPSES[self.synapses],
                  _ADAPTATION if self.adapts else ""]
-        return tuple(" ".join(parts).split())
+        return tuple(tuple(part.split()) for part in parts if part)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Of all structures."""
+        return tuple(name for structure in self.structures for name in structure)
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -1,0 +1,100 @@
+"""The emulated neurons of SpiNNaker against the machine code that sPyNNaker ships, in every bit."""
+
+import numpy as np
+import pytest
+
+from neurosim.hardware.spinnaker.cells import MODELS, MachineModel
+from neurosim.kernels import fixed
+from neurosim.kernels import spinnaker_cells as kernel
+from tests.arm import Arm
+from tests.arm_cells import ENTRIES, ArmCells, random_inputs
+
+pytestmark = pytest.mark.needs("spynnaker", "unicorn")
+
+# Parameters are drawn evenly from these.
+RANGES = {
+    "v_rest": (-70, -60), "cm": (0.3, 2), "tau_m": (5, 40), "tau_refrac": (0, 5), "i_offset": (-0.2, 1.2), "v_reset": (-75, -60),
+    "v_thresh": (-58, -48), "tau_syn_E": (0.5, 20), "tau_syn_E2": (0.5, 20), "tau_syn_I": (0.5, 20), "e_rev_E": (-10, 10),
+    "e_rev_I": (-90, -70), "tau_ca2": (10, 100), "i_alpha": (0, 0.5), "scaling_factor": (0.5, 2), "a": (0.01, 0.1), "b": (0.15, 0.3),
+    "c": (-70, -50), "d": (0.5, 8),
+}
+# What a core keeps of a neuron, in its order: s and p are rows of `state` and `par` (see kernels/spinnaker_cells.py).
+MEMBRANES = {
+    kernel.LEAKY: "s0 p4 p5 p6 p0 s1 p2 p3", kernel.IZHIKEVICH: "p4 p5 p2 p3 s0 s1 p0 s2 p6", kernel.TRUNCATED: "s0 p5 p0 s1 p2 p3",
+}
+INPUTS = {kernel.CURRENT: "", kernel.CONDUCTANCE: "p7 p8", kernel.JUMP: "p7"}
+SYNAPSES = {
+    kernel.EXPONENTIAL: "p11 p12 s3 p13 p14 s4", kernel.ALPHA: "s3 s4 p12 p11 s5 s6 s7 p14 p13 s8", kernel.DELTA: "s3 s4",
+    kernel.DUAL: "p11 p12 s3 p13 p14 s4 p15 p16 s5", kernel.SEMD: "p11 p12 s3 p13 p14 s4 p15 p16 s5 s6 s7 p17",
+}
+SHIFTS = {1.0: 3, 1024.0: 5}
+
+
+def kept(model: MachineModel) -> list[str]:
+    """What the core keeps, by structure."""
+    parts = [MEMBRANES[model.membrane], INPUTS[model.acts_as], "p9 s2 p10" if model.adapts else "", "p1", SYNAPSES[model.synapses]]
+    return [part for part in parts if part]
+
+
+def population(model: MachineModel, dt: float, n: int, rng: np.random.Generator):
+    """(state, par) of the emulation, and the same neurons on the machine code."""
+    p = {name: rng.uniform(*RANGES[name], n) for name in model.parameters}
+    if model.membrane == kernel.IZHIKEVICH:
+        p["i_offset"] *= 12.0
+    initial = {"v": rng.uniform(-70, -50, n)}
+    par, state = model.encode(p, initial, dt)
+    words, edges = model.words(p, initial, dt), np.cumsum([len(part) for part in model.structures])
+    shifts = [SHIFTS[model.scale]] * len(model.receptors)
+    arm = ArmCells(model.binary, np.split(words, edges[:-1]), shifts, arrays=len(kept(model)))
+    return state, par, np.array(shifts, dtype=np.int64), arm
+
+
+@pytest.mark.parametrize("name, address, most", [("expk", 0x4dd8, 380_000), ("expulr", 0x4e1c, 0)])
+def test_exponentials(name, address, most, rng):
+    """Both exponentials on ten thousand arguments, those that saturate included (u0.32 ones are below 0)."""
+    arm, function = Arm("IF_curr_exp"), getattr(fixed, name)
+    arguments = np.concatenate([rng.integers(-380_000, most, 6000), rng.integers(-100_000, 0, 3000), np.arange(-600, 0),
+                                np.arange(-12, most // fixed.ONE + 1) * fixed.ONE])
+    for x in arguments.tolist():
+        assert arm.call(address, x) == function(x) & 0xFFFFFFFF, x
+
+
+def test_division(rng):
+    """kdivk is the machine's division of 64 bits, of negative words too."""
+    arm = Arm("IF_curr_exp")
+    for a, b in zip(rng.integers(-2**31, 2**31, 2000).tolist(), rng.integers(1, 2**31, 2000).tolist(), strict=True):
+        wide = (a << 15) & (2**64 - 1)
+        assert arm.call(0x650, wide & 0xFFFFFFFF, wide >> 32, b, 0) == fixed.kdivk(a, b) & 0xFFFFFFFF, (a, b)
+
+
+def test_all_have_an_oracle():
+    """Each model that says so is held against its machine code here."""
+    assert {model.binary for model in MODELS.values() if model.verified} == set(ENTRIES)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("dt, steps", [(1.0, 2000), (0.1, 400)])
+def test_neurons(name, dt, steps, rng):
+    """64 neurons with parameters and input of their own: all that the core keeps, records and sends, in every step."""
+    model, n = MODELS[name], 64
+    state, par, shifts, arm = population(model, dt, n, rng)
+    rows = " ".join(kept(model)).split()
+    ring = np.zeros((len(shifts), n), np.uint16)
+    bias, fired, out, ids = (np.zeros(n, np.int32) for _ in range(4))
+    ids[:] = np.arange(n)
+    inputs, spikes = 0, 0
+    for t in range(1, steps + 1):
+        given = random_inputs(rng, ring.shape, 0.3, 6000)
+        arm.step(given, t)
+        ring[:] = given
+        kernel.add_input(model.code, state, par, ring, shifts)
+        assert not ring.any()
+        for variable in range(3):
+            kernel.sample(model.code, variable, state, par, ids, out)
+            np.testing.assert_array_equal(out, arm.recorded[variable], f"recorded {variable}, step {t}")
+        count = kernel.advance(model.code, state, par, bias, fired)
+        np.testing.assert_array_equal(fired[:count], arm.spiked, f"spikes, step {t}")
+        here = np.stack([(state if row[0] == "s" else par)[int(row[1:])] for row in rows]).astype(np.uint32)
+        np.testing.assert_array_equal(here, arm.memory().astype(np.uint32), f"step {t}: rows are {rows}")
+        inputs, spikes = inputs + np.count_nonzero(given), spikes + count
+    assert inputs > 10 * steps and spikes > steps / 10
