@@ -36,17 +36,10 @@ def kept(model: MachineModel) -> list[str]:
     return [part for part in parts if part]
 
 
-def population(model: MachineModel, dt: float, n: int, rng: np.random.Generator):
-    """(state, par) of the emulation, and the same neurons on the machine code."""
-    p = {name: rng.uniform(*RANGES[name], n) for name in model.parameters}
-    if model.membrane == kernel.IZHIKEVICH:
-        p["i_offset"] *= 12.0
-    initial = {"v": rng.uniform(-70, -50, n)}
-    par, state = model.encode(p, initial, dt)
+def on_arm(model: MachineModel, p: dict[str, np.ndarray], initial: dict[str, np.ndarray], dt: float, shift: int) -> ArmCells:
+    """Neurons on the machine code."""
     words, edges = model.words(p, initial, dt), np.cumsum([len(part) for part in model.structures])
-    shifts = [SHIFTS[model.scale]] * len(model.receptors)
-    arm = ArmCells(model.binary, np.split(words, edges[:-1]), shifts, arrays=len(kept(model)))
-    return state, par, np.array(shifts, dtype=np.int64), arm
+    return ArmCells(model.binary, np.split(words, edges[:-1]), [shift] * len(model.receptors), arrays=len(kept(model)))
 
 
 @pytest.mark.parametrize("name, address, most", [("expk", 0x4dd8, 380_000), ("expulr", 0x4e1c, 0)])
@@ -77,7 +70,13 @@ def test_all_have_an_oracle():
 def test_neurons(name, dt, steps, rng):
     """64 neurons with parameters and input of their own: all that the core keeps, records and sends, in every step."""
     model, n = MODELS[name], 64
-    state, par, shifts, arm = population(model, dt, n, rng)
+    p = {name: rng.uniform(*RANGES[name], n) for name in model.parameters}
+    if model.membrane == kernel.IZHIKEVICH:
+        p["i_offset"] *= 12.0
+    initial = {"v": rng.uniform(-70, -50, n)}
+    par, state = model.encode(p, initial, dt)
+    arm = on_arm(model, p, initial, dt, SHIFTS[model.scale])
+    shifts = np.full(len(model.receptors), SHIFTS[model.scale])
     rows = " ".join(kept(model)).split()
     ring = np.zeros((len(shifts), n), np.uint16)
     bias, fired, out, ids = (np.zeros(n, np.int32) for _ in range(4))
@@ -98,3 +97,18 @@ def test_neurons(name, dt, steps, rng):
         np.testing.assert_array_equal(here, arm.memory().astype(np.uint32), f"step {t}: rows are {rows}")
         inputs, spikes = inputs + np.count_nonzero(given), spikes + count
     assert inputs > 10 * steps and spikes > steps / 10
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_instructions(name):
+    """What `MachineModel.instructions` says is what the machine code takes: 64 neurons less 32."""
+    model, taken = MODELS[name], []
+    for n in (32, 64):
+        p = {each: np.full(n, 0.0 if each in ("i_offset", "tau_refrac") else np.mean(RANGES[each])) for each in model.parameters}
+        for v, given in ((-60.0, 0), (-60.0, 1), (40.0, 0)):
+            arm = on_arm(model, p, {"v": np.full(n, v)}, 1.0, 0)
+            taken.append(sum(arm.step(np.full((len(model.receptors), n), given, np.uint16), 1, count=True)))
+            assert arm.spiked.size == (n if v > 0.0 else 0)
+    quiet, with_input, spiking = (np.array(taken[3:]) - taken[:3]) / 32
+    measured = quiet, (with_input - quiet) / len(model.receptors), spiking - quiet
+    np.testing.assert_allclose(model.instructions, measured, atol=0.51)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,8 @@ class MachineModel:
     verified : bool
         Whether a test holds it against the machine code in every bit.
     instructions : tuple of int
-        Of the ARM, for one neuron and step: without input, and what an input (a type that is not 0) adds.
+        Of the ARM, counted: for a neuron and step, what each receptor with input adds, and what a spike adds.  A core has 200 000
+        cycles a ms, and no instruction takes less than one.
     """
 
     name: str
@@ -79,7 +81,7 @@ class MachineModel:
     adapts: bool = False
     threshold: str = "v_thresh"
     verified: bool = True
-    instructions: tuple[int, int] = (0, 0)
+    instructions: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def code(self) -> int:
@@ -163,7 +165,8 @@ class MachineModel:
         states = self._states(owner, parameters, initial)
         threshold = np.asarray(parameters.get("v_thresh", dt))
         if self.threshold == "dt" and (threshold != dt).any():
-            raise ParameterError(f"{owner}.v_thresh must be {dt:g} mV, as many as the step has ms, got {threshold[threshold != dt].flat[0]:g}: "
+            got = threshold[threshold != dt].flat[0]
+            raise ParameterError(f"{owner}.v_thresh must be {dt:g} mV, as many as the step has ms, got {got:g}: "
                                  "the machine's program takes the step for its threshold")
         rows = []
         for field in self.fields:
@@ -242,18 +245,21 @@ def _check_resistance(owner: str, tau_m: np.ndarray, cm: np.ndarray) -> None:
         raise ParameterError(f"{owner}: tau_m / cm must be below {HIGHEST:.5f} MOhm (s16.15), got {ratio[bad[0]]:g} at index {bad[0]}")
 
 
-_LIST = (
-    MachineModel("IF_curr_exp", "IF_curr_exp", kernel.LEAKY),
-    MachineModel("IF_cond_exp", "IF_cond_exp", kernel.LEAKY, acts_as=kernel.CONDUCTANCE),
-    MachineModel("IF_curr_alpha", "IF_curr_alpha", kernel.LEAKY, kernel.ALPHA),
-    MachineModel("IF_curr_delta", "IF_curr_delta", kernel.LEAKY, kernel.DELTA, kernel.JUMP),
-    MachineModel("Izhikevich", "IZK_curr_exp", kernel.IZHIKEVICH, threshold="=30"),
-    MachineModel("Izhikevich_cond", "IZK_cond_exp", kernel.IZHIKEVICH, acts_as=kernel.CONDUCTANCE, threshold="=30"),
-    MachineModel("Izhikevich_cond_dual", "IZK_cond_exp_dual", kernel.IZHIKEVICH, kernel.DUAL, kernel.CONDUCTANCE, threshold="=30"),
-    MachineModel("IF_curr_dual_exp", "IF_curr_exp_dual", kernel.LEAKY, kernel.DUAL),
-    MachineModel("IF_curr_exp_sEMD", "IF_curr_exp_sEMD", kernel.LEAKY, kernel.SEMD),
-    MachineModel("IFCurrExpCa2Adaptive", "IF_curr_exp_ca2_adaptive", kernel.LEAKY, adapts=True),
-    MachineModel("IFCurrDeltaCa2Adaptive", "IF_curr_delta_ca2_adaptive", kernel.LEAKY, kernel.DELTA, kernel.JUMP, True),
-    MachineModel("IFTruncDelta", "IF_trunc_delta", kernel.TRUNCATED, kernel.DELTA, threshold="dt"),
-)
-MODELS: dict[str, MachineModel] = {model.name: model for model in _LIST}
+_IZHIKEVICH: dict[str, Any] = {"membrane": kernel.IZHIKEVICH, "threshold": "=30"}
+_LEAKY: dict[str, Any] = {"membrane": kernel.LEAKY}
+_JUMPS: dict[str, Any] = {"synapses": kernel.DELTA, "acts_as": kernel.JUMP}
+_CONDUCTS: dict[str, Any] = {"acts_as": kernel.CONDUCTANCE}
+MODELS: dict[str, MachineModel] = {name: MachineModel(name, binary, **parts, instructions=counted) for name, binary, parts, counted in (
+    ("IF_curr_exp", "IF_curr_exp", _LEAKY, (113, 14, 49)),
+    ("IF_cond_exp", "IF_cond_exp", _LEAKY | _CONDUCTS, (145, 14, 49)),
+    ("IF_curr_alpha", "IF_curr_alpha", _LEAKY | {"synapses": kernel.ALPHA}, (138, 53, 49)),
+    ("IF_curr_delta", "IF_curr_delta", _LEAKY | _JUMPS, (112, 9, 48)),
+    ("Izhikevich", "IZK_curr_exp", _IZHIKEVICH, (168, 14, 55)),
+    ("Izhikevich_cond", "IZK_cond_exp", _IZHIKEVICH | _CONDUCTS, (199, 14, 55)),
+    ("Izhikevich_cond_dual", "IZK_cond_exp_dual", _IZHIKEVICH | _CONDUCTS | {"synapses": kernel.DUAL}, (230, 15, 55)),
+    ("IF_curr_dual_exp", "IF_curr_exp_dual", _LEAKY | {"synapses": kernel.DUAL}, (130, 15, 49)),
+    ("IF_curr_exp_sEMD", "IF_curr_exp_sEMD", _LEAKY | {"synapses": kernel.SEMD}, (150, 15, 49)),
+    ("IFCurrExpCa2Adaptive", "IF_curr_exp_ca2_adaptive", _LEAKY | {"adapts": True}, (126, 14, 53)),
+    ("IFCurrDeltaCa2Adaptive", "IF_curr_delta_ca2_adaptive", _LEAKY | _JUMPS | {"adapts": True}, (127, 9, 51)),
+    ("IFTruncDelta", "IF_trunc_delta", {"membrane": kernel.TRUNCATED, "synapses": kernel.DELTA, "threshold": "dt"}, (109, 9, 48)),
+)}
