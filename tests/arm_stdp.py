@@ -3,6 +3,7 @@
 Only the core's memory is there.  What the code asks of its system, memory, is given out from the top of its data memory.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +67,21 @@ class PlasticCore:
     def post(self, t: int, neuron: int) -> None:
         """The neuron fires."""
         self.arm.call(self.binary.post, t, neuron)
+
+    def count(self, function: Callable[..., None], *arguments: int) -> int:
+        """Instructions of :meth:`pre` or :meth:`post`, those that a condition skips included."""
+        import unicorn
+
+        machine, counted = self.arm.machine, [0]
+        machine.ctl_flush_tb()  # what was translated before would run uncounted
+
+        def one(*_):
+            counted[0] += 1
+
+        hook = machine.hook_add(unicorn.UC_HOOK_CODE, one)
+        function(*arguments)
+        machine.hook_del(hook)
+        return counted[0]
 
     def place(self, row: int) -> tuple[int, int]:
         """Where the plastic and the fixed part of a row lie."""

@@ -6,6 +6,7 @@ import pytest
 from neurosim.hardware.spinnaker.deployment import LoadedCells, Plastic
 from neurosim.hardware.spinnaker.learning import RULES, learning
 from neurosim.kernels import spinnaker_stdp as stdp
+from tests.arm import DTCM, folder, read, segments
 from tests.arm_stdp import BINARIES, DELAY_BITS, PlasticCore
 
 pytestmark = pytest.mark.needs("unicorn", "spynnaker")
@@ -79,6 +80,9 @@ def test_events_in_the_machines_own_code(timing, weight, backprop, strong, rng):
     for row in range(ROWS):
         part = slice(SYNAPSES * row, SYNAPSES * (row + 1))
         core.write_row(row, int(kinds[row]), side.targets[part], side.delays[part], side.weights[part])
+    side.post(0, 0)
+    core.post(0, 0)
+    same(side, core, None, 0)
     side.pre(1, 0)
     core.pre(1, 0)
     same(side, core, 0, None)
@@ -105,6 +109,46 @@ def test_events_in_the_machines_own_code(timing, weight, backprop, strong, rng):
             core.post(t, neuron)
         same(side, core, row, neuron)
     assert pres > EVENTS // 4 and side.skipped > 0 and (side.count == stdp.EVENTS).all()
+
+
+@pytest.mark.parametrize("timing, weight", sorted(RULES))
+def test_instructions_of_a_row_and_of_a_spike(timing, weight, rng):
+    """What a rule is said to cost, counted for rows of one to five synapses with one to six spikes to catch up on."""
+    kind = RULES[timing, weight]
+    cells = LoadedCells("post", CELLS, "IF_curr_exp", None, ("excitatory", "inhibitory"), {}, {}, CELLS, 1.0, (0, 0), SLOTS)
+    made = learning(Plastic(timing, weight, parameters(rng, False)), cells, 1.0)
+    for size in (1, 2, 5):
+        for spikes in (1, 2, 6):
+            core = PlasticCore(kind.suffix, made.region(), CELLS, (0, 0))
+            core.write_row(0, 0, np.full(size, 1), np.full(size, 2), np.full(size, 5000))
+            core.post(1, 1)
+            core.pre(10, 0)
+            for k in range(spikes):
+                core.post(12 + 3 * k, 1)
+            cost = kind.instructions
+            assert core.count(core.pre, 60, 0) == cost.row + size * (cost.synapse + spikes * cost.post)
+    for t in range(100, 120):
+        core.post(t, 1)
+    assert core.count(core.post, 120, 1) == cost.event
+
+
+def body(code, start):
+    """A function's words up to the constants behind it, the first of which is an address in data memory."""
+    words = np.frombuffer(code, "<u4", (len(code) - start) // 4, start)
+    return words[: int(np.argmax((words >> 16) == DTCM >> 16))].tobytes()
+
+
+@pytest.mark.parametrize("suffix", BINARIES)
+def test_binaries_of_other_cells_hold_the_same_functions(suffix):
+    """Word for word, so that what holds for IF_curr_exp holds for them: all but those that also rewire."""
+    ours = dict(segments(read(f"IF_curr_exp_stdp_mad_{suffix}")))[0]
+    functions = [body(ours, start) for start in (BINARIES[suffix].post, BINARIES[suffix].pre)]
+    assert all(len(function) > 4 * 60 for function in functions)
+    others = sorted(folder().glob(f"*_stdp_mad_{suffix}.aplx"))
+    assert len(others) >= 2 and any(path.name.startswith("synapses_") for path in others)
+    for path in others:
+        code = dict(segments(path.read_bytes()))[0]
+        assert all(code.count(function) == 1 for function in functions), path.name
 
 
 def test_every_rule_that_claims_to_be_verified_has_a_binary_here():

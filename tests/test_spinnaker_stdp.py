@@ -23,7 +23,8 @@ PARAMETERS = dict(w_min=0.0, w_max=1.0, A_plus=0.05, A_minus=0.06, A3_plus=0.04,
 
 
 def cells(shifts=(2, 3), scale=1.0):
-    return LoadedCells("post", 4, "IF_curr_exp", None, ("excitatory", "inhibitory"), {}, {}, 256, scale, shifts, 32)
+    receptors = ("excitatory", "inhibitory", "third")[: len(shifts)]
+    return LoadedCells("post", 4, "IF_curr_exp", None, receptors, {}, {}, 256, scale, shifts, 32)
 
 
 def build(timing, weight, dt=1.0, backprop=True, shifts=(2, 3), scale=1.0, **changes):
@@ -217,7 +218,6 @@ def test_regions_equal_those_that_spynnaker_writes(tmp_path, rng):
     answers = json.loads(answer.read_text())
     assert len(answers) == len(asked) >= 24
     for (timing, weight, drawn, backprop, dt, scale, types), (suffix, region) in zip(asked, answers):
-        post = LoadedCells("post", 4, "IF_curr_exp", None, ("excitatory", "inhibitory", "third")[:types], {}, {}, 256, scale, (0,) * types, 32)
-        made = learning(Plastic(timing, weight, drawn, backprop), post, dt)
+        made = learning(Plastic(timing, weight, drawn, backprop), cells((0,) * types, scale), dt)
         assert suffix == f"_stdp_mad_{RULES[timing, weight].suffix}"
         assert made.region().hex() == region, (timing, weight, drawn)

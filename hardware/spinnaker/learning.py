@@ -24,10 +24,23 @@ import numpy as np
 from neurosim.hardware.spinnaker.deployment import LoadedCells, Plastic
 from neurosim.kernels import spinnaker_stdp as stdp
 
-__all__ = ["RULES", "Learning", "Rule", "exponential_table", "learning"]
+__all__ = ["RULES", "Instructions", "Learning", "Rule", "exponential_table", "learning"]
 
 _LONGEST = 0xFFFF
 _S1615 = 32768
+
+
+class Instructions(NamedTuple):
+    """What a rule costs a core, in ARM instructions (those included that a condition skips), counted in the binaries.
+
+    A row read is ``row`` + synapses (``synapse`` + ``post`` * target spikes since its last reading) where the target has fired;
+    a spike of a cell adds ``event`` once its history is full.
+    """
+
+    row: int
+    synapse: int
+    post: int
+    event: int
 
 
 class Rule(NamedTuple):
@@ -35,7 +48,7 @@ class Rule(NamedTuple):
 
     ``timing`` and ``weight`` are the kernels' codes; ``taus`` names the time constants in the order of their tables, each with
     the table's shift; ``amplitudes`` those of the weight dependence in their order; ``suffix`` ends the names of the binaries.
-    ``verified`` tells whether a test holds the kernels against the machine's own code.
+    ``verified`` tells whether a test holds the kernels against the machine's own code, ``instructions`` what it costs there.
     """
 
     timing: int
@@ -44,19 +57,26 @@ class Rule(NamedTuple):
     amplitudes: tuple[str, ...]
     suffix: str
     verified: bool
+    instructions: Instructions
 
 
 _PAIR = (("tau_plus", 0), ("tau_minus", 0))
 _ONE_TERM = ("A_plus", "A_minus")
+_ADD, _TIMES = stdp.ADDITIVE, stdp.MULTIPLICATIVE
+_TRIPLET = (*_PAIR, ("tau_x", 2), ("tau_y", 2)), (*_ONE_TERM, "A3_plus", "A3_minus")
 RULES: dict[tuple[str, str], Rule] = {
-    ("pair", "additive"): Rule(stdp.PAIR, stdp.ADDITIVE, _PAIR, _ONE_TERM, "pair_additive", True),
-    ("pair", "multiplicative"): Rule(stdp.PAIR, stdp.MULTIPLICATIVE, _PAIR, _ONE_TERM, "pair_multiplicative", True),
-    ("nearest_pair", "additive"): Rule(stdp.NEAREST, stdp.ADDITIVE, _PAIR, _ONE_TERM, "nearest_pair_additive", True),
-    ("nearest_pair", "multiplicative"): Rule(stdp.NEAREST, stdp.MULTIPLICATIVE, _PAIR, _ONE_TERM,
-                                             "nearest_pair_multiplicative", True),
-    ("triplet", "additive"): Rule(stdp.TRIPLET, stdp.ADDITIVE, (*_PAIR, ("tau_x", 2), ("tau_y", 2)),
-                                  (*_ONE_TERM, "A3_plus", "A3_minus"), "pfister_triplet_additive", True),
-    ("vogels", "additive"): Rule(stdp.VOGELS, stdp.ADDITIVE, (("tau", 0),), _ONE_TERM, "vogels_2011_additive", True),
+    ("pair", "additive"): Rule(
+        stdp.PAIR, _ADD, _PAIR, _ONE_TERM, "pair_additive", True, Instructions(74, 136, 33, 104)),
+    ("pair", "multiplicative"): Rule(
+        stdp.PAIR, _TIMES, _PAIR, _ONE_TERM, "pair_multiplicative", True, Instructions(74, 142, 34, 104)),
+    ("nearest_pair", "additive"): Rule(
+        stdp.NEAREST, _ADD, _PAIR, _ONE_TERM, "nearest_pair_additive", True, Instructions(55, 121, 35, 46)),
+    ("nearest_pair", "multiplicative"): Rule(
+        stdp.NEAREST, _TIMES, _PAIR, _ONE_TERM, "nearest_pair_multiplicative", True, Instructions(55, 125, 38, 46)),
+    ("triplet", "additive"): Rule(
+        stdp.TRIPLET, _ADD, *_TRIPLET, "pfister_triplet_additive", True, Instructions(95, 153, 48, 130)),
+    ("vogels", "additive"): Rule(
+        stdp.VOGELS, _ADD, (("tau", 0),), _ONE_TERM, "vogels_2011_additive", True, Instructions(74, 129, 31, 104)),
 }
 
 
