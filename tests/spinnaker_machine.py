@@ -44,6 +44,8 @@ def collect():
             one["expand"].append(["synapse_expander.aplx", int(vertex.connection_generator_region)])
         if getattr(vertex, "_send_buffer_times", None) is not None:
             one["buffers"] = {int(vertex._Regions.SEND_BUFFER): base64.b64encode(_spikes(vertex)).decode()}
+        if hasattr(vertex.app_vertex, "n_delay_stages"):
+            one["stages"] = int(vertex.app_vertex.n_delay_stages)
         recorder = getattr(vertex.app_vertex, "neuron_recorder", None)
         if recorder is not None and hasattr(vertex, "gen_neurons_on_machine"):
             for variable in recorder.get_recordable_variables():
@@ -174,7 +176,7 @@ class Machine:
         Returns
         -------
         list of (int, tuple, int)
-            Tick, core (x, y, p) and key of every packet sent.
+            Tick, core (x, y, p) and key of every spike sent (a payload counts how many a packet stands for).
         """
         start = self.t
         for core in self.cores.values():
@@ -185,7 +187,7 @@ class Machine:
                 arriving = {}
                 for at, packets in waiting.items():
                     for key, payload in packets:
-                        self.sent.append((t, at, key))
+                        self.sent += [(t, at, key)] * (1 if payload is None else payload)
                         for target in self.targets(at, key):
                             arriving.setdefault(target, []).append((key, payload))
                 waiting = {at: self.cores[at].receive(packets) for at, packets in arriving.items()}
@@ -201,6 +203,47 @@ class Machine:
                 base, mask = one.keys[0]
                 found += [(t, one.first + ((key - base) >> COLOURS)) for t, where, key in self.sent if where == at and key & mask == base]
         return sorted(found)
+
+    def synapses(self, label):
+        """What the rows in the memory of a population's cores hold now: (source label, source cell, target cell, type, delay, weight, plastic).
+
+        The delay is in steps, with what a delay extension adds; the weight is the stored 16-bit number. Sorted.
+        """
+        found = []
+        for one in self.board.of(label):
+            at = one.x, one.y, one.p
+            parameters = one.words("SynapseParams")
+            index_bits, type_bits, delay_bits = (int(k) for k in parameters[2:5])
+            chip, place = self.chips[at[:2]], {name: self.pointers[at][k] for k, name in one.names.items()}
+            entries, addresses = struct.unpack("<2I", chip.read(place["PopTable"], 8))
+            listed = np.frombuffer(chip.read(place["PopTable"] + 8 + 20 * entries, 4 * addresses), "<u4")
+            for k in range(entries):
+                key, mask, span, core, size = struct.unpack("<5I", chip.read(place["PopTable"] + 8 + 20 * k, 20))
+                first, colours, count = span & 0x1fff, span >> 13 & 7, span >> 16
+                for word in listed[first:first + count]:
+                    length, address = (int(word) & 0xff) + 1, int(word) >> 8
+                    if address == 0xffffff:
+                        continue
+                    for source, slot, stage, neuron in self._senders(key, mask, colours, core & 0xffff, core >> 16, size & 0xffff):
+                        row = np.frombuffer(chip.read(place["SynBlocks"] + 16 * address + 4 * slot * (length + 3), 4 * (length + 3)), "<u4")
+                        for target, kind, delay, weight, plastic in _row(row, index_bits, type_bits, delay_bits):
+                            found.append((source, neuron, one.first + target, kind, delay + (stage << delay_bits), weight, plastic))
+        return sorted(found)
+
+    def _senders(self, key, mask, colours, core_mask, core_shift, per_core):
+        """Of the keys of an entry of a population table: label, row, delay stage and cell."""
+        for one in self.board.application:
+            for base, own in one.keys:
+                if base & mask == key and own & mask == mask:
+                    atoms, delayed = one.last - one.first + 1, one.kind.startswith("DelayExtension")
+                    label = one.label.removesuffix("_delayed") if delayed else one.label
+                    for index in range((~own & 0xffffffff) >> COLOURS if delayed else atoms):
+                        packet = base + (index << COLOURS)
+                        core = packet >> core_shift & core_mask
+                        slot = core * per_core + ((packet & ~mask & 0xffffffff & ~(core_mask << core_shift)) >> colours)
+                        if delayed and index // atoms >= self.extra["cores"][f"{one.x},{one.y},{one.p}"]["stages"]:
+                            break
+                        yield label, slot, (1 + index // atoms if delayed else 0), one.first + index % atoms
 
     def recorded(self, label, variable):
         """What the cores of a population recorded: of spikes (tick, cell), sorted; else ticks, cells and the raw words (ticks, cells)."""
@@ -227,6 +270,23 @@ class Machine:
                 ids += cells
                 columns.append(rows[:, 1:].view("<i4"))
         return sorted(spikes) if ticks is None else (ticks, ids, np.concatenate(columns, axis=1))
+
+
+def _row(row, index_bits, type_bits, delay_bits):
+    """The synapses of a row: target, type, delay in steps, stored weight, whether plastic."""
+    plastic_words = int(row[0])
+    fixed, plastic = int(row[1 + plastic_words]), int(row[2 + plastic_words])
+    at = 3 + plastic_words
+    low = index_bits + type_bits
+
+    def split(word):
+        return word & (1 << index_bits) - 1, word >> index_bits & (1 << type_bits) - 1, (word >> low & (1 << delay_bits) - 1) or 1 << delay_bits
+    for word in row[at:at + fixed]:
+        yield (*split(int(word)), int(word) >> 16, False)
+    controls = row[at + fixed:].view("<u2")[:plastic]
+    weights = row[1 + plastic_words - (plastic + 1) // 2:1 + plastic_words].view("<u2")[:plastic]
+    for control, weight in zip(controls, weights, strict=True):
+        yield (*split(int(control)), int(weight), True)
 
 
 def machine(script, folder):
