@@ -9,12 +9,12 @@ A tick t, of which the first is 0:
 2. the membrane is advanced over dt with these inputs and the injected current of t held constant, unless refractory;
 3. v is compared with the threshold, also while refractory: a spike at t may be the work of what arrived at t.
 
-All states are float64 (rows, n) and begin with v, then (not for jumps) the two synaptic inputs, as they stand between 1 and
-2, which is when the machine records.  So ``v`` is the potential at the beginning of the tick, and the one at its end is the
+All states are float64 (rows, n) and begin with v, then the two synaptic inputs, if they last, as they stand between 1 and 2,
+which is when the machine records.  So ``v`` is the potential at the beginning of the tick, and the one at its end is the
 kernel's own (``_v``).  A ``v`` that is not the one that the kernel left there (``_shown``) was set from outside, and counts.
 
-Parameters, float64 (rows, n_par), of leaky cells: v_thresh, v_reset, refractory ticks, v_rest, exp(-dt/tau_m), resistance (MOhm),
-i_offset (nA); then those of the synapses, for both receptors in turn.
+Parameters, float64 (rows, n_par), begin for leaky cells with v_thresh, v_reset, refractory ticks, v_rest, exp(-dt/tau_m), resistance (MOhm),
+i_offset (nA); then come those of the synapses, for both receptors in turn.
 """
 
 import numpy as np
@@ -108,7 +108,7 @@ def step_alpha(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     """Alpha currents as the product of a linear and an exponential buffer; the latest input alone sets the slope of the first.
 
     States as for ``step_exp``, and behind them for each receptor: linear and exponential buffer, latest input.  Parameters of each
-    receptor: decay over a tick, dt/tau**2.
+    receptor: decay over a tick, what an input adds to the linear buffer in each tick.
     """
     s = carray(S, (14, n))
     p = carray(P, (11, n_par))
@@ -144,19 +144,19 @@ def step_alpha(lo, hi, n, n_par, S, P, J, out, t, dt, key):
 
 @stepper
 def step_delta(lo, hi, n, n_par, S, P, J, out, t, dt, key):
-    """What arrives is a charge (nA ms) that flows in over one tick; while refractory it is lost.
+    """What arrives (mV) is a current over one tick; while refractory it is lost.
 
-    States: v, _r, _v, _shown, _x.
+    States: v, _r, _v, _shown, _x.  One more parameter: the current (nA) that raises v by 1 mV until the end of a tick.
     """
     s = carray(S, (5, n))
-    p = carray(P, (7, n_par))
+    p = carray(P, (8, n_par))
     j = carray(J, n)
     ids = carray(out, n)
     count = np.int64(0)
     for i in range(lo, hi):
         c = i if n_par > 1 else 0
         v = _start(s, 2, 3, i)
-        v, s[1, i] = _leak(v, s[4, i] / dt + p[6, c] + j[i], s[1, i], p[3, c], p[4, c], p[5, c])
+        v, s[1, i] = _leak(v, s[4, i] * p[7, c] + p[6, c] + j[i], s[1, i], p[3, c], p[4, c], p[5, c])
         s[4, i] = 0.0
         if v >= p[0, c]:
             v, s[1, i] = p[1, c], p[2, c]
@@ -170,33 +170,29 @@ def step_delta(lo, hi, n, n_par, S, P, J, out, t, dt, key):
 def step_izhikevich(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     """Izhikevich's neuron: one midpoint step of order 2 in each tick, 1.85 times as long after a spike.
 
-    States: v, isyn_exc, isyn_inh, u, _h (length of the next step), _v, _shown, _xe, _xi.  Parameters: a, b, c, d, I (mV/ms), mV/ms of
-    an injected nA; then for each receptor its decay over a tick and what an arriving mV adds (mV/ms).
+    What arrives (mV) is a current over one tick.  States: v, u, _h (length of the next step), _v, _shown, _x.  Parameters: a, b, c, d,
+    I (mV/ms), mV/ms of an injected nA, mV/ms of an arriving mV.
     """
-    s = carray(S, (9, n))
-    p = carray(P, (10, n_par))
+    s = carray(S, (6, n))
+    p = carray(P, (7, n_par))
     j = carray(J, n)
     ids = carray(out, n)
     count = np.int64(0)
     for i in range(lo, hi):
         q = i if n_par > 1 else 0
-        v, u, h = _start(s, 5, 6, i), s[3, i], s[4, i]
-        for k in range(2):
-            g = s[1 + k, i] * p[6 + 2 * k, q] if t > 0 else s[1 + k, i]
-            s[1 + k, i] = g + s[7 + k, i] * p[7 + 2 * k, q]
-            s[7 + k, i] = 0.0
+        v, u, h = _start(s, 3, 4, i), s[1, i], s[2, i]
         a, b = p[0, q], p[1, q]
-        constant = 140.0 + s[1, i] + s[2, i] + p[4, q] + p[5, q] * j[i] - u
+        constant = 140.0 + p[4, q] + p[5, q] * j[i] + p[6, q] * s[5, i] - u
         middle = v + 0.5 * h * (constant + (5.0 + _SQUARE * v) * v)
         change = 0.5 * h * a * (b * v - u)
         v += h * (constant - change + (5.0 + _SQUARE * middle) * middle)
         u += a * h * (b * middle - u - change)
-        s[4, i] = dt
+        s[2, i], s[5, i] = dt, 0.0
         if v >= _PEAK:
             v = p[2, q]
             u += p[3, q]
-            s[4, i] = _AFTER_SPIKE * dt
+            s[2, i] = _AFTER_SPIKE * dt
             ids[count] = i
             count += 1
-        s[3, i], s[5, i] = u, v
+        s[1, i], s[3, i] = u, v
     return count

@@ -43,7 +43,7 @@ FRONT_DOORS = ("neurosim.pynn",)
 
 # Our own modules that only these may import, besides the module itself and what lies below it.
 RESERVED = {
-    "neurosim.hardware": ("neurosim.cli", *IMPORT_EVERYTHING),
+    "neurosim.hardware": ("neurosim.cli", "neurosim.models.ca3", *IMPORT_EVERYTHING),
     "neurosim.benchmarks": ("neurosim.cli", *IMPORT_EVERYTHING),
     "neurosim.cli": ("neurosim.__main__", *IMPORT_EVERYTHING),
     "neurosim.pynn": IMPORT_EVERYTHING,

@@ -37,7 +37,7 @@ def by_label(network):
 
 
 def test_the_models_are_those_that_are_documented():
-    assert NAMES == ["brunel", "coba", "cuba", "microcircuit", "sparse", "tripartite"] and LEARNERS == ["digits"]
+    assert NAMES == ["brunel", "coba", "cuba", "microcircuit", "sparse", "tripartite"] and LEARNERS == ["ca3", "digits"]
     assert sorted(SMALL) == NAMES
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from neurosim.cells.base import Cell, State, StepModel, stack
+from neurosim.cells.base import Cell, StepModel, stack
 from neurosim.cells.conductance import IF_cond_exp
 from neurosim.cells.izhikevich import Izhikevich
 from neurosim.cells.lif import IF_curr_alpha, IF_curr_delta, IF_curr_exp
@@ -85,7 +85,7 @@ class CondExp(_Scheme, IF_cond_exp):
 
 
 class CurrAlpha(_Scheme, IF_curr_alpha):
-    """`IF_curr_alpha` as the machine updates it: a weight is the charge of the current (nA ms), not its peak."""
+    """`IF_curr_alpha` as the machine updates it; a weight is the peak of the current, as elsewhere, so its charge is e tau_syn times that."""
 
     def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
         """The arrays for ``kernels.spinnaker_scheme.step_alpha``."""
@@ -93,35 +93,28 @@ class CurrAlpha(_Scheme, IF_curr_alpha):
                      _v=initial["v"], _linear_e=initial["isyn_exc"], _linear_i=-initial["isyn_inh"],
                      _falling_e=np.ones_like(initial["v"]) * (initial["isyn_exc"] != 0.0),
                      _falling_i=np.ones_like(initial["v"]) * (initial["isyn_inh"] != 0.0))
-        synapses = [one for tau in (p["tau_syn_E"], p["tau_syn_I"]) for one in (np.exp(-dt / tau), dt / tau**2)]
+        synapses = [one for tau in (p["tau_syn_E"], p["tau_syn_I"]) for one in (np.exp(-dt / tau), np.e * dt / tau)]
         return _model("step_alpha", [*_membrane(p, dt), *synapses], rows, ("_xe", "_xi"))
 
 
 class CurrDelta(_Scheme, IF_curr_delta):
-    """`IF_curr_delta` as the machine updates it: a weight is a charge (nA ms) that flows in over one step."""
+    """`IF_curr_delta` as the machine updates it: a weight is the current over one step that raises v by so much until its end."""
 
     def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
         """The arrays for ``kernels.spinnaker_scheme.step_delta``."""
-        return _model("step_delta", _membrane(p, dt), _rows(initial, "_r", "_v", "_shown", "_x", _v=initial["v"]), ("_x", "_x"))
+        membrane = [*_membrane(p, dt), -p["cm"] / p["tau_m"] / np.expm1(-dt / p["tau_m"])]
+        return _model("step_delta", membrane, _rows(initial, "_r", "_v", "_shown", "_x", _v=initial["v"]), ("_x", "_x"))
 
 
 class IzkCurrExp(_Scheme, Izhikevich):
-    """`Izhikevich` as the machine updates it, whose synaptic inputs are currents that decay in 5 ms."""
-
-    states: ClassVar[Mapping[str, State]] = {
-        "v": Izhikevich.states["v"], "isyn_exc": IF_curr_exp.states["isyn_exc"], "isyn_inh": IF_curr_exp.states["isyn_inh"],
-        "u": Izhikevich.states["u"],
-    }
-    tau_syn: ClassVar[float] = 5.0  # ms
+    """`Izhikevich` as the machine updates it: a weight is the current over one step that raises v by so much, all else aside."""
 
     def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
         """The arrays for ``kernels.spinnaker_scheme.step_izhikevich``."""
-        zero = np.zeros_like(initial["v"])
-        tau = zero + self.tau_syn
-        decays = _decays({"tau_syn_E": tau, "tau_syn_I": tau}, dt)
-        rows = _rows(initial, "_h", "_v", "_shown", "_xe", "_xi", _h=zero + dt, _v=initial["v"])
-        parameters = [p["a"], p["b"], p["c"], p["d"], p["i_offset"], zero + 1.0, *(one for pair in decays for one in pair)]
-        return _model("step_izhikevich", parameters, rows, ("_xe", "_xi"))
+        one = np.ones_like(initial["v"])
+        rows = _rows(initial, "_h", "_v", "_shown", "_x", _h=one * dt, _v=initial["v"])
+        parameters = [p["a"], p["b"], p["c"], p["d"], 1000.0 * p["i_offset"], 1000.0 * one, one / dt]
+        return _model("step_izhikevich", parameters, rows, ("_x", "_x"))
 
 
 CELLS: dict[type[Cell], type[Cell]] = {

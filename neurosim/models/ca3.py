@@ -84,7 +84,8 @@ def network(cues: int = 5, contents: int = 10, seed: int = 1, inhibition: float 
     others = ArrayConnector(~np.eye(cues, dtype=bool))
     for pre, post, weight, delay in (
             (cue_in, cue1, W, 1), (content_in, content1, W, 1), (cue1, cue2, W, 2), (content1, content2, 1.5 * W, 1),
-            (content2, content3, W, 1), (cue1, cue_merged, W, 3), (cue2, cue_merged, W, 1), (content1, content_merged, W, 3), (content3, content_merged, W, 1),
+            (content2, content3, W, 1), (cue1, cue_merged, W, 3), (cue2, cue_merged, W, 1), (content1, content_merged, W, 3),
+            (content3, content_merged, W, 1),
             (cue_merged, cue_out, W, 1), (content_merged, content_out, W, 1)):
         net.project(pre, post, single, weight, delay * TICK)
     net.project(content1, condition, every, W, TICK)
