@@ -37,7 +37,7 @@ __all__ = ["with_machine_astrocytes"]
 
 _CALCIUM = 100.0  # nA for c = 1: far above the tau_c/dt units of 2**-15 nA below which a slow decay of the machine is linear
 _THETA = 10.0  # mV between rest and threshold of astrocyte and brake
-_HALF = 0.582  # of the height of the threshold by which the drive exceeds it where an interval is twice the refractory time
+_STEEP = 2.0  # thresholds by which the drive grows within the first step: with tau_m = period/2 eight steps follow tanh c to within 0.06
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +118,8 @@ def _astrocytes(net: Network, unit: _Astrocytes, c_max: float, dt: float, calciu
         if not wanted:
             continue
         width = np.diff(np.append(onset, np.arctanh((m - 0.5) / m) if kind == "threshold" else onset[-1] + c_max / m))
-        resistance = _HALF * _THETA / (_CALCIUM * width[0])  # MOhm: of the first step; the others rise as steeply
-        tau = unit.period
+        resistance = _STEEP * _THETA / (_CALCIUM * width[0])  # MOhm; all steps rise as steeply as the first
+        tau = 0.5 * unit.period
         cell = IF_curr_exp(v_rest=0.0, v_reset=0.0, v_thresh=_THETA, tau_m=tau, cm=tau / resistance, tau_refrac=unit.period - dt,
                            tau_syn_E=unit.cell.tau_c, i_offset=np.tile(_THETA / resistance - _CALCIUM * onset, unit.groups))
         astrocyte = net.population(unit.groups * m, cell, f"{label} astrocyte ({kind})")

@@ -90,6 +90,8 @@ class Comparison:
         ("exact", "fixed") and so on -> population -> Difference.
     saturations : dict
         (population, receptor) -> inputs that were cut off at the most that a ring buffer holds.
+    input : Result
+        What the sources sent, in all three.
     """
 
     exact: Result
@@ -100,6 +102,7 @@ class Comparison:
     rates: dict[str, dict[str, float]]
     pairs: dict[tuple[str, str], dict[str, Difference]]
     saturations: dict[tuple[str, str], int]
+    input: Result
 
     def first(self, pair: tuple[str, str] = ("exact", "fixed")) -> Divergence | None:
         """The first spike of all populations that only one of the two has; None where they have the same."""
@@ -201,7 +204,8 @@ def compare(network: Network, duration: float, dt: float = 1.0, exact_dt: float 
     rates = {label: {name: _rate(result, label) for name, result in results.items()} for label in _recorded(results["fixed"], labels)}
     pairs = {(a, b): {label: differences(results[a].spikes(label), results[b].spikes(label), dt, tau) for label in rates} for a, b in PAIRS}
     lost = {place: count for place, count in emulation.saturations.items() if count}
-    return Comparison(**results, dt=dt, exact_dt=exact_dt, rates=rates, pairs=pairs, saturations=lost)
+    return Comparison(**results, dt=dt, exact_dt=exact_dt, rates=rates, pairs=pairs, saturations=lost,
+                      input=_of(fixed, list(sent), 0.0, duration))
 
 
 def differences(a: Spikes, b: Spikes, within: float, tau: float = 10.0) -> Difference:
