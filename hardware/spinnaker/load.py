@@ -131,7 +131,7 @@ class _Loading:
         if abs(us - round(us)) > 1e-6:
             self.refuse("dt", f"{self.dt:g} ms is not a whole number of microseconds", f"Use {round(us) / 1000:g} ms")
         elif math.ceil(us) != round(us):
-            self.refuse("dt", f"sPyNNaker rounds 1000 * {self.dt:g} up to {math.ceil(us)} us", f"Use {math.ceil(us) / 1000:g} ms")
+            self.refuse("dt", f"sPyNNaker would round {self.dt!r} ms up to {math.ceil(us)} us", f"Use {round(us) / 1000!r} ms")
         real = round(us) * self.settings.time_scale_factor
         if abs(real - round(real)) > 1e-4:
             self.refuse("time_scale_factor", f"{self.settings.time_scale_factor:g} times {us:g} us is not a whole number of microseconds",

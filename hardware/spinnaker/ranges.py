@@ -18,7 +18,6 @@ from .deployment import LoadedCells, LoadedSynapses, Plastic, Problem, Settings
 __all__ = ["fixed", "lookup_bytes", "of_cells", "of_current", "of_rule", "of_synapses"]
 
 _ONE = 32768
-_UNITS = {"v": "mV", "cm": "nF", "tau": "ms", "i": "nA", "isyn": "nA", "gsyn": "uS", "e": "mV"}
 _TAUS = ("tau_syn_E", "tau_syn_I", "tau_syn_E2")
 _LOG_ONE = math.log(2048)  # STDP traces have 11 bits behind the point
 _EXPECTED = 0.01  # relative change of a time constant from which it is told
@@ -29,15 +28,13 @@ def fixed(value: Any) -> np.ndarray:
     return np.rint(np.asarray(value, dtype=np.float64) * _ONE)
 
 
-def _unit(name: str) -> str:
-    return " " + _UNITS[name.partition("_")[0]] if name.partition("_")[0] in _UNITS else ""
-
-
-def _worst(values: np.ndarray, bad: np.ndarray) -> str:
-    """The first bad value, and how many more there are."""
+def _worst(values: np.ndarray, bad: np.ndarray, unit: str = "") -> str:
+    """The first bad value, and whose it is where cells differ."""
+    first = f"{values[bad][0]:g}" + (f" {unit}" if unit else "")
+    if (values == values[0]).all():
+        return first
     more = int(bad.sum()) - 1
-    return f"{values[bad][0]:g}" + (f" (cell {int(np.flatnonzero(bad)[0])}, and {more} more)" if more else
-                                    f" (cell {int(np.flatnonzero(bad)[0])})" if bad.size > 1 else "")
+    return f"{first} (cell {int(np.flatnonzero(bad)[0])}" + (f" and {more} more)" if more else ")")
 
 
 # ------------------------------------------------------------------------------------------ cells
@@ -61,13 +58,13 @@ def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
     for name in (one for one in _TAUS if one in made.parameters):
         values = made.parameters[name]
         if (bad := fixed(values) < 1).any():
-            problems.append(Problem(what, f"{name} = {_worst(values, bad)} ms is 0 in s16.15", f"Give {name} >= 0.001 ms"))
+            problems.append(Problem(what, f"{name} = {_worst(values, bad, 'ms')} is 0 in s16.15", f"Give {name} >= 0.001 ms"))
         elif (bad := _steps_of(dt, values) == 0).any():
-            problems.append(Problem(what, f"{name} = {_worst(values, bad)} ms: dt / {name} is 0 in s16.15, and the machine then forgets"
+            problems.append(Problem(what, f"{name} = {_worst(values, bad, 'ms')}: dt / {name} is 0 in s16.15, and the machine then forgets"
                                           " input after one step", f"Give {name} <= {dt * _ONE:g} ms"))
         elif made.model == "IF_curr_alpha" and (bad := dt / values**2 >= 1.0).any():
-            problems.append(Problem(what, f"{name} = {_worst(values, bad)} ms: dt / {name}**2 must be < 1, of {dt / values[bad][0] ** 2:g}"
-                                          " SpiNNaker keeps the fraction only, and input would be lost",
+            problems.append(Problem(what, f"{name} = {_worst(values, bad, 'ms')}: dt / {name}**2 must be < 1; of"
+                                          f" {dt / values[bad][0] ** 2:g} SpiNNaker keeps the fraction only, so that input would be lost",
                                     f"Give {name} > {math.sqrt(dt):.3g} ms, or a shorter step"))
     return problems, notes
 
@@ -83,22 +80,23 @@ def _of_membrane(made: LoadedCells, what: str, dt: float, notes: list[str]) -> l
     tau, cm, refractory = (made.parameters[name] for name in ("tau_m", "cm", "tau_refrac"))
     for name, values, unit in (("cm", cm, "nF"), ("tau_m", tau, "ms")):
         if (bad := fixed(values) < 1).any():
-            problems.append(Problem(what, f"{name} = {_worst(values, bad)} {unit} is 0 in s16.15", f"Give {name} >= 0.001 {unit}"))
+            problems.append(Problem(what, f"{name} = {_worst(values, bad, unit)} is 0 in s16.15", f"Give {name} >= 0.001 {unit}"))
     if problems:
         return problems
     resistance = np.floor(fixed(tau) * _ONE / fixed(cm)) / _ONE
     if (bad := resistance >= 65536).any():
-        problems.append(Problem(what, f"the resistance tau_m / cm = {_worst(tau / cm, bad)} MOhm is beyond s16.15, < 65536",
+        problems.append(Problem(what, f"the resistance tau_m / cm = {_worst(tau / cm, bad, 'MOhm')} is beyond s16.15, < 65536",
                                 "Give a greater cm, and weights and i_offset greater by as much"))
     drive = np.abs(made.parameters["i_offset"] * resistance + made.parameters.get("v_rest", 0.0))
     if not problems and (bad := drive >= 65536).any():
-        problems.append(Problem(what, f"i_offset = {_worst(made.parameters['i_offset'], bad)} nA drives the membrane towards"
+        problems.append(Problem(what, f"i_offset = {_worst(made.parameters['i_offset'], bad, 'nA')} drives the membrane towards"
                                       f" {drive[bad][0]:g} mV, beyond s16.15", "Give a smaller i_offset"))
     if (bad := _steps_of(dt, tau) == 0).any():
-        problems.append(Problem(what, f"tau_m = {_worst(tau, bad)} ms: dt / tau_m is 0 in s16.15, and the potential would never move",
+        problems.append(Problem(what, f"tau_m = {_worst(tau, bad, 'ms')}: dt / tau_m is 0 in s16.15, and the potential would never move",
                                 f"Give tau_m <= {dt * _ONE:g} ms, or a longer step"))
     if (bad := refractory / dt >= 65536).any():
-        problems.append(Problem(what, f"tau_refrac = {_worst(refractory, bad)} ms is more than 65535 steps", "Give a shorter tau_refrac"))
+        problems.append(Problem(what, f"tau_refrac = {_worst(refractory, bad, 'ms')} is more than 65535 steps",
+                                "Give a shorter tau_refrac"))
     whole = np.ceil(np.floor(fixed(refractory) * _ONE / fixed(dt)) / _ONE) * dt
     if (np.abs(whole - refractory) > 1e-4 * dt).any():
         notes.append(f"{what}: tau_refrac is rounded up to whole steps, {_span(refractory)} ms to {_span(whole)} ms")
@@ -120,10 +118,10 @@ def _of_source(made: LoadedCells, what: str, dt: float) -> list[Problem]:
     rate, problems = made.parameters["rate"], []
     most = 65536.0 / dt * 1000.0
     if (bad := rate >= most).any():
-        problems.append(Problem(what, f"rate = {_worst(rate, bad)} Hz is {rate[bad][0] * dt / 1000:g} spikes in a step, beyond s16.15",
+        problems.append(Problem(what, f"rate = {_worst(rate, bad, 'Hz')} is {rate[bad][0] * dt / 1000:g} spikes in a step, beyond s16.15",
                                 f"Give rates < {most:g} Hz, or more sources"))
     if (bad := made.parameters["start"] >= 2.0**32).any():
-        problems.append(Problem(what, f"start = {_worst(made.parameters['start'], bad)} ms is beyond 32 bits", "Give an earlier start"))
+        problems.append(Problem(what, f"start = {_worst(made.parameters['start'], bad, 'ms')} is beyond 32 bits", "Give an earlier start"))
     return problems
 
 

@@ -1,0 +1,326 @@
+"""What SpiNNaker cannot have, refused by name with the remedy; and the report of what it makes of a network."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import neurosim as ns
+from neurosim import cli
+from neurosim.errors import NetworkError
+from neurosim.hardware.spinnaker import extra, limits
+from neurosim.hardware.spinnaker.check import check
+from neurosim.hardware.spinnaker.load import load
+
+STDP, PAIRS, ADDITIVE = ns.STDPMechanism, ns.SpikePairRule, ns.AdditiveWeightDependence
+
+
+def cells(cell, size=4, label="cells", **initial):
+    network = ns.Network()
+    network.population(size, cell, label, initial_values=initial or None)
+    return network
+
+
+def joined(cell=ns.IF_curr_exp(), sources=3, size=3, **projection):
+    """Source cells, all to all onto others."""
+    network = ns.Network()
+    pre, post = network.population(sources, ns.SpikeSourceArray([1.0]), "pre"), network.population(size, cell, "post")
+    network.project(pre, post, **{"connector": ns.AllToAllConnector(), "weight": 0.5, "label": "into post", **projection})
+    return network
+
+
+def taught(rule=PAIRS(), weight=ADDITIVE(), cell=ns.IF_curr_exp(), **more):
+    return joined(cell, synapse=STDP(rule, weight, order="spinnaker", **more), weight=0.25)
+
+
+def twice_taught():
+    network = taught()
+    network.project(network["pre"], network["post"], ns.OneToOneConnector(), weight=0.1, label="second",
+                    synapse=STDP(PAIRS(tau_plus=17.0), ADDITIVE()))
+    return network
+
+
+def with_(network, change):
+    change(network)
+    return network
+
+
+def homeostatic():
+    return joined(homeostasis=ns.SynapticScaling())
+
+
+def two_lengths():
+    """One source, late onto two populations whose ring buffers differ."""
+    network = ns.Network()
+    pre = network.population(10, ns.SpikeSourceArray([1.0]), "pre")
+    for size in (200, 20):
+        post = network.population(size, ns.IF_curr_exp(), f"post{size}")
+        network.project(pre, post, ns.FixedNumberPreConnector(2), weight=0.1, delay=260.0)
+    return network
+
+
+def astrocytic():
+    network = ns.Network()
+    pre, post = network.population(5, ns.SpikeSourcePoisson(10.0), "pre"), network.population(5, ns.IF_curr_exp(), "post")
+    glia = network.population(5, ns.Astrocyte(), "glia")
+    network.tripartite(pre, post, glia, ns.OneToOneConnector(), weight=0.2)
+    return network
+
+
+def rewarded():
+    network = joined(weight=0.2, synapse=STDP(PAIRS(), ADDITIVE(), neuromodulation=ns.Dopamine()))
+    network.modulate(network["pre"], "into post")
+    return network
+
+
+def tailed():
+    """A normal distribution of weights that goes across 0."""
+    return joined(weight=ns.Normal(0.1, 0.2), sources=40, size=40)
+
+
+def listed(weights, **more):
+    rows = [(k, 0, weight, 1.0) for k, weight in enumerate(weights)]
+    return joined(sources=len(rows), size=1, connector=ns.FromListConnector(rows, column_names=["weight", "delay"]), **more)
+
+
+def recorded(variable, interval=None, cell=ns.IF_curr_exp()):
+    return with_(joined(cell), lambda network: network.record(network["post"], variable, interval))
+
+
+def injected(current, cell=ns.IF_curr_exp()):
+    return with_(cells(cell), lambda network: network.inject(current, network["cells"]))
+
+
+def wide():
+    """More synapses of one source on one core than a row has words."""
+    rows = np.column_stack([np.zeros(300), np.arange(300) % 100])
+    return joined(sources=2, size=100, connector=ns.FromListConnector(rows))
+
+
+# What stands in the way: the network, settings, whose problem it is, words of the reason, words of the remedy.
+REFUSED = {
+    "adaptive exponential cells": (cells(ns.EIF_cond_exp_isfa_ista()), {}, "population cells", "no EIF_cond_exp_isfa_ista", "IF_cond_exp"),
+    "alpha conductances": (cells(ns.IF_cond_alpha()), {}, "population cells", "no IF_cond_alpha", "IF_cond_exp"),
+    "Hodgkin-Huxley cells": (cells(ns.HH_cond_exp()), {}, "population cells", "no HH_cond_exp", "Use "),
+    "generalised integrate-and-fire": (cells(ns.GIF_cond_exp()), {}, "population cells", "no GIF_cond_exp", "IFCondExpStoc"),
+    "point neurons": (cells(ns.PointNeuron(ns.AdExp(), AMPA=ns.ExpPSR())), {}, "population cells", "no PointNeuron", "Use "),
+    "cells of the user's own": (cells(ns.IF_jump()), {}, "population cells", "no IF_jump", "IF_curr_delta"),
+    "gamma sources": (cells(ns.SpikeSourceGamma()), {}, "population cells", "no SpikeSourceGamma", "SpikeSourceArray"),
+    "refractory Poisson sources": (cells(ns.SpikeSourcePoissonRefractory()), {}, "population cells", "no SpikeSourcePoissonRefractory",
+                                   "SpikeSourcePoisson"),
+    "astrocytes": (astrocytic(), {}, "population glia", "no Astrocyte", "slowly integrating"),
+    "slow inward currents": (astrocytic(), {}, "projection glia -> post", "acts all the time", "spiking cells"),
+    "gap junctions": (with_(cells(ns.IF_curr_exp()), lambda n: n.project(n["cells"], n["cells"], ns.AllToAllConnector(False), weight=0.01,
+                                                                         synapse=ns.ElectricalSynapse())),
+                      {}, "projection cells -> cells", "no ElectricalSynapse", "gap junctions"),
+    "short-term plasticity": (joined(synapse=ns.TsodyksMarkramSynapse()), {}, "projection into post", "no TsodyksMarkramSynapse",
+                              "static synapse"),
+    "stochastic synapses": (joined(synapse=ns.SimpleStochasticSynapse()), {}, "projection into post", "no SimpleStochasticSynapse",
+                            "static synapse"),
+    "quantal synapses": (joined(synapse=ns.MultiQuantalSynapse()), {}, "projection into post", "no MultiQuantalSynapse", "static synapse"),
+    "short-term plasticity of what learns": (taught(short_term=ns.TsodyksMarkramSynapse()), {}, "projection into post",
+                                             "no short-term plasticity", "Leave short_term out"),
+    "homeostasis": (homeostatic(), {}, "projection into post", "no SynapticScaling", "weights"),
+    "rewiring": (joined(structure=ns.Rewiring()), {}, "projection into post", "no Rewiring", "Structural"),
+    "dopamine": (rewarded(), {}, "projection into post", "Dopamine", "Neuromodulation"),
+    "release of dopamine": (rewarded(), {}, "dopamine of pre at into post", "no dopamine", "Leave it out"),
+    "two rules into a population": (twice_taught(), {}, "projection second", "another rule", "the same parameters"),
+    "axonal delays": (taught(dendritic_delay_fraction=0.5), {}, "projection into post", "dendritic_delay_fraction is 0.5",
+                      "dendritic_delay_fraction=1.0"),
+    "Guetig's dependence": (taught(weight=ns.GutigWeightDependence()), {}, "projection into post", "no GutigWeightDependence",
+                            "MultiplicativeWeightDependence"),
+    "Oja's rule": (taught(ns.OjaRule()), {}, "projection into post", "no OjaRule", "SpikePairRule"),
+    "Clopath's rule": (taught(ns.ClopathRule()), {}, "projection into post", "no ClopathRule", "SpikeTripletRule"),
+    "restricted pairs": (taught(PAIRS(pairing="restricted")), {}, "projection into post", "restricted", "pairing='all'"),
+    "nearest triplets": (taught(ns.SpikeTripletRule(pairing="nearest")), {}, "projection into post", "nearest", "pairing='all'"),
+    "multiplicative triplets": (taught(ns.SpikeTripletRule(), ns.MultiplicativeWeightDependence()), {}, "projection into post", "no binary",
+                                "AdditiveWeightDependence"),
+    "a rule with no binary for the cell": (joined(extra.IFTruncDelta(), weight=0.25, synapse=STDP(PAIRS(), ADDITIVE())), {},
+                                           "learning in post", "without a binary for IFTruncDelta", "IF_curr_exp"),
+    "negative amplitudes": (taught(PAIRS(A_plus=-0.01)), {}, "projection into post", "A_plus is negative", "A_plus >= 0"),
+    "an amplitude that vanishes": (taught(ns.Vogels2011Rule()), {}, "learning in post", "0 in s16.15", "A_plus"),
+    "an amplitude that overflows": (taught(PAIRS(A_plus=9e4)), {}, "learning in post", "beyond s16.15", "smaller A_plus"),
+    "bounds that overflow": (taught(weight=ADDITIVE(w_max=70000.0)), {}, "learning in post", "w_max", "smaller w_max"),
+    "traces longer than the memory": (taught(PAIRS(tau_plus=2000.0)), {"dt": 0.1}, "learning in post", "a core has 65536",
+                                      "shorter time constants"),
+    "a plastic delay of the whole ring": (joined(weight=0.25, delay=4.0, synapse=STDP(PAIRS(), ADDITIVE())), {}, "projection into post",
+                                          "never delivers", "Change the delay by a step"),
+    "a delay too long": (joined(size=600, delay=300.0), {}, "projection into post", "at most 288", "neurons_per_core"),
+    "stages of two lengths": (two_lengths(), {}, "population pre", "stages", "neurons_per_core"),
+    "weights that vanish": (listed([50.0, 1e-4]), {}, "projection into post", "1 of 2 weights vanish", "allow_zero_weights"),
+    "weights too small for any step": (joined(weight=1e-6), {}, "projection into post", "vanish", "Make them greater"),
+    "weights beyond the range": (joined(weight=70000.0), {}, "projection into post", "beyond s16.15", "smaller cm"),
+    "conductances beyond the range": (joined(ns.IF_cond_exp(), weight=80.0), {}, "projection into post", "times 1024", "< 64 uS"),
+    "weights that lose their upper bits": (joined(weight=20.0), {"max_expected_summed_weight": {"post": (4.0, 1.0)}},
+                                           "projection into post", "do not fit 16 bits", "max_expected_summed_weight['post'] > 20"),
+    "a sum for too few receptors": (joined(), {"max_expected_summed_weight": {"post": (4.0,)}}, "max_expected_summed_weight of post",
+                                    "1 numbers for 2", "excitatory, inhibitory"),
+    "weights of both signs": (tailed(), {}, "projection into post", "both signs", "bound a distribution at 0"),
+    "a parameter beyond the range": (cells(ns.IF_curr_exp(v_thresh=70000.0)), {}, "population cells", "v_thresh = 70000",
+                                     "within that range"),
+    "an initial value beyond the range": (cells(ns.IF_cond_exp(), gsyn_exc=100.0), {}, "population cells", "initial gsyn_exc",
+                                          "within that range"),
+    "a resistance beyond the range": (cells(ns.IF_curr_exp(cm=1e-4)), {}, "population cells", "tau_m / cm",
+                                     "greater cm"),
+    "a capacitance of nothing": (cells(ns.IF_curr_exp(cm=1e-6)), {}, "population cells", "cm = 1e-06 nF is 0", "cm >= 0.001"),
+    "an offset that overflows": (cells(ns.IF_curr_exp(i_offset=5000.0)), {}, "population cells", "i_offset = 5000", "smaller i_offset"),
+    "a membrane too slow": (cells(ns.IF_curr_exp(tau_m=40000.0, cm=40.0)), {}, "population cells", "never move", "tau_m <= 32768"),
+    "a synapse too slow": (cells(ns.IF_curr_exp(tau_syn_E=5000.0)), {"dt": 0.1}, "population cells", "forgets",
+                           "tau_syn_E <= 3276.8"),
+    "a synapse too fast": (cells(ns.IF_curr_exp(tau_syn_I=1e-6)), {}, "population cells", "tau_syn_I = 1e-06 ms is 0", "tau_syn_I >="),
+    "an alpha synapse too fast": (cells(ns.IF_curr_alpha()), {}, "population cells", "fraction only", "tau_syn_E > 1 ms"),
+    "a refractory period too long": (cells(ns.IF_curr_exp(tau_refrac=7000.0)), {"dt": 0.1}, "population cells", "65535 steps",
+                                     "shorter tau_refrac"),
+    "a rate beyond the range": (cells(ns.SpikeSourcePoisson(1e8)), {}, "population cells", "beyond s16.15", "more sources"),
+    "a current beyond the range": (injected(ns.DCSource(1e5)), {}, "current into cells", "beyond s16.15", "smaller amplitude"),
+    "a current that vanishes": (injected(ns.StepCurrentSource([1.0], [1e-6])), {}, "current into cells", "0 in s16.15", "amplitudes"),
+    "a state the board does not record": (recorded("u", cell=ns.Izhikevich()), {}, "recording of u of post", "records no u",
+                                          "Record spikes, v"),
+    "an interval between steps": (recorded("v", 1.5), {}, "recording of v of post", "1.5 ms", "Use 2 ms"),
+    "two intervals": (with_(recorded("v", 2.0), lambda n: n.record(n["post"][:1], "v", 4.0)), {},
+                      "recording of v of post[0..0]", "two intervals", "one interval"),
+    "a step between microseconds": (joined(), {"dt": 0.1005004}, "dt", "whole number of microseconds", "Use 0.1"),
+    "a step that sPyNNaker rounds up": (joined(), {"dt": 3 * 0.1}, "dt", "up to 301 us", "Use 0.3 ms"),
+    "a clock between microseconds": (joined(), {"time_scale_factor": 1.0000003}, "time_scale_factor", "whole number", "whole time_scale"),
+    "rows longer than a row": (wide(), {}, "projection into post", "a row has room for 256", "neurons_per_core"),
+    "more than real time": (cells(ns.IF_curr_exp(), 256), {"dt": 0.1}, "real time", "more than a step", "time_scale_factor"),
+    "more Poisson spikes than a core can send": (cells(ns.SpikeSourcePoisson(50000.0), 500), {}, "real time", "cells 2",
+                                                 "time_scale_factor"),
+    "ring buffers that are always full": (with_(joined(), lambda n: n.poisson_input(n["post"], 2e5, 0.5, label="drive")), {},
+                                          "population post", "in a step on average", "max_expected_summed_weight"),
+    "sources with a population's name": (with_(cells(ns.IF_curr_exp(), label="drive (sources)"),
+                                               lambda n: n.poisson_input(n["drive (sources)"], 10.0, 0.1, label="drive")),
+                                         {}, "Poisson input drive", "would be called", "Rename"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_deployed_is_refused_with_the_remedy(name):
+    network, settings, what, reason, remedy = REFUSED[name]
+    report = check(network, **settings)
+    assert not report.ok
+    found = [one for one in report.problems if one.what == what and reason in one.reason]
+    assert found, "\n".join(map(str, report.problems))
+    assert remedy in found[0].remedy
+    assert what in str(report) and "cannot be deployed" in str(report)
+
+
+def test_there_are_enough_refusals():
+    assert len(REFUSED) >= 30
+
+
+ALLOWED = {
+    "views in one to one": with_(joined(), lambda n: n.project(n["pre"][1:], n["post"][:2], ns.OneToOneConnector(), weight=0.1)),
+    "everything the machine has": with_(taught(), lambda n: n.record(None, "spikes")),
+    "negative weights onto an inhibitory receptor": joined(weight=-0.5, receptor="inhibitory"),
+    "delays that are rounded": joined(delay=1.4),
+    "cells of the machine": joined(extra.Izhikevich_cond(), weight=0.05),
+    "a long delay with small cores": joined(sources=20, size=20, delay=2000.0),
+}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_can_be_deployed_is_not_refused(name):
+    report = check(ALLOWED[name])
+    assert report.ok and "can be deployed" in str(report), str(report)
+
+
+def test_zero_weights_can_be_accepted():
+    assert check(listed([50.0, 1e-4]), allow_zero_weights=True).projections[0].zeros == 1
+
+
+# ------------------------------------------------------------------------------------------ the report
+
+
+def test_every_weight_is_told():
+    report = check(joined(weight=ns.Uniform(0.1, 0.9), delay=ns.Uniform(1.0, 4.0)))
+    table, one = report.weights("into post"), report.projections[0]
+    assert set(table) == {"source", "target", "asked", "stored", "value", "error", "asked_delay", "delay"}
+    assert (np.abs(table["error"]) <= 0.5 * one.step).all() and (table["value"] - table["asked"] == table["error"]).all()
+    assert one.worst == np.abs(table["error"]).max() and one.relative == (np.abs(table["error"]) / table["asked"]).max()
+    assert one.distinct == np.unique(table["asked"]).size == 9 and one.synapses == 9
+    assert one.least == table["asked"].min() and one.greatest == table["asked"].max()
+    assert one.moved == np.sum(table["delay"] != table["asked_delay"]) and one.off == np.abs(table["delay"] - table["asked_delay"]).max()
+    with pytest.raises(NetworkError, match="no projection 'other' is deployed; there are into post"):
+        report.weights("other")
+
+
+def test_the_report_is_data():
+    report = check(with_(taught(PAIRS(A_plus=0.1), ADDITIVE(w_max=4.0)), lambda n: n.poisson_input(n["post"], 10.0, 0.1, label="drive")))
+    found = json.loads(json.dumps(report.as_dict(weights=True)))
+    assert found["ok"] and found["sPyNNaker"] == limits.VERSION and found["problems"] == []
+    assert [one["label"] for one in found["populations"]] == ["pre", "post", "drive (sources)"]
+    assert found["machine"]["cores"] == 3 and found["machine"]["boards"] == 1
+    assert found["rules"][0]["rescaled"]["A_plus"] == [0.1, 0.4]
+    assert len(found["weights"]["into post"]["stored"]) == 9 and len(found["loads"]) == 3
+    assert "weights" not in report.as_dict()
+
+
+def test_a_deployment_can_be_checked():
+    deployment = load(joined(), dt=0.5)
+    assert check(deployment).deployment is deployment
+
+
+def test_rings_know_what_arrives_at_once():
+    network = joined(sources=10, size=2, weight=0.5)
+    ring = check(network).rings[0]
+    assert (ring.label, ring.receptor, ring.shift) == ("post", "excitatory", 3)
+    assert ring.at_once == 5.0 and ring.room == pytest.approx(16.0, rel=1e-4) and ring.per_second == 0.0
+
+
+def test_expected_input_follows_rates():
+    network = ns.Network()
+    post = network.population(3, ns.IF_curr_exp(), "post")
+    network.poisson_input(post, 2000.0, 0.5, label="drive")
+    ring = check(network).rings[0]
+    assert ring.mean == pytest.approx(2.0 * 0.5) and ring.deviation == pytest.approx(0.5 * math.sqrt(2.0))
+
+
+def test_ring_buffers_that_are_often_full_are_noted():
+    network = with_(joined(ns.IF_cond_exp(), sources=80, weight=0.006), lambda n: n["pre"].set(spike_times=list(range(0, 1000, 33))))
+    report = check(network)
+    assert report.ok and report.rings[0].per_second > 1.0
+    assert any("excitatory ring buffers have room" in note and "max_expected_summed_weight" in note for note in report.notes)
+    calm = check(network, max_expected_summed_weight={"post": (0.5, 0.1)})
+    assert calm.rings[0].per_second == 0.0 and not any("ring buffers have room" in note for note in calm.notes)
+
+
+def test_load_grows_with_synapses_and_shrinks_with_time():
+    def total(**settings):
+        return next(one for one in check(joined(sources=100, size=200), **settings).loads if one.label == "post").total
+
+    assert total(spikes_per_second=1.0) == pytest.approx(total(), rel=0.02)  # given times are known
+    assert total(time_scale_factor=4) == pytest.approx(total() / 4.0)
+    assert total(neurons_per_core={"post": 50}) < total()
+
+
+def test_lines_are_short():
+    assert max(map(len, str(check(twice_taught())).splitlines())) <= 100
+
+
+# ------------------------------------------------------------------------------------------ command line
+
+
+def test_command_line(tmp_path, capsys):
+    script = tmp_path / "net.py"
+    script.write_text("import neurosim as ns\n"
+                      "def build(scale=1.0, seed=1):\n"
+                      "    network = ns.Network(seed=seed)\n"
+                      "    cells = network.population(int(20 * scale), ns.IF_curr_exp(), 'cells')\n"
+                      "    network.project(cells, cells, ns.AllToAllConnector(), weight=0.1, delay=3.0)\n"
+                      "    return network\n")
+    assert cli.main(["check", str(script), "--scale", "0.5"]) == 0
+    assert "can be deployed" in capsys.readouterr().out
+    assert cli.main(["check", str(script), "--json", "--option", "neurons_per_core={'cells': 5}"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["populations"][0]["cores"] == 4 and found["settings"]["dt"] == 1.0
+    assert cli.main(["check", str(script), "--dt", "0.0105"]) == 1
+    assert "1. dt: " in capsys.readouterr().out
+    assert cli.main(["check", str(script), "--option", "speed=3"]) == 2
+    assert "no setting 'speed'" in capsys.readouterr().err
+
+
+def test_command_line_of_a_built_in_model(capsys):
+    assert cli.main(["check", "cuba", "--scale", "0.1"]) == 0
+    assert "IF_curr_exp" in capsys.readouterr().out
