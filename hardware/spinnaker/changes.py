@@ -130,7 +130,7 @@ def weights(emulation: Emulation, projection: Projection | str) -> Weights:
             sign = -1.0 if one.projection is not None and one.projection.sign < 0 else 1.0
             population = deployment.cells[one.post].population
             unit = "" if population is None else population.cell.weight_unit
-            return Weights(sign * deployment.weights(now) + 0.0, unit, one.source.copy(), one.target.copy())
+            return Weights(sign * deployment.described(now) + 0.0, unit, one.source.copy(), one.target.copy())
     known = ", ".join(one.label for one in deployment.synapses) or "none"
     raise NetworkError(f"{deployment.network.label} has no projection {projection!r}; it has {known}")
 
