@@ -188,8 +188,8 @@ def _top(x, y):
 
 @inlined
 def _rounded(x, bits):
-    """x rounded to a multiple of 2**bits."""
-    return ((x >> bits) + ((x >> (bits - 1)) & 1)) << bits
+    """x rounded to a multiple of 2**bits, in 32 bits."""
+    return wrap(((x >> bits) + ((x >> (bits - 1)) & 1)) << bits)
 
 
 @jit
@@ -214,7 +214,7 @@ def _reduced(x):
 
 @jit
 def sink(x):
-    """sin of s16.15 x, as s16.15."""
+    """sin of s16.15 x, as s16.15.  Where it is 1 to the last bit the machine's 32 bits overflow: it says -1, and at some of -1, 1."""
     x, eighth = _reduced(x)
     near = _rounded(x, 27)
     x = wrap((x - near) << 5)
@@ -261,18 +261,19 @@ def add_current(t, current, cells, steps, seeds, bias):
     cells : ndarray, int32
         Numbers within the population: those of this current from C_CELLS on.
     steps : ndarray, int64 (steps, 2)
-        Tick and amplitude: those of a step current C_A .. C_B - 1, of which C_C were taken; one is taken in a tick, C_D is the latest.
+        Tick and amplitude: those of a step current C_A .. C_B - 1, of which C_C were taken, C_D is the latest.  Each cell that asks
+        takes at most one.
     seeds : ndarray, uint32 (noise, 4)
         That of a noisy current is number C_C; each cell on each tick takes a new value of mean C_A and standard deviation C_B.
     """
     kind, lo = current[C_KIND], current[C_CELLS]
     hi = lo + current[C_N]
     if kind == STEPS:
-        at = current[C_A] + current[C_C]
-        if at < current[C_B] and t >= steps[at, 0]:
-            current[C_D] = steps[at, 1]
-            current[C_C] += 1
         for k in range(lo, hi):
+            at = current[C_A] + current[C_C]
+            if at < current[C_B] and t >= steps[at, 0]:
+                current[C_D] = steps[at, 1]
+                current[C_C] += 1
             bias[cells[k]] += current[C_D]
     elif current[C_START] <= t < current[C_STOP]:
         if kind == NOISE:

@@ -143,7 +143,7 @@ def _add_cells(row: np.ndarray, cells: LoadedCells, deployment: Deployment, flat
 
 
 def add_currents(row: np.ndarray, cells: LoadedCells, deployment: Deployment, flat: dict[str, _Flat]) -> None:
-    """The currents into a population; each core has a generator of its own for a noisy one."""
+    """The currents into a population; each core keeps a step current's place, and a noisy one's generator, of its own."""
     coded = []
     for number, (source, targets) in enumerate(cells.currents):
         steps: list[tuple[int, int]] = []
@@ -152,7 +152,7 @@ def add_currents(row: np.ndarray, cells: LoadedCells, deployment: Deployment, fl
         if kind == s.STEPS:
             numbers[2:4] = at, at + len(steps)
         groups = [np.sort(np.asarray(targets))]
-        if kind == s.NOISE:
+        if kind in (s.STEPS, s.NOISE):
             groups = [part for lo, hi in sources.cores_of(cells) if (part := groups[0][(groups[0] >= lo) & (groups[0] < hi)]).size]
         seed = sources.population_seed(deployment.settings.seed, f"{cells.label}/current {number}")
         for core, part in enumerate(groups):
