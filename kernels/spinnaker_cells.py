@@ -1,8 +1,6 @@
 """SpiNNaker's neurons, in every bit: one step of all neurons of a population, in the machine's arithmetic.
 
-A model is put together, as on the machine, from a membrane, synapses, what they act as, and adaptation; ``code`` holds
-these four choices as hexadecimal digits (:func:`code_of`).  With mulk, kdivk, expk and decay of :mod:`~neurosim.kernels.fixed`
-and h the step in ms, one step of a leaky neuron is::
+With mulk, expk and decay of :mod:`~neurosim.kernels.fixed` and h the step in ms, one step of a leaky neuron is::
 
     I = exc - inh + i_offset + injected - i_ca2
     not refractory:  a = mulk(I, R) + v_rest,   v = a - mulk(exp_TC, a - v)
@@ -13,156 +11,37 @@ Izhikevich's takes one midpoint step of the second order, of 1.85 h after a spik
 fall below v_reset.  Source: neural_modelling/src/neuron of sPyNNaker (implementations/neuron_impl_standard.h, models, synapse_types,
 input_types, additional_inputs), held against the binaries that sPyNNaker 7.4.1 ships.
 
-Rows, of which each model uses some:
-
-====== ================================================== ===== ==================================================
-state  int32 (rows, n), s16.15                            par   int64 (rows, n), s16.15 or u0.32
-====== ================================================== ===== ==================================================
-0      v                                                  0     i_offset
-1      refractory steps left, or u                        1     v_thresh
-2      i_ca2, or h of the next step                       2     v_reset, or c
-3...   synapses: exponential and delta one row a type,    3     refractory steps, or d
-       alpha three (linear, exponential, last input);     4     v_rest, or a
-       sEMD its three, the multiplier, the last           5     R = tau_m/cm, or b
-       excitatory2                                        6     exp_TC = exp(-h/tau_m), or h
-                                                          7, 8  e_rev_E, e_rev_I; or 1/h of jumps of v
-                                                          9, 10 exp(-h/tau_ca2), i_alpha
-                                                          11... two a type: decay and what of an input is added
-                                                                (alpha: decay and h/tau**2); sEMD then its scale
-====== ================================================== ===== ==================================================
+Each part of a step is a loop over all neurons that LLVM vectorises.  Arrays are those of :mod:`~neurosim.kernels.spinnaker_layout`.
 """
 
 import numpy as np
 
 from . import inlined, jit
-from .fixed import FRACTION, ONE, ceilk, decay, expk, expulr, kdivk, mulk, wrap
+from .fixed import ONE, decay, kdivk, mulk, wrap
+from .spinnaker_layout import (
+    ALPHA,
+    CONDUCTANCE,
+    DELTA,
+    IZHIKEVICH,
+    JUMP,
+    LEAKY,
+    PAR_SYNAPSES,
+    SEMD,
+    STATE_SYNAPSES,
+    membrane_of,
+    synapses_of,
+    types_of,
+    use_of,
+)
 
-# Digits of a code.
-LEAKY, IZHIKEVICH, TRUNCATED = 0, 1, 2
-EXPONENTIAL, ALPHA, DELTA, DUAL, SEMD = 0, 1, 2, 3, 4
-CURRENT, CONDUCTANCE, JUMP = 0, 1, 2
-
-STATE_SYNAPSES = 3
-PAR_SYNAPSES = 11
-CONDUCTANCE_SHIFT = 10
 V, EXCITATORY, INHIBITORY = 0, 1, 2  # what can be recorded
 
+_SHIFT = 10  # of conductances
 _140 = 140 * ONE
 _5 = 5 * ONE
 _MAGIC = 1311  # 0.04
 _LATE = 60620  # 1.85: how much longer the step after a spike is
 _SMALL = 32  # 0.001: excitatory2 of sEMD that counts as none
-
-
-def code_of(membrane, synapses=EXPONENTIAL, acts_as=CURRENT, adapts=False):
-    """The number of a model."""
-    return membrane | synapses << 4 | acts_as << 8 | int(adapts) << 12
-
-
-@inlined
-def _membrane(code):
-    return code & 15
-
-
-@inlined
-def _synapses(code):
-    return (code >> 4) & 15
-
-
-@inlined
-def _acts_as(code):
-    return (code >> 8) & 15
-
-
-# ------------------------------------------------------------------------------------ initialisation
-
-
-@jit
-def types_of(code):
-    """How many synapse types a model has."""
-    return 3 if _synapses(code) >= DUAL else 2
-
-
-@jit
-def rows_of(code):
-    """(rows of state, rows of par)."""
-    synapses, types = _synapses(code), types_of(code)
-    state = STATE_SYNAPSES + (3 * types if synapses == ALPHA else types) + (2 if synapses == SEMD else 0)
-    return state, PAR_SYNAPSES + (0 if synapses == DELTA else 2 * types) + (1 if synapses == SEMD else 0)
-
-
-@jit
-def initialise(code, words, state, par):
-    """What a core makes of its parameters when it starts.
-
-    Parameters
-    ----------
-    code : int
-    words : ndarray, int64 (w, n)
-        The machine's own structures of a neuron, one after another: membrane, input, threshold, synapses, adaptation;
-        each field a row.
-    state : ndarray, int32 (rows, n)
-    par : ndarray, int64 (rows, n)
-    """
-    membrane, synapses, acts_as = _membrane(code), _synapses(code), _acts_as(code)
-    for j in range(words.shape[1]):
-        w = words[:, j]
-        if membrane == IZHIKEVICH:
-            par[4, j], par[5, j], par[2, j], par[3, j] = w[0], w[1], w[2], w[3]
-            state[0, j], state[1, j], state[2, j] = w[4], w[5], w[8]
-            par[0, j], par[6, j] = w[6], w[7]
-            at = 9
-        elif membrane == LEAKY:
-            h = w[8]
-            state[0, j], state[1, j] = w[0], w[7]
-            par[4, j], par[5, j], par[6, j] = w[1], kdivk(w[3], w[2]), expk(-kdivk(h, w[3]))
-            par[0, j], par[2, j], par[3, j] = w[4], w[5], ceilk(kdivk(w[6], h))
-            at = 9
-        else:
-            h = w[7]
-            state[0, j], state[1, j] = w[0], w[6]
-            par[5, j], par[0, j], par[2, j], par[3, j] = kdivk(w[2], w[1]), w[3], w[4], ceilk(kdivk(w[5], h))
-            at = 8
-        if acts_as == CONDUCTANCE:
-            par[7, j], par[8, j] = w[at], w[at + 1]
-            at += 2
-        elif acts_as == JUMP:
-            par[7, j] = kdivk(ONE, w[at])
-            at += 1
-        par[1, j] = w[at]
-        at += 1
-        if synapses == DELTA:
-            state[3, j], state[4, j] = w[at], w[at + 1]
-            at += 2
-        elif synapses == ALPHA:
-            h = w[at + 8]
-            for k in range(2):
-                tau = w[at + 3]
-                for row in range(3):
-                    state[3 + 3 * k + row, j] = w[at + row]
-                par[11 + 2 * k, j] = expulr(-kdivk(h, tau))
-                par[12 + 2 * k, j] = kdivk(h, mulk(tau, tau)) & (ONE - 1)  # kept as a fraction: its whole part is lost
-                at += 4
-            at += 1
-        else:
-            types = types_of(code)
-            h = w[at + 2 * types + (3 if synapses == SEMD else 0)]
-            for k in range(types):
-                tau = w[at]
-                state[3 + k, j] = w[at + 1]
-                lasting = expulr(-kdivk(h, tau))
-                par[11 + 2 * k, j] = lasting
-                par[12 + 2 * k, j] = ((kdivk(tau, h) * (0xFFFFFFFF - lasting)) >> FRACTION) & 0xFFFFFFFF
-                at += 2
-            if synapses == SEMD:
-                state[6, j], state[7, j], par[17, j] = w[at], w[at + 1], w[at + 2]
-                at += 3
-            at += 1
-        if code >> 12:
-            par[9, j], state[2, j], par[10, j] = expk(-kdivk(w[at + 3], w[at])), w[at + 1], w[at + 2]
-
-
-# ------------------------------------------------------------------------------------ a step
 
 
 @jit
@@ -178,7 +57,7 @@ def add_input(code, state, par, ring, shifts):
         The slot of this step.
     shifts : ndarray, int64 (types,)
     """
-    synapses = _synapses(code)
+    synapses = synapses_of(code)
     for k in range(ring.shape[0]):
         shift = shifts[k]
         for j in range(ring.shape[1]):
@@ -186,13 +65,13 @@ def add_input(code, state, par, ring, shifts):
                 given = wrap(np.int64(ring[k, j]) << shift)
                 ring[k, j] = 0
                 if synapses == DELTA:
-                    state[3 + k, j] += given
+                    state[STATE_SYNAPSES + k, j] += given
                 elif synapses != ALPHA:
-                    state[3 + k, j] += decay(given, par[12 + 2 * k, j])
+                    state[STATE_SYNAPSES + k, j] += decay(given, par[PAR_SYNAPSES + 1 + 2 * k, j])
                 elif given > 0:
-                    row = 3 + 3 * k
-                    grown = wrap(decay(state[row + 1, j], par[11 + 2 * k, j]) + ONE)
-                    linear = wrap(state[row, j] + mulk(given, par[12 + 2 * k, j]))
+                    row = STATE_SYNAPSES + 3 * k
+                    grown = wrap(decay(state[row + 1, j], par[PAR_SYNAPSES + 2 * k, j]) + ONE)
+                    linear = wrap(state[row, j] + mulk(given, par[PAR_SYNAPSES + 1 + 2 * k, j]))
                     state[row, j] = mulk(linear, ONE - kdivk(ONE, grown))
                     state[row + 1, j] = grown
                     state[row + 2, j] = given
@@ -207,23 +86,24 @@ def _multiplier(state, j):
     return np.int64(0) if second < _SMALL else np.int64(state[6, j])
 
 
-@inlined
-def _inputs(code, state, par, j):
-    """(first excitatory, second excitatory, inhibitory) of neuron j, before the driving force."""
-    synapses = _synapses(code)
+@jit
+def _input(code, state, par, k, out):
+    """Input of receptor k of all neurons, int32 (n,): nA, uS (times 1024 on the machine until here) or mV."""
+    synapses = synapses_of(code)
     if synapses == ALPHA:
-        first, second = mulk(np.int64(state[3, j]), np.int64(state[4, j])), np.int64(0)
-        inhibitory = mulk(np.int64(state[6, j]), np.int64(state[7, j]))
-    elif synapses == DUAL:
-        first, second, inhibitory = np.int64(state[3, j]), np.int64(state[4, j]), np.int64(state[5, j])
-    elif synapses == SEMD:
-        first, second = np.int64(0), mulk(mulk(np.int64(state[4, j]), par[17, j]), _multiplier(state, j))
-        inhibitory = np.int64(state[5, j])
+        row = STATE_SYNAPSES + 3 * k
+        linear, grown = state[row], state[row + 1]
+        for j in range(out.size):
+            out[j] = mulk(np.int64(linear[j]), np.int64(grown[j]))
+    elif synapses == SEMD and k == 0:
+        out[:] = 0
+    elif synapses == SEMD and k == 1:
+        for j in range(out.size):
+            out[j] = mulk(mulk(np.int64(state[4, j]), par[17, j]), _multiplier(state, j))
     else:
-        first, second, inhibitory = np.int64(state[3, j]), np.int64(0), np.int64(state[4, j])
-    if _acts_as(code) == CONDUCTANCE:
-        return first >> CONDUCTANCE_SHIFT, second >> CONDUCTANCE_SHIFT, inhibitory >> CONDUCTANCE_SHIFT
-    return first, second, inhibitory
+        g, shift = state[STATE_SYNAPSES + k], _SHIFT if use_of(code) == CONDUCTANCE else 0
+        for j in range(out.size):
+            out[j] = g[j] >> shift
 
 
 @jit
@@ -232,28 +112,48 @@ def sample(code, variable, state, par, ids, out):
 
     ``variable`` is V, EXCITATORY or INHIBITORY: v, gsyn_exc (currents in nA, conductances in uS, jumps in mV), gsyn_inh.
     """
+    if variable == V:
+        for i in range(ids.size):
+            out[i] = state[0, ids[i]]
+        return
+    given = np.empty(state.shape[1], np.int32)
+    last = types_of(code) - 1
+    _input(code, state, par, last if variable == INHIBITORY else 0, given)
     for i in range(ids.size):
-        j = ids[i]
-        if variable == V:
-            out[i] = state[0, j]
+        out[i] = given[ids[i]]
+    if variable == EXCITATORY and last == 2:
+        _input(code, state, par, 1, given)
+        for i in range(ids.size):
+            out[i] += given[ids[i]]
+
+
+@jit
+def _collect(code, state, par, bias, given, current):
+    """Current of all neurons, int32 (n,), with ``given`` to work in; adaptation and sEMD's memory go a step on."""
+    acts_as, types, v = use_of(code), types_of(code), state[0]
+    for j in range(current.size):
+        current[j] = par[0, j] + bias[j]
+    for k in range(types):
+        _input(code, state, par, k, given)
+        sign = 1 if k < types - 1 else -1
+        if acts_as == CONDUCTANCE:
+            reversal = par[7] if sign == 1 else par[8]
+            for j in range(current.size):
+                current[j] += sign * mulk(sign * np.int64(given[j]), wrap(reversal[j] - v[j]))
+        elif acts_as == JUMP:
+            for j in range(current.size):
+                current[j] += sign * mulk(np.int64(given[j]), par[7, j])
         else:
-            first, second, inhibitory = _inputs(code, state, par, j)
-            out[i] = first + second if variable == EXCITATORY else inhibitory
-
-
-@inlined
-def _current(code, state, par, j):
-    """Current of neuron j from its synapses, s16.15."""
-    v = np.int64(state[0, j])
-    first, second, inhibitory = _inputs(code, state, par, j)
-    acts_as = _acts_as(code)
-    if acts_as == CONDUCTANCE:
-        force = wrap(par[7, j] - v)
-        first, second = mulk(first, force), mulk(second, force)
-        inhibitory = mulk(-inhibitory, wrap(par[8, j] - v))
-    elif acts_as == JUMP:
-        first, inhibitory = mulk(first, par[7, j]), mulk(inhibitory, par[7, j])
-    return first + second - inhibitory
+            for j in range(current.size):
+                current[j] += sign * given[j]
+    if synapses_of(code) == SEMD:
+        for j in range(current.size):
+            state[6, j] = _multiplier(state, j)
+            state[7, j] = state[4, j]
+    if code >> 12:
+        for j in range(current.size):
+            state[2, j] = mulk(np.int64(state[2, j]), par[9, j])
+            current[j] -= state[2, j]
 
 
 @inlined
@@ -262,34 +162,80 @@ def _square(v):
     return mulk(wrap(_5 + mulk(np.int64(_MAGIC), v)), v)
 
 
-@inlined
-def _midpoint(state, par, current, j):
+@jit
+def _midpoint(state, par, current):
     """Izhikevich's equations over one step: the midpoint method."""
-    v, u, h = np.int64(state[0, j]), np.int64(state[1, j]), np.int64(state[2, j])
-    rate, b = mulk(par[4, j], h), par[5, j]
-    rest = wrap(_140 + current - u)
-    halfway = wrap(v + (mulk(h, wrap(rest + _square(v))) >> 1))
-    risen = mulk(wrap(mulk(b, v) - u), rate) >> 1
-    state[0, j] = v + mulk(h, wrap(rest - risen + _square(halfway)))
-    state[1, j] = u + mulk(rate, wrap(mulk(b, halfway) - u - risen))
-    state[2, j] = par[6, j]
+    for j in range(current.size):
+        v, u, h = np.int64(state[0, j]), np.int64(state[1, j]), np.int64(state[2, j])
+        rate, b = mulk(par[4, j], h), par[5, j]
+        rest = wrap(_140 + current[j] - u)
+        halfway = wrap(v + (mulk(h, wrap(rest + _square(v))) >> 1))
+        risen = mulk(wrap(mulk(b, v) - u), rate) >> 1
+        state[0, j] = v + mulk(h, wrap(rest - risen + _square(halfway)))
+        state[1, j] = u + mulk(rate, wrap(mulk(b, halfway) - u - risen))
+        state[2, j] = par[6, j]
 
 
-@inlined
-def _fade(code, state, par, j):
-    """Synapses of neuron j at the end of a step."""
-    synapses = _synapses(code)
+@jit
+def _leak(state, par, current):
+    """Leaky neurons over one step; those that are refractory wait."""
+    v, left = state[0], state[1]
+    for j in range(current.size):
+        waits = left[j] > 0
+        target = wrap(mulk(np.int64(current[j]), par[5, j]) + par[4, j])
+        new = np.int32(target - mulk(par[6, j], wrap(target - v[j])))
+        v[j] = v[j] if waits else new
+        left[j] = left[j] - 1 if waits else left[j]
+
+
+@jit
+def _integrate(state, par, current):
+    """Neurons without leak over one step."""
+    for j in range(current.size):
+        if state[1, j] > 0:
+            state[1, j] -= 1
+        else:
+            state[0, j] = max(wrap(mulk(np.int64(current[j]), par[5, j]) + state[0, j]), par[2, j])
+
+
+@jit
+def _fire(code, state, par, fired):
+    """Reset those at the threshold; returns how many, their numbers in ``fired``."""
+    count = 0
+    for j in range(state.shape[1]):
+        fired[count] = j
+        count += state[0, j] >= par[1, j]
+    for i in range(count):
+        j = fired[i]
+        state[0, j] = par[2, j]
+        if membrane_of(code) == IZHIKEVICH:
+            state[1, j] += par[3, j]
+            state[2, j] = mulk(par[6, j], np.int64(_LATE))
+        else:
+            state[1, j] = par[3, j]
+        if code >> 12:
+            state[2, j] += par[10, j]
+    return count
+
+
+@jit
+def _fade(code, state, par):
+    """Synapses at the end of a step."""
+    n, synapses = state.shape[1], synapses_of(code)
     if synapses == DELTA:
-        state[3, j] = 0
-        state[4, j] = 0
+        state[3:5] = 0
     elif synapses == ALPHA:
         for k in range(2):
-            row = 3 + 3 * k
-            state[row, j] += mulk(np.int64(state[row + 2, j]), par[12 + 2 * k, j])
-            state[row + 1, j] = decay(np.int64(state[row + 1, j]), par[11 + 2 * k, j])
+            row = STATE_SYNAPSES + 3 * k
+            linear, grown, last = state[row], state[row + 1], state[row + 2]
+            for j in range(n):
+                linear[j] += mulk(np.int64(last[j]), par[PAR_SYNAPSES + 1 + 2 * k, j])
+                grown[j] = decay(np.int64(grown[j]), par[PAR_SYNAPSES + 2 * k, j])
     else:
-        for k in range(3 if synapses >= DUAL else 2):
-            state[3 + k, j] = decay(np.int64(state[3 + k, j]), par[11 + 2 * k, j])
+        for k in range(types_of(code)):
+            g, lasting = state[STATE_SYNAPSES + k], par[PAR_SYNAPSES + 2 * k]
+            for j in range(n):
+                g[j] = decay(np.int64(g[j]), lasting[j])
 
 
 @jit
@@ -303,7 +249,7 @@ def advance(code, state, par, bias, fired):
     par : ndarray, int64 (rows, n)
     bias : ndarray, int32 (n,)
         Injected current, s16.15, nA.
-    fired : ndarray, int32 (n,)
+    fired : ndarray, int32 (n,) or more
         The first of them become the neurons that spike, ascending.
 
     Returns
@@ -311,36 +257,14 @@ def advance(code, state, par, bias, fired):
     int
         How many spike.
     """
-    membrane, adapts, semd = _membrane(code), code >> 12, _synapses(code) == SEMD
-    count = 0
-    for j in range(state.shape[1]):
-        current = _current(code, state, par, j) + par[0, j] + bias[j]
-        if semd:
-            state[6, j] = _multiplier(state, j)
-            state[7, j] = state[4, j]
-        if adapts:
-            state[2, j] = mulk(np.int64(state[2, j]), par[9, j])
-            current -= state[2, j]
-        current = wrap(current)
-        if membrane == IZHIKEVICH:
-            _midpoint(state, par, current, j)
-        elif state[1, j] > 0:
-            state[1, j] -= 1
-        elif membrane == LEAKY:
-            target = wrap(mulk(current, par[5, j]) + par[4, j])
-            state[0, j] = target - mulk(par[6, j], wrap(target - state[0, j]))
-        else:
-            state[0, j] = max(wrap(mulk(current, par[5, j]) + state[0, j]), par[2, j])
-        if state[0, j] >= par[1, j]:
-            state[0, j] = par[2, j]
-            if membrane == IZHIKEVICH:
-                state[1, j] += par[3, j]
-                state[2, j] = mulk(par[6, j], np.int64(_LATE))
-            else:
-                state[1, j] = par[3, j]
-            if adapts:
-                state[2, j] += par[10, j]
-            fired[count] = j
-            count += 1
-        _fade(code, state, par, j)
+    given, current = np.empty(state.shape[1], np.int32), np.empty(state.shape[1], np.int32)
+    _collect(code, state, par, bias, given, current)
+    if membrane_of(code) == LEAKY:
+        _leak(state, par, current)
+    elif membrane_of(code) == IZHIKEVICH:
+        _midpoint(state, par, current)
+    else:
+        _integrate(state, par, current)
+    count = _fire(code, state, par, fired)
+    _fade(code, state, par)
     return count

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from neurosim.hardware.spinnaker.cells import MODELS, MachineModel
-from neurosim.kernels import fixed
-from neurosim.kernels import spinnaker_cells as kernel
+from neurosim.kernels import fixed, spinnaker_cells
+from neurosim.kernels import spinnaker_layout as kernel
 from tests.arm import Arm
 from tests.arm_cells import ENTRIES, ArmCells, random_inputs
 
@@ -18,7 +18,7 @@ RANGES = {
     "e_rev_I": (-90, -70), "tau_ca2": (10, 100), "i_alpha": (0, 0.5), "scaling_factor": (0.5, 2), "a": (0.01, 0.1), "b": (0.15, 0.3),
     "c": (-70, -50), "d": (0.5, 8),
 }
-# What a core keeps of a neuron, in its order: s and p are rows of `state` and `par` (see kernels/spinnaker_cells.py).
+# What a core keeps of a neuron, in its order: s and p are rows of `state` and `par` (see kernels/spinnaker_layout.py).
 MEMBRANES = {
     kernel.LEAKY: "s0 p4 p5 p6 p0 s1 p2 p3", kernel.IZHIKEVICH: "p4 p5 p2 p3 s0 s1 p0 s2 p6", kernel.TRUNCATED: "s0 p5 p0 s1 p2 p3",
 }
@@ -86,12 +86,12 @@ def test_neurons(name, dt, steps, rng):
         given = random_inputs(rng, ring.shape, 0.3, 6000)
         arm.step(given, t)
         ring[:] = given
-        kernel.add_input(model.code, state, par, ring, shifts)
+        spinnaker_cells.add_input(model.code, state, par, ring, shifts)
         assert not ring.any()
         for variable in range(3):
-            kernel.sample(model.code, variable, state, par, ids, out)
+            spinnaker_cells.sample(model.code, variable, state, par, ids, out)
             np.testing.assert_array_equal(out, arm.recorded[variable], f"recorded {variable}, step {t}")
-        count = kernel.advance(model.code, state, par, bias, fired)
+        count = spinnaker_cells.advance(model.code, state, par, bias, fired)
         np.testing.assert_array_equal(fired[:count], arm.spiked, f"spikes, step {t}")
         here = np.stack([(state if row[0] == "s" else par)[int(row[1:])] for row in rows]).astype(np.uint32)
         np.testing.assert_array_equal(here, arm.memory().astype(np.uint32), f"step {t}: rows are {rows}")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from neurosim.errors import ParameterError
-from neurosim.kernels import spinnaker_cells as kernel
+from neurosim.kernels import spinnaker_cells
+from neurosim.kernels import spinnaker_layout as kernel
 
 __all__ = ["MODELS", "MachineModel", "words"]
 
@@ -62,7 +63,7 @@ class MachineModel:
     binary : str
         Name of its file of machine code, without ``.aplx``; what ends in ``_neuron.aplx`` has the same arithmetic.
     membrane, synapses, acts_as, adapts : int, int, int, bool
-        What it is put together from (digits of `neurosim.kernels.spinnaker_cells`).
+        What it is put together from (digits of `neurosim.kernels.spinnaker_layout`).
     threshold : str
         Name of the parameter, or `=` and a number of mV.  `dt`: that the machine code of IFTruncDelta takes the step in ms for
         its threshold in mV is an error of sPyNNaker 7.4.1 (the host writes a structure that this program does not have).
@@ -125,15 +126,14 @@ class MachineModel:
     def variables(self) -> dict[str, tuple[int, float]]:
         """What can be recorded: name -> (variable of ``kernels.spinnaker_cells.sample``, factor on its s16.15 words).
 
-        Machine names ``v``, ``gsyn_exc``, ``gsyn_inh``; those of a neurosim cell that mean the same are also there
-        (``isyn_inh`` is negative).
+        Machine names ``v``, ``gsyn_exc``, ``gsyn_inh``; those of a neurosim cell are also there (``isyn_inh`` is negative).
+        What it records of two excitatory receptors is their sum, and of sEMD the product.
         """
         one = 1.0 / ONE
-        found = {"v": (kernel.V, one), "gsyn_exc": (kernel.EXCITATORY, one), "gsyn_inh": (kernel.INHIBITORY, one)}
-        if self.acts_as == kernel.CURRENT:
-            found["isyn_inh"] = (kernel.INHIBITORY, -one)
-            if self.synapses in (kernel.EXPONENTIAL, kernel.ALPHA):
-                found["isyn_exc"] = (kernel.EXCITATORY, one)
+        exc, inh = spinnaker_cells.EXCITATORY, spinnaker_cells.INHIBITORY
+        found = {"v": (spinnaker_cells.V, one), "gsyn_exc": (exc, one), "gsyn_inh": (inh, one)}
+        if self.acts_as != kernel.CONDUCTANCE:
+            found |= {"isyn_exc": (exc, one), "isyn_inh": (inh, -one)}
         return found
 
     def words(self, parameters: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float,
@@ -196,7 +196,7 @@ class MachineModel:
             target, factor = name, 1.0
             if self.acts_as == kernel.CONDUCTANCE and name in ("gsyn_exc", "gsyn_inh", "gsyn_exc2"):
                 target, factor = "isyn" + name[4:], self.scale
-            elif self.acts_as == kernel.CURRENT and name == "isyn_inh":
+            elif self.acts_as != kernel.CONDUCTANCE and name == "isyn_inh":
                 factor = -1.0
             if target in values:
                 values[target] = given * factor + 0.0

@@ -125,7 +125,7 @@ class IF_curr_delta(_Leaky, MachineCell):
     `IF_curr_delta` means the jump itself (mV).
     """
 
-    states: ClassVar[Mapping[str, State]] = _V
+    states: ClassVar[Mapping[str, State]] = {**_V, **_CURRENTS}
     weight_unit: ClassVar[str] = "nA"
     below: ClassVar[tuple[tuple[str, str], ...]] = _RESET
 
@@ -134,7 +134,7 @@ class IF_curr_delta(_Leaky, MachineCell):
 class IFCurrDeltaCa2Adaptive(_Calcium, IF_curr_delta):
     """`IF_curr_delta` that a calcium current tires: subtracted from the input, it decays with tau_ca2, and a spike adds i_alpha."""
 
-    states: ClassVar[Mapping[str, State]] = {**_V, **_CALCIUM}
+    states: ClassVar[Mapping[str, State]] = {**_V, **_CURRENTS, **_CALCIUM}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +153,7 @@ class IFTruncDelta(MachineCell):
     v_reset: Value = parameter(0.0, "mV", "potential after a spike, and the least")
     v_thresh: Value = parameter(1.0, "mV", "potential at which the cell spikes")
 
-    states: ClassVar[Mapping[str, State]] = {"v": State("mV", "v_reset", "membrane potential")}
+    states: ClassVar[Mapping[str, State]] = {"v": State("mV", "v_reset", "membrane potential"), **_CURRENTS}
     weight_unit: ClassVar[str] = "nA"
     below: ClassVar[tuple[tuple[str, str], ...]] = _RESET
 
