@@ -18,6 +18,13 @@ RANGES = {
     "e_rev_I": (-90, -70), "tau_ca2": (10, 100), "i_alpha": (0, 0.5), "scaling_factor": (0.5, 2), "a": (0.01, 0.1), "b": (0.15, 0.3),
     "c": (-70, -50), "d": (0.5, 8),
 }
+# As wide as to make sums and products wrap around.
+WILD = {
+    "v_rest": (-3000, 3000), "cm": (0.01, 3), "tau_m": (0.05, 500), "tau_refrac": (0, 40), "i_offset": (-2000, 2000),
+    "v_reset": (-5000, 0), "v_thresh": (0, 5000), "tau_syn_E": (0.05, 900), "tau_syn_E2": (0.05, 900), "tau_syn_I": (0.05, 900),
+    "e_rev_E": (-900, 900), "e_rev_I": (-900, 900), "tau_ca2": (0.05, 3000), "i_alpha": (-500, 500), "scaling_factor": (-100, 100),
+    "a": (-2, 2), "b": (-3, 3), "c": (-500, 20), "d": (-300, 300),
+}
 # What a core keeps of a neuron, in its order: s and p are rows of `state` and `par` (see kernels/spinnaker_layout.py).
 MEMBRANES = {
     kernel.LEAKY: "s0 p4 p5 p6 p0 s1 p2 p3", kernel.IZHIKEVICH: "p4 p5 p2 p3 s0 s1 p0 s2 p6", kernel.TRUNCATED: "s0 p5 p0 s1 p2 p3",
@@ -66,24 +73,25 @@ def test_all_have_an_oracle():
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("dt, steps", [(1.0, 2000), (0.1, 400)])
-def test_neurons(name, dt, steps, rng):
+@pytest.mark.parametrize("dt, steps, wild", [(1.0, 2000, False), (0.1, 400, False), (1.0, 500, True)])
+def test_neurons(name, dt, steps, wild, rng):
     """64 neurons with parameters and input of their own: all that the core keeps, records and sends, in every step."""
     model, n = MODELS[name], 64
-    p = {name: rng.uniform(*RANGES[name], n) for name in model.parameters}
-    if model.membrane == kernel.IZHIKEVICH:
+    p = {each: rng.uniform(*(WILD if wild else RANGES)[each], n) for each in model.parameters}
+    if model.membrane == kernel.IZHIKEVICH and not wild:
         p["i_offset"] *= 12.0
-    initial = {"v": rng.uniform(-70, -50, n)}
+    initial = {each: rng.uniform(-3000, 3000, n) for each in model.states} if wild else {"v": rng.uniform(-70, -50, n)}
     par, state = model.encode(p, initial, dt)
-    arm = on_arm(model, p, initial, dt, SHIFTS[model.scale])
-    shifts = np.full(len(model.receptors), SHIFTS[model.scale])
+    shift, largest = (12, 65535) if wild else (SHIFTS[model.scale], 6000)
+    arm = on_arm(model, p, initial, dt, shift)
+    shifts = np.full(len(model.receptors), shift)
     rows = " ".join(kept(model)).split()
     ring = np.zeros((len(shifts), n), np.uint16)
     bias, fired, out, ids = (np.zeros(n, np.int32) for _ in range(4))
     ids[:] = np.arange(n)
     inputs, spikes = 0, 0
     for t in range(1, steps + 1):
-        given = random_inputs(rng, ring.shape, 0.3, 6000)
+        given = random_inputs(rng, ring.shape, 0.3, largest)
         arm.step(given, t)
         ring[:] = given
         spinnaker_cells.add_input(model.code, state, par, ring, shifts)
