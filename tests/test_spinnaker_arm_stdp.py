@@ -152,4 +152,5 @@ def test_binaries_of_other_cells_hold_the_same_functions(suffix):
 
 
 def test_every_rule_that_claims_to_be_verified_has_a_binary_here():
+    assert {kind.suffix: kind.history for kind in RULES.values()} == {suffix: 4 * one.history for suffix, one in BINARIES.items()}
     assert {kind.suffix for kind in RULES.values() if kind.verified} == set(BINARIES) and BINARIES

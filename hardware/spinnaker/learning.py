@@ -48,7 +48,8 @@ class Rule(NamedTuple):
 
     ``timing`` and ``weight`` are the kernels' codes; ``taus`` names the time constants in the order of their tables, each with
     the table's shift; ``amplitudes`` those of the weight dependence in their order; ``suffix`` ends the names of the binaries.
-    ``verified`` tells whether a test holds the kernels against the machine's own code, ``instructions`` what it costs there.
+    ``verified`` tells whether a test holds the kernels against the machine's own code, ``instructions`` what it costs there,
+    ``history`` the bytes of data memory for the spikes of a cell.
     """
 
     timing: int
@@ -58,6 +59,7 @@ class Rule(NamedTuple):
     suffix: str
     verified: bool
     instructions: Instructions
+    history: int
 
 
 _PAIR = (("tau_plus", 0), ("tau_minus", 0))
@@ -66,17 +68,17 @@ _ADD, _TIMES = stdp.ADDITIVE, stdp.MULTIPLICATIVE
 _TRIPLET = (*_PAIR, ("tau_x", 2), ("tau_y", 2)), (*_ONE_TERM, "A3_plus", "A3_minus")
 RULES: dict[tuple[str, str], Rule] = {
     ("pair", "additive"): Rule(
-        stdp.PAIR, _ADD, _PAIR, _ONE_TERM, "pair_additive", True, Instructions(74, 136, 33, 104)),
+        stdp.PAIR, _ADD, _PAIR, _ONE_TERM, "pair_additive", True, Instructions(74, 136, 33, 104), 100),
     ("pair", "multiplicative"): Rule(
-        stdp.PAIR, _TIMES, _PAIR, _ONE_TERM, "pair_multiplicative", True, Instructions(74, 142, 34, 104)),
+        stdp.PAIR, _TIMES, _PAIR, _ONE_TERM, "pair_multiplicative", True, Instructions(74, 142, 34, 104), 100),
     ("nearest_pair", "additive"): Rule(
-        stdp.NEAREST, _ADD, _PAIR, _ONE_TERM, "nearest_pair_additive", True, Instructions(55, 121, 35, 46)),
+        stdp.NEAREST, _ADD, _PAIR, _ONE_TERM, "nearest_pair_additive", True, Instructions(55, 121, 35, 46), 68),
     ("nearest_pair", "multiplicative"): Rule(
-        stdp.NEAREST, _TIMES, _PAIR, _ONE_TERM, "nearest_pair_multiplicative", True, Instructions(55, 125, 38, 46)),
+        stdp.NEAREST, _TIMES, _PAIR, _ONE_TERM, "nearest_pair_multiplicative", True, Instructions(55, 125, 38, 46), 68),
     ("triplet", "additive"): Rule(
-        stdp.TRIPLET, _ADD, *_TRIPLET, "pfister_triplet_additive", True, Instructions(95, 153, 48, 130)),
+        stdp.TRIPLET, _ADD, *_TRIPLET, "pfister_triplet_additive", True, Instructions(95, 153, 48, 130), 196),
     ("vogels", "additive"): Rule(
-        stdp.VOGELS, _ADD, (("tau", 0),), _ONE_TERM, "vogels_2011_additive", True, Instructions(74, 129, 31, 104)),
+        stdp.VOGELS, _ADD, (("tau", 0),), _ONE_TERM, "vogels_2011_additive", True, Instructions(74, 129, 31, 104), 100),
 }
 
 
