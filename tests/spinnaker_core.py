@@ -19,6 +19,7 @@ ITCM_BYTES, DTCM, DTCM_BYTES = 0x8000, 0x400000, 0x10000
 VCPU, SV = SYSRAM + 0x7000, SYSRAM + 0x7f00
 STUBS, STUB_DATA = 0x0f000000, 0x0f001000
 CLOCK_MHZ = 200
+IDLE_POLLS = 300
 SLEEP = bytes.fromhex("900f07ee")                      # mcr p15, 0, r0, c7, c0, 4: wait for interrupt
 TIMER1, CPU, DMA_DONE, MULTICAST = 1 << 4, 1 << 18, 1 << 12, 1 << 24
 RUN_TIME_ERROR, STATES = 2, ("dead", "power down", "run time error", "watchdog", "init", "wait", "sark", "run", "sync0", "sync1", "pause", "exit")
@@ -44,6 +45,7 @@ class Chip:
         self.flags = 0                                 # of the system controller: what SYNC0 and SYNC1 wait for
         self.locks = 0
         self.next = SDRAM + 0x1000
+        self.edges = self.allocate(1 << 20)            # memory that cores share to hand input to each other
         self.write(SV + 0x00, struct.pack("<H", x << 8 | y))
         self.write(SV + 0x24, struct.pack("<HH", CLOCK_MHZ, 130))
         self.write(SV + 0x94, bytes(range(20)))        # physical to virtual core: the same
@@ -152,6 +154,7 @@ class Core:
         self.tick_due = False
         self.dma, self.dma_finished, self.dma_bytes = {}, 0, 0
         self.packets, self.sent, self.payload, self.tcr = deque(), [], None, 0
+        self.held, self.polls = [], 0                  # packets for a program that polls timer 2 for the end of its step
         self.interrupted = False                       # by the monitor
         self.asleep, self.resume_at = False, 0
         self.instructions = None                       # counted by `count`
@@ -218,6 +221,9 @@ class Core:
         uc.emu_stop()
 
     def _unmasked(self, uc, address, size, _):
+        if self.held and self.timer[10] & 0x80:        # timer 2 runs: the step has begun
+            self.packets.extend(self.held)
+            self.held = []
         if self._pending():
             self.resume_at = address
             uc.emu_stop()
@@ -292,8 +298,11 @@ class Core:
             self.controls[(offset - 0x200) // 4] = value
 
     def _read_timer(self, uc, offset, size, _):
-        if offset == 0x04:                             # time passes while it is looked at
-            self.timer[1] = max(self.timer[1] - 40, 0)
+        if offset in (0x04, 0x24):                     # time passes while it is looked at
+            self.timer[offset // 4] = max(self.timer[offset // 4] - 40, 0)
+        elif offset in (0x30, 0x34):                   # the step ends when nothing has happened for long
+            self.polls += 1
+            return int(self.polls > IDLE_POLLS)
         elif offset in (0x10, 0x14):
             return int(self.tick_due)
         return self.timer[offset // 4] if offset < 0x40 else 0
@@ -302,9 +311,10 @@ class Core:
         if offset == 0x0c:
             self.tick_due = False
         elif offset < 0x40:
+            self.polls = 0
             self.timer[offset // 4] = value
-            if offset == 0x00:
-                self.timer[1] = value
+            if offset in (0x00, 0x20):
+                self.timer[offset // 4 + 1] = value
 
     def _read_packets(self, uc, offset, size, _):
         if offset == 0x00:
@@ -314,6 +324,7 @@ class Core:
         if offset == 0x10:
             return self.packets[0][1] or 0 if self.packets else 0
         if offset == 0x14:
+            self.polls = 0
             return self.packets.popleft()[0] if self.packets else 0
         return 0
 
@@ -339,6 +350,7 @@ class Core:
                 self.dma_finished -= 1
             return
         self.dma[offset] = value
+        self.polls = 0
         if offset == 0x0c:
             far, near, length = self.dma[0x04], self.dma[0x08], value & 0x1ffff
             if far & 0xf0000000 == 0x70000000:
@@ -399,6 +411,11 @@ class Core:
         self.tick_due = bool(self.timer[2] & 0x80)
         self.run()
         return self._taken()
+
+    def step(self, packets):
+        """A tick of a program that waits for packets during its tick (a synapse core): they arrive when it is ready for them."""
+        self.held = list(packets)
+        return self.tick()
 
     def receive(self, packets):
         """Multicast packets (key, payload or None) arrive; the packets that the core sends because of them."""

@@ -144,6 +144,8 @@ class Machine:
             if "record" in one.names[number].lower() and one.names[number].lower() in ("recording", "spike history"):
                 space = words[1:1 + 3 * int(words[0])].reshape(-1, 3)
                 space[:, 0] = np.minimum(space[:, 0], RECORDING_LIMIT)
+            if one.names[number].lower() in ("sdram params", "sdram edge params", "sdram_params") and len(words) > 1 and words[1]:
+                words[0] += chip.edges                 # what cores hand each other: placed from 0 on a virtual board
             chip.write(pointers[number], words.tobytes())
             if number not in map(int, extra["buffers"]):
                 table[number, 1:] = int(words.sum(dtype=np.uint64)) & 0xffffffff, len(words)
@@ -182,7 +184,8 @@ class Machine:
         for core in self.cores.values():
             core.simulate(start + ticks, start)
         for t in range(start, start + ticks + 1):
-            waiting = {at: core.tick() for at, core in self.cores.items()}
+            held = {at: [] for at, one in self.of.items() if one.binary.startswith("synapses")}
+            waiting = {at: core.tick() for at, core in self.cores.items() if at not in held}
             while any(waiting.values()):
                 arriving = {}
                 for at, packets in waiting.items():
@@ -190,7 +193,13 @@ class Machine:
                         self.sent += [(t, at, key)] * (1 if payload is None else payload)
                         for target in self.targets(at, key):
                             arriving.setdefault(target, []).append((key, payload))
+                for at in held.keys() & arriving.keys():
+                    held[at] += arriving.pop(at)
                 waiting = {at: self.cores[at].receive(packets) for at, packets in arriving.items()}
+            for at, packets in held.items():
+                own = [label_keys for one in self.board.of(self.of[at].label) for label_keys in one.keys]
+                packets.sort(key=lambda packet: all(packet[0] & mask != base for base, mask in own))
+                self.cores[at].step(packets)
         self.t += ticks
         return self.sent
 
@@ -211,6 +220,8 @@ class Machine:
         """
         found = []
         for one in self.board.of(label):
+            if "SynBlocks" not in one.names.values():
+                continue
             at = one.x, one.y, one.p
             parameters = one.words("SynapseParams")
             index_bits, type_bits, delay_bits = (int(k) for k in parameters[2:5])
