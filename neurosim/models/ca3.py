@@ -200,7 +200,10 @@ class CA3Memory:
         return self._decode(operations, starts)
 
     def stored(self) -> np.ndarray:
-        """What each cue has: the synapses from cues to contents that make their target fire; bool, shape (cues, contents)."""
+        """What each cue has: the synapses from cues to contents that make their target fire; bool, shape (cues, contents).
+
+        The machine, and the emulator, change the weights of a cue when it fires next: what it learnt last may be missing here.
+        """
         table = np.zeros((self.cues, self.contents), bool)
         if self.simulation is not None:
             found = self.simulation.weights("content of cue")

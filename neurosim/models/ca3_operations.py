@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ParameterError
 
-__all__ = ["Answer", "Operation", "fragment", "index", "learn", "perfect", "recall"]
+__all__ = ["Answer", "Operation", "consolidated", "fragment", "index", "learn", "perfect", "recall"]
 
 HOLD = {"learn": 3, "recall": 1}  # ticks for which the input of an operation is repeated
 SPACING = {"learn": 7, "recall": 6}  # ticks until the next operation may begin
@@ -90,6 +90,20 @@ def perfect(operations: Iterable[Operation]) -> list[Answer]:
         else:
             answers.append(Answer(one, 0.0, (one.cue,), tuple(sorted(table.get(one.cue, ()))), forgotten))
     return answers
+
+
+def consolidated(operations: Iterable[Operation]) -> list[Operation]:
+    """The same operations, and after each learning a recall by its cue.
+
+    The machine changes the weights of a cue when the cue fires next, and remembers 15 spikes of a bit until then: bits that are used more
+    than seven times meanwhile would be lost.
+    """
+    out = []
+    for one in operations:
+        out.append(one)
+        if one.kind == "learn":
+            out.append(recall(cue=one.cue))
+    return out
 
 
 def fragment(content: Sequence[int], bits: int, rng: np.random.Generator) -> tuple[int, ...]:
