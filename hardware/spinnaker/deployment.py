@@ -37,6 +37,8 @@ class Settings:
         Accept weights that the machine stores as 0.
     seed : int
         Of Poisson sources.
+    seeds : Mapping
+        Label of a population of Poisson sources -> the seed that sPyNNaker is given for it; else ``seed`` and the label decide.
     """
 
     dt: float = 1.0
@@ -47,6 +49,7 @@ class Settings:
     max_expected_summed_weight: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     allow_zero_weights: bool = False
     seed: int = 1
+    seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Problem(NamedTuple):

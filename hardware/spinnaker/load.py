@@ -88,7 +88,7 @@ def settings_of(network: Network, settings: Settings | None = None, **overrides:
     if round(1000.0 * made.dt) < 1:
         raise ParameterError(f"SpiNNaker setting dt must be at least 0.001 ms (1 us), got {made.dt:g} ms")
     labels = {population.label for population in network.populations} | {_label(one) for one in network.inputs}
-    for name in ("neurons_per_core", "max_expected_summed_weight"):
+    for name in ("neurons_per_core", "max_expected_summed_weight", "seeds"):
         for label in getattr(made, name):
             if label not in labels:
                 known = sorted(labels)

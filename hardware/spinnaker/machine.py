@@ -102,7 +102,7 @@ def _add_given(row: np.ndarray, cells: LoadedCells, flat: dict[str, _Flat]) -> N
 def _add_poisson(row: np.ndarray, cells: LoadedCells, deployment: Deployment, flat: dict[str, _Flat]) -> None:
     dt = deployment.settings.dt
     bounds = sources.cores_of(cells)
-    seed = getattr(deployment.settings, "seeds", {}).get(cells.label, sources.population_seed(deployment.settings.seed, cells.label))
+    seed = deployment.settings.seeds.get(cells.label, sources.population_seed(deployment.settings.seed, cells.label))
     seeds = sources.core_seeds(seed, bounds.shape[0])
     table = np.zeros((cells.size, s.Q_COLUMNS), np.int64)
     table[:, s.Q_START], table[:, s.Q_END] = sources.poisson_spans(cells, dt)
