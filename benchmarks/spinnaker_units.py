@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim import plot
+
 from neurosim.cells import IF_curr_delta_astro, IF_curr_exp, SpikeSourceArray, SpikeSourcePoisson
 from neurosim.connectors import AllToAllConnector, FixedProbabilityConnector, FromListConnector
 from neurosim.engine import Simulation
@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
         found[name] = {**numbers, "comparison": comparison.as_dict()}
         print(f"{comparison}\n\n{json.dumps(numbers, indent=1)}\n")
         if given.pictures and name == "astrocytes, gain":
-            plot.comparison({way: getattr(comparison, way) for way in WAYS}, 1.0, "cells").savefig(given.pictures / "spinnaker_astrocytes.png")
+            comparison.plot("cells").savefig(given.pictures / "spinnaker_astrocytes.png")
     given.results.write_text(json.dumps(found, indent=1, default=str) + "\n", encoding="utf-8")
     return 0
 

@@ -61,7 +61,7 @@ class Difference:
     Attributes
     ----------
     shared : float
-        Share of all spikes of both that have a partner in the other, of the same neuron and at most one step away; nan without spikes.
+        Share of all spikes of both that have a partner in the other, of the same neuron and near enough; nan without spikes.
     distance : float
         van Rossum's distance summed over neurons, over that of the same spikes if they had nothing in common: 0 for the same trains,
         about 1 for trains that have nothing to do with each other; nan without spikes.
@@ -84,6 +84,8 @@ class Comparison:
         With a spike's time at the end of its step.
     dt, exact_dt : float
         Step of the machine and of the exact engine, ms.
+    within : float
+        How far apart two spikes of one neuron count as the same, ms.
     rates : dict
         Population -> {"exact": Hz, "scheme": Hz, "fixed": Hz}.
     pairs : dict
@@ -99,6 +101,7 @@ class Comparison:
     fixed: Result
     dt: float
     exact_dt: float
+    within: float
     rates: dict[str, dict[str, float]]
     pairs: dict[tuple[str, str], dict[str, Difference]]
     saturations: dict[tuple[str, str], int]
@@ -111,7 +114,7 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """The table as plain data."""
         return {
-            "label": self.fixed.label, "duration": self.fixed.duration, "dt": self.dt, "exact_dt": self.exact_dt, "rates": self.rates,
+            "label": self.fixed.label, "duration": self.fixed.duration, "dt": self.dt, "exact_dt": self.exact_dt, "within": self.within, "rates": self.rates,
             "saturations": {f"{label}/{receptor}": count for (label, receptor), count in self.saturations.items()},
             "differences": {f"{a} - {b}": {label: dataclasses.asdict(one) for label, one in self.pairs[a, b].items()} for a, b in PAIRS},
         }
@@ -127,7 +130,7 @@ class Comparison:
         told = [f"first divergence, {a} - {b}: {self.first((a, b)) or 'none'}" for a, b in PAIRS]
         lost = sum(self.saturations.values())
         told += [f"{lost:,} inputs were cut off by full ring buffers: " + ", ".join("/".join(place) for place in self.saturations)] if lost else []
-        return "\n".join([title, "rates in Hz; share of spikes in common; van Rossum distance exact - fixed (0 same, 1 unrelated)", "",
+        return "\n".join([title, f"rates in Hz; share of spikes in common, within {self.within:g} ms; van Rossum distance exact - fixed (0 same, 1 unrelated)", "",
                           *lines, "", *told])
 
     def plot(self, population: str | None = None, neurons: int = 40) -> Figure:
@@ -140,7 +143,7 @@ class Comparison:
         neurons : int
             Rows of the raster: of the neurons that fired, evenly spread.
         """
-        return plot.comparison({"exact": self.exact, "scheme": self.scheme, "fixed": self.fixed}, self.dt, population, neurons)
+        return plot.comparison({"exact": self.exact, "scheme": self.scheme, "fixed": self.fixed}, self.within, population, neurons)
 
 
 def _percent(share: float) -> str:
@@ -151,8 +154,8 @@ def _two(number: float) -> str:
     return "-" if math.isnan(number) else f"{number:.3f}"
 
 
-def compare(network: Network, duration: float, dt: float = 1.0, exact_dt: float = 0.1, seed: int = 1, tau: float = 10.0,
-            against: Network | None = None, progress: bool = False, **settings: Any) -> Comparison:
+def compare(network: Network, duration: float, dt: float = 1.0, exact_dt: float = 0.1, seed: int = 1, within: float = 2.0,
+            tau: float = 10.0, against: Network | None = None, progress: bool = False, **settings: Any) -> Comparison:
     """Simulate a network three times with the same input, and measure what differs.
 
     Parameters
@@ -167,6 +170,8 @@ def compare(network: Network, duration: float, dt: float = 1.0, exact_dt: float 
         Step of the exact engine, ms; ``dt`` must be a multiple of it.
     seed : int
         Of Poisson sources.
+    within : float
+        How far apart two spikes of one neuron count as the same, ms.
     tau : float
         Of the spike distance, ms.
     against : Network, optional
@@ -202,9 +207,9 @@ def compare(network: Network, duration: float, dt: float = 1.0, exact_dt: float 
               if not one.cell.is_source and one.label in {other.label for other in meant.populations}]
     results = {"exact": _of(exact, labels, 0.0, duration), "scheme": _of(scheme, labels, dt, duration), "fixed": _of(fixed, labels, dt, duration)}
     rates = {label: {name: _rate(result, label) for name, result in results.items()} for label in _recorded(results["fixed"], labels)}
-    pairs = {(a, b): {label: differences(results[a].spikes(label), results[b].spikes(label), dt, tau) for label in rates} for a, b in PAIRS}
+    pairs = {(a, b): {label: differences(results[a].spikes(label), results[b].spikes(label), within, tau) for label in rates} for a, b in PAIRS}
     lost = {place: count for place, count in emulation.saturations.items() if count}
-    return Comparison(**results, dt=dt, exact_dt=exact_dt, rates=rates, pairs=pairs, saturations=lost,
+    return Comparison(**results, dt=dt, exact_dt=exact_dt, within=within, rates=rates, pairs=pairs, saturations=lost,
                       input=_of(fixed, list(sent), 0.0, duration))
 
 
