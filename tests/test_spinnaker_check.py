@@ -172,7 +172,7 @@ REFUSED = {
     "an alpha synapse too fast": (cells(ns.IF_curr_alpha()), {}, "population cells", "fraction only", "tau_syn_E > 1 ms"),
     "a refractory period too long": (cells(ns.IF_curr_exp(tau_refrac=7000.0)), {"dt": 0.1}, "population cells", "65535 steps",
                                      "shorter tau_refrac"),
-    "a rate beyond the range": (cells(ns.SpikeSourcePoisson(1e8)), {}, "population cells", "beyond s16.15", "more sources"),
+    "a rate beyond the range": (cells(ns.SpikeSourcePoisson(1e5)), {}, "population cells", "beyond u16.16", "more sources"),
     "a current beyond the range": (injected(ns.DCSource(1e5)), {}, "current into cells", "beyond s16.15", "smaller amplitude"),
     "a current that vanishes": (injected(ns.StepCurrentSource([1.0], [1e-6])), {}, "current into cells", "0 in s16.15", "amplitudes"),
     "a state the board does not record": (recorded("u", cell=ns.Izhikevich()), {}, "recording of u of post", "records no u",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosim.currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
+from neurosim.currents import FOREVER, ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 
 from . import limits, rules
 from .deployment import LoadedCells, LoadedSynapses, Plastic, Problem, Settings
@@ -44,7 +44,7 @@ def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
     """Parameters and initial values of a population."""
     what, problems, notes = f"population {made.label}", [], []
     if made.is_source:
-        return _of_source(made, what, dt), notes
+        return _of_source(made, what), notes
     if made.model == "IF_curr_alpha" and any(np.any(made.initial.get(name, 0.0)) for name in ("isyn_exc", "isyn_inh")):
         problems.append(Problem(what, "an initial isyn_exc or isyn_inh of IF_curr_alpha has no place on SpiNNaker", "Leave them 0"))
     for name, values in [*made.parameters.items(), *((f"initial {name}", values) for name, values in made.initial.items())]:
@@ -112,14 +112,13 @@ def _span(values: np.ndarray) -> str:
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
-def _of_source(made: LoadedCells, what: str, dt: float) -> list[Problem]:
+def _of_source(made: LoadedCells, what: str) -> list[Problem]:
     if made.model != "SpikeSourcePoisson":
         return []
     rate, problems = made.parameters["rate"], []
-    most = 65536.0 / dt * 1000.0
-    if (bad := rate >= most).any():
-        problems.append(Problem(what, f"rate = {_worst(rate, bad, 'Hz')} is {rate[bad][0] * dt / 1000:g} spikes in a step, beyond s16.15",
-                                f"Give rates < {most:g} Hz, or more sources"))
+    if (bad := rate >= 65536.0).any():
+        problems.append(Problem(what, f"rate = {_worst(rate, bad, 'Hz')} is beyond u16.16, < 65536",
+                                "Give lower rates to more sources"))
     if (bad := made.parameters["start"] >= 2.0**32).any():
         problems.append(Problem(what, f"start = {_worst(made.parameters['start'], bad, 'ms')} is beyond 32 bits", "Give an earlier start"))
     return problems
@@ -242,6 +241,14 @@ def of_current(current: Any, what: str, dt: float) -> tuple[list[Problem], list[
         elif (lost := (values != 0) & (fixed(values) == 0)).any():
             problems.append(Problem(what, f"{name} = {values[lost][0]:g} nA is 0 in s16.15",
                                     f"Give {name} of at least {rules.STEP:.3g} nA"))
+    if isinstance(current, ACSource) and dt != 1.0 and current.frequency:
+        notes.append(f"{what}: sPyNNaker counts its time in steps, not in ms: {current.frequency:g} Hz are {current.frequency / dt:g} Hz on the"
+                     f" machine (give frequency={current.frequency * dt:g} there)")
+    times = np.concatenate([np.atleast_1d(np.asarray(getattr(current, name, 0.0), dtype=np.float64)) for name in ("start", "stop", "times")])
+    times = times[times < FOREVER]
+    early = times - np.floor(times / dt + 1e-9) * dt
+    if (early > 1e-6 * dt).any():
+        notes.append(f"{what}: its times are moved back to whole steps, by at most {early.max():.3g} ms")
     if isinstance(current, NoisyCurrentSource) and abs(current.dt - dt) > 1e-9 * dt:
         notes.append(f"{what}: noise has a new value every step of {dt:g} ms, not every {current.dt:g} ms")
     return problems, notes
