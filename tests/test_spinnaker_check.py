@@ -185,7 +185,7 @@ REFUSED = {
     "a clock between microseconds": (joined(), {"time_scale_factor": 1.0000003}, "time_scale_factor", "whole number", "whole time_scale"),
     "rows longer than a row": (wide(), {}, "projection into post", "a row has room for 256", "neurons_per_core"),
     "more than real time": (cells(ns.IF_curr_exp(), 256), {"dt": 0.1}, "real time", "more than a step", "time_scale_factor"),
-    "more Poisson spikes than a core can send": (cells(ns.SpikeSourcePoisson(50000.0), 500), {}, "real time", "cells 2",
+    "more Poisson spikes than a core can send": (cells(ns.SpikeSourcePoisson(50000.0), 500), {}, "real time", "cells ",
                                                  "time_scale_factor"),
     "ring buffers that are always full": (with_(joined(), lambda n: n.poisson_input(n["post"], 2e5, 0.5, label="drive")), {},
                                           "population post", "in a step on average", "max_expected_summed_weight"),

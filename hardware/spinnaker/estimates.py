@@ -1,7 +1,8 @@
 """What a deployed network asks of the machine while it runs: how full ring buffers get, and how much of a step cores need.
 
 Estimates, from rates: those of Poisson sources and of given spike times are known, all other cells count with
-``Settings.spikes_per_second``.
+``Settings.spikes_per_second``.  Time is reckoned from instructions, which were counted in the shipped binaries, and an assumed mean of
+`CYCLES` for each.
 """
 
 from __future__ import annotations
@@ -12,29 +13,25 @@ from typing import NamedTuple
 import numpy as np
 
 from . import limits
+from .cells import MODELS
 from .deployment import Deployment, LoadedCells, LoadedSynapses
+from .learning import RULES
 from .weights import store
 
-__all__ = ["CYCLES", "Cycles", "Load", "Ring", "loads", "rates", "rings"]
+__all__ = ["CYCLES", "Load", "Ring", "loads", "rates", "rings"]
 
 _FULL = 0xFFFF
 
 
-class Cycles(NamedTuple):
-    """Cycles of a core (200 MHz) for what it does in a step; see `CYCLES`."""
-
-    step: float
-    neuron: float
-    row: float
-    synapse: float
-    plastic_row: float
-    plastic_synapse: float
-    source: float
-    spike: float
-
-
-CYCLES = Cycles(step=4000.0, neuron=300.0, row=500.0, synapse=2e8 / limits.MACHINE.synapses_per_second, plastic_row=800.0,
-                plastic_synapse=2e8 / limits.MACHINE.plastic_synapses_per_second, source=150.0, spike=200.0)
+CYCLES = 1.5  # of an instruction: most take one, loads and branches two or three, long products up to four
+# Instructions of sPyNNaker 1!7.4.1 that belong to no single cell or rule: each step of a core; each packet with the row of synapses that
+# it brings, and each static synapse in it; each source of a Poisson core that sends less or more than 0.01 spikes a step, and each
+# of its spikes; each spike of a core with given times.
+STEP, PACKET, SYNAPSE = 1500.0, 440.0, 21.0
+POISSON_STEP, SLOW_SOURCE, FAST_SOURCE, POISSON_SPIKE = 380.0, 40.0, 88.0, 20.0
+ARRAY_STEP, ARRAY_SPIKE = 360.0, 130.0
+_SLOW = 0.01  # spikes a step
+_REMEMBERED = 16  # spikes of a target
 
 
 class Ring(NamedTuple):
@@ -143,29 +140,44 @@ def _full_steps(mean: np.ndarray, deviation: np.ndarray, once: np.ndarray, poiss
 def loads(deployment: Deployment) -> list[Load]:
     """The busiest core of each population, sources included."""
     settings, found = deployment.settings, []
-    cycles = limits.MACHINE.clock * settings.dt * 1e-3 * settings.time_scale_factor
+    cycles = limits.MACHINE.clock * settings.dt * 1e-3 * settings.time_scale_factor / CYCLES
     per_step = [rates(one, settings.dt, settings.spikes_per_second) * settings.dt / 1000.0 for one in deployment.cells]
     for k, cells in enumerate(deployment.cells):
         cores = -(-cells.size // cells.per_core)
-        sizes = np.bincount(np.arange(cells.size) // cells.per_core, minlength=cores)
-        sent = np.bincount(np.arange(cells.size) // cells.per_core, per_step[k], cores)
-        own = CYCLES.step + sizes * _of_cell(cells)
-        rows, synapses, spent = np.zeros(cores), np.zeros(cores), own + sent * CYCLES.spike
+        where = np.arange(cells.size) // cells.per_core
+        own = _of_cells(cells, per_step[k], where, cores)
+        rows, synapses, spent = np.zeros(cores), np.zeros(cores), own.copy()
         for one in (one for one in deployment.synapses if one.post == k and one.target.size):
-            core = one.target // cells.per_core
-            events = np.bincount(core, per_step[one.pre][one.source], cores)
+            core, often = where[one.target], per_step[one.pre]
             pairs = np.unique(one.source.astype(np.int64) * cores + core)
-            fetched = np.bincount(pairs % cores, per_step[one.pre][pairs // cores], cores)
-            row, synapse = (CYCLES.plastic_row, CYCLES.plastic_synapse) if one.plastic else (CYCLES.row, CYCLES.synapse)
-            rows, synapses, spent = rows + fetched, synapses + events, spent + fetched * row + events * synapse
+            packets = np.bincount(pairs % cores, often[pairs // cores], cores)
+            events = np.bincount(core, often[one.source], cores)
+            row, synapse, post = _of_rule(cells) if one.plastic else (0.0, SYNAPSE, 0.0)
+            # Spikes of the target since the source's last one; a source that never fires reads none.
+            heard = np.minimum(per_step[k][one.target], _REMEMBERED * often[one.source]) if post else np.zeros(1)
+            learnt = np.bincount(core, heard, cores) if post else 0.0
+            rows, synapses = rows + packets, synapses + events
+            spent += packets * (PACKET + row) + events * synapse + learnt * post
         busiest = int(np.argmax(spent))
-        found.append(Load(cells.label, int(sizes[busiest]), float(rows[busiest]), float(synapses[busiest]),
+        found.append(Load(cells.label, int(np.bincount(where)[busiest]), float(rows[busiest]), float(synapses[busiest]),
                           float(own[busiest] / cycles), float(spent[busiest] / cycles)))
     return found
 
 
-def _of_cell(cells: LoadedCells) -> float:
-    """Cycles of one cell for one step, without what it receives."""
+def _of_cells(cells: LoadedCells, per_step: np.ndarray, where: np.ndarray, cores: int) -> np.ndarray:
+    """Instructions of each core in a step without what arrives, shape (cores,)."""
+    sent = np.bincount(where, per_step, cores)
     if cells.ticks is not None:
-        return 0.0
-    return CYCLES.source if cells.is_source else CYCLES.neuron
+        return ARRAY_STEP + ARRAY_SPIKE * sent
+    if cells.is_source:
+        return POISSON_STEP + np.bincount(where, np.where(per_step > _SLOW, FAST_SOURCE, SLOW_SOURCE), cores) + POISSON_SPIKE * sent
+    step, given, spike = MODELS[cells.model].instructions
+    return STEP + np.bincount(where, minlength=cores) * float(step + given * len(cells.receptors)) + spike * sent
+
+
+def _of_rule(cells: LoadedCells) -> tuple[float, float, float]:
+    """Instructions for a row of synapses that learn, a synapse, and a spike of its target since the last."""
+    plastic = cells.plastic
+    known = RULES.get((plastic.timing, plastic.weight)) if plastic else None
+    counted = (known or RULES["pair", "additive"]).instructions
+    return float(counted.row), float(counted.synapse), float(counted.post)
