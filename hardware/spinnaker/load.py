@@ -65,11 +65,11 @@ def load(network: Network, settings: Settings | None = None, **overrides: Any) -
         loading.projection(projection)
     for one in network.inputs:
         loading.poisson(one)
+    loading.record()
     loading.store()
     loading.told()
     for injection in network.injections:
         loading.current(injection)
-    loading.record()
     loading.absent()
     return Deployment(network, settings, loading.cells, loading.synapses, loading.records, loading.problems, loading.notes)
 
@@ -340,7 +340,8 @@ class _Loading:
                 one.stored, over = store(one.asked, target.shifts[one.receptor], target.scale)
                 self.problems += ranges.of_synapses(one, target, over, self.settings)
             if target.plastic is not None:
-                problems, notes = ranges.of_rule(target, self.dt)
+                recorded = sum(one.label == target.label and one.variable != "spikes" for one in self.records)
+                problems, notes = ranges.of_rule(target, longest, recorded, self.dt)
                 self.problems += problems
                 self.notes += notes
 

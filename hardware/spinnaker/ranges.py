@@ -13,13 +13,16 @@ import numpy as np
 from neurosim.currents import FOREVER, ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 
 from . import limits, rules
+from .cells import MODELS
 from .deployment import LoadedCells, LoadedSynapses, Plastic, Problem, Settings
+from .learning import RULES
 
-__all__ = ["fixed", "lookup_bytes", "of_cells", "of_current", "of_rule", "of_synapses"]
+__all__ = ["fixed", "lookup_bytes", "memory_of", "of_cells", "of_current", "of_rule", "of_synapses"]
 
 _ONE = 32768
 _TAUS = ("tau_syn_E", "tau_syn_I", "tau_syn_E2")
 _LOG_ONE = math.log(2048)  # STDP traces have 11 bits behind the point
+_HEAP, _REST, _STATE = 60700, 5400, 72  # bytes of data memory: for all, for what is always there, for a cell of IF_curr_exp
 _EXPECTED = 0.01  # relative change of a time constant from which it is told
 
 
@@ -186,8 +189,29 @@ def lookup_bytes(plastic: Plastic, dt: float) -> int:
     return total
 
 
-def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
-    """The rule of a population's plastic synapses."""
+def memory_of(target: LoadedCells, neurons: int, longest: int, recorded: int, dt: float) -> int:
+    """Bytes of a core's data memory that a population needs which learns, as measured in the machine's own programs.
+
+    Parameters
+    ----------
+    neurons : int
+        On a core.
+    longest : int
+        Longest delay, steps.
+    recorded : int
+        State variables that are recorded.
+    """
+    plastic, types = target.plastic, len(target.receptors)
+    assert plastic is not None
+    slots = limits.ring_slots(neurons, types, longest)
+    ring = 2 * 2 ** (limits.bits(neurons) + limits.bits(types)) * slots
+    known = RULES.get((plastic.timing, plastic.weight))
+    state = _STATE + 4 * (len(MODELS[target.model].fields) - len(MODELS["IF_curr_exp"].fields)) + 4 * recorded
+    return ring + lookup_bytes(plastic, dt) + neurons * (state + (known.history if known else 0)) + _REST
+
+
+def of_rule(target: LoadedCells, longest: int, recorded: int, dt: float) -> tuple[list[Problem], list[str]]:
+    """The rule of a population's plastic synapses; ``longest`` and ``recorded`` as in `memory_of`."""
     plastic, what = target.plastic, f"learning in {target.label}"
     assert plastic is not None
     problems, notes = [], []
@@ -197,10 +221,14 @@ def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
                                       f" and {plastic.weight} weights", _other_binary(target.model)))
     elif binary == "split":
         notes.append(f"{what}: {target.model} with the {plastic.timing} {plastic.weight} rule needs separate cores for cells and synapses")
-    ring = 2 * 2 ** (limits.bits(min(target.size, target.per_core)) + limits.bits(len(target.receptors))) * target.slots
-    if (need := lookup_bytes(plastic, dt) + ring) > limits.MACHINE.dtcm:
-        problems.append(Problem(what, f"its tables of decays and the ring buffer take {need} bytes; a core has {limits.MACHINE.dtcm}",
-                                "Give shorter time constants, a longer step, or fewer neurons per core"))
+    neurons = min(target.size, target.per_core)
+    if (need := memory_of(target, neurons, longest, recorded, dt)) > _HEAP:
+        fitting = next((n for n in range(neurons, 0, -1) if memory_of(target, n, longest, recorded, dt) <= _HEAP), 0)
+        problems.append(Problem(what, f"{neurons} cells on a core, their last spikes, {target.slots} steps of ring buffer and the tables of"
+                                      f" decays need {need} bytes of the core's own memory, which has {_HEAP}: the program would stop when"
+                                      " it starts",
+                                f"Give neurons_per_core[{target.label!r}] <= {fitting}, or shorter delays" if fitting else
+                                "Give shorter time constants, or a longer step"))
     stored = rules.amplitudes(plastic, target.scale)
     resolution = {name: 2.0 ** (shift - 15) for name, shift in zip(target.receptors, target.shifts, strict=True)}
     for name, value in stored.items():
@@ -242,9 +270,10 @@ def of_current(current: Any, what: str, dt: float) -> tuple[list[Problem], list[
             problems.append(Problem(what, f"{name} = {values[lost][0]:g} nA is 0 in s16.15",
                                     f"Give {name} of at least {rules.STEP:.3g} nA"))
     if isinstance(current, ACSource) and dt != 1.0 and current.frequency:
-        notes.append(f"{what}: sPyNNaker counts its time in steps, not in ms: {current.frequency:g} Hz are {current.frequency / dt:g} Hz on the"
-                     f" machine (give frequency={current.frequency * dt:g} there)")
-    times = np.concatenate([np.atleast_1d(np.asarray(getattr(current, name, 0.0), dtype=np.float64)) for name in ("start", "stop", "times")])
+        notes.append(f"{what}: sPyNNaker counts its time in steps, not in ms: {current.frequency:g} Hz are {current.frequency / dt:g} Hz on"
+                     f" the machine (give frequency={current.frequency * dt:g} there)")
+    given = [np.atleast_1d(np.asarray(getattr(current, name, 0.0), dtype=np.float64)) for name in ("start", "stop", "times")]
+    times = np.concatenate(given)
     times = times[times < FOREVER]
     early = times - np.floor(times / dt + 1e-9) * dt
     if (early > 1e-6 * dt).any():
