@@ -5,7 +5,6 @@ Nothing raises on the way: what stands in the way is collected, and the rest is 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import defaultdict
 from typing import Any
@@ -15,12 +14,13 @@ import numpy as np
 from neurosim import cells, wiring
 from neurosim.cells.base import Cell, Model
 from neurosim.currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
-from neurosim.errors import NeurosimError, ParameterError
-from neurosim.network import Network, PoissonInput, Population, Projection
-from neurosim.plasticity import ElectricalSynapse, STDPMechanism
+from neurosim.errors import NeurosimError
+from neurosim.network import Network, PoissonInput, Population
 
-from . import limits, meaning, ranges, rules
-from .deployment import Deployment, LoadedCells, LoadedSynapses, Plastic, Problem, Sampled, Settings
+from . import limits, meaning, ranges
+from .deployment import Deployment, LoadedCells, LoadedSynapses, Sampled, Settings
+from .joining import Joining
+from .loading import settings_of, sources_label
 from .weights import greatest_input, input_of, shift_of, store
 
 __all__ = ["FOREVER", "RECORDED_AS", "load", "machine_model", "settings_of"]
@@ -56,7 +56,7 @@ def load(network: Network, settings: Settings | None = None, **overrides: Any) -
         For settings that have no meaning: an unknown name, a label that no population has, a step that is no time.
     """
     settings = settings_of(network, settings, **overrides)
-    loading = _Loading(network, settings)
+    loading = _Network(network, settings)
     for population in network.populations:
         loading.population(population)
     for one in network.inputs:
@@ -74,68 +74,14 @@ def load(network: Network, settings: Settings | None = None, **overrides: Any) -
     return Deployment(network, settings, loading.cells, loading.synapses, loading.records, loading.problems, loading.notes)
 
 
-def settings_of(network: Network, settings: Settings | None = None, **overrides: Any) -> Settings:
-    """Settings with some replaced, checked; raises ParameterError."""
-    known = [field.name for field in dataclasses.fields(Settings)]
-    for name in overrides:
-        if name not in known:
-            raise ParameterError(f"SpiNNaker has no setting {name!r}; it has {', '.join(known)}")
-    made = dataclasses.replace(settings or Settings(), **overrides)
-    for name in ("dt", "time_scale_factor", "ring_buffer_sigma", "spikes_per_second"):
-        value = getattr(made, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
-            raise ParameterError(f"SpiNNaker setting {name} must be > 0, got {value!r}")
-    if round(1000.0 * made.dt) < 1:
-        raise ParameterError(f"SpiNNaker setting dt must be at least 0.001 ms (1 us), got {made.dt:g} ms")
-    labels = {population.label for population in network.populations} | {_label(one) for one in network.inputs}
-    for name in ("neurons_per_core", "max_expected_summed_weight", "seeds"):
-        for label in getattr(made, name):
-            if label not in labels:
-                known = sorted(labels)
-                raise ParameterError(f"SpiNNaker setting {name} names {label!r}, which is no population; there are {', '.join(known)}")
-    for label, count in made.neurons_per_core.items():
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-            raise ParameterError(f"SpiNNaker setting neurons_per_core[{label!r}] must be a whole number >= 1, got {count!r}")
-    return made
-
-
 def machine_model(cell: Model) -> str | None:
     """sPyNNaker's name of a model, or None where it has none."""
     name = type(cell).__name__
     return name if type(cell) in _MODELS or (type(cell).__module__ == _EXTRA and name in limits.CELLS) else None
 
 
-def _label(one: PoissonInput) -> str:
-    return f"{one.label} (sources)"
-
-
-class _Loading:
-    """What is being loaded."""
-
-    def __init__(self, network: Network, settings: Settings) -> None:
-        self.network, self.settings, self.dt = network, settings, float(settings.dt)
-        self.cells: list[LoadedCells] = []
-        self.synapses: list[LoadedSynapses] = []
-        self.records: list[Sampled] = []
-        self.problems: list[Problem] = []
-        self.notes: list[str] = []
-        self.place: dict[str, int] = {}
-        self._refuse_time()
-
-    def refuse(self, what: str, reason: str, remedy: str) -> None:
-        """Note a problem."""
-        self.problems.append(Problem(what, reason, remedy))
-
-    def _refuse_time(self) -> None:
-        us = 1000.0 * self.dt
-        if abs(us - round(us)) > 1e-6:
-            self.refuse("dt", f"{self.dt:g} ms is not a whole number of microseconds", f"Use {round(us) / 1000:g} ms")
-        elif math.ceil(us) != round(us):
-            self.refuse("dt", f"sPyNNaker would round {self.dt!r} ms up to {math.ceil(us)} us", f"Use {round(us) / 1000!r} ms")
-        real = round(us) * self.settings.time_scale_factor
-        if abs(real - round(real)) > 1e-4:
-            self.refuse("time_scale_factor", f"{self.settings.time_scale_factor:g} times {us:g} us is not a whole number of microseconds",
-                        "Use a whole time_scale_factor")
+class _Network(Joining):
+    """A network on its way into a `Deployment`."""
 
     # -------------------------------------------------------------------------------------- cells
 
@@ -164,7 +110,7 @@ class _Loading:
 
     def sources(self, one: PoissonInput) -> None:
         """Load the sources of a Poisson input."""
-        n, label = one.target.size, _label(one)
+        n, label = one.target.size, sources_label(one)
         if label in self.place or any(label == other.label for other in self.network.populations):
             self.refuse(f"Poisson input {one.label}", f"its sources would be called {label!r}, as a population is", "Rename one of them")
             return
@@ -201,129 +147,6 @@ class _Loading:
             self.notes.append(f"{what}: {int(crowd.max())} spikes in step {int(crowd.argmax())}; more than"
                               f" {limits.MACHINE.array_spikes_per_step} of one source array at once may be lost on the way")
         return ticks
-
-    # -------------------------------------------------------------------------------------- synapses
-
-    def projection(self, one: Projection) -> None:
-        """Load a projection; its weights are stored later, when all are known."""
-        what = f"projection {one.label}"
-        plastic = self._dynamics(one, what)
-        pre, post = (self.place.get(end.population.label) for end in (one.pre, one.post))
-        if pre is None or post is None or one.graded or isinstance(one.synapse, ElectricalSynapse):
-            return
-        receptors = self.cells[post].receptors
-        if one.receptor not in receptors:
-            self._no_receptor(what, one.receptor, self.cells[post])
-            return
-        try:
-            source, target, weight, asked = wiring.given_arrays(one, self.network.seed)
-        except NeurosimError as error:
-            self.refuse(what, str(error), "Give a connector, weights and delays that can be drawn")
-            return
-        source, target = (end.indices[ids].astype(np.int32) for end, ids in ((one.pre, source), (one.post, target)))
-        if plastic and isinstance(one.synapse, STDPMechanism):
-            bounds, sign = one.synapse.weight_dependence, -1.0 if one.sign < 0 else 1.0
-            weight = sign * np.clip(sign * weight, bounds.w_min, bounds.w_max)
-        self._signs(one, what, weight)
-        asked, delay = self._delays(what, asked, source.size)
-        factor = self._factor(post, one.receptor, target, plastic, what)
-        self.synapses.append(LoadedSynapses(one.label, one, pre, post, receptors.index(one.receptor), source, target,
-                                            np.abs(weight) * factor, np.zeros(source.size, np.uint16), delay, asked, plastic, factor))
-
-    def poisson(self, one: PoissonInput) -> None:
-        """Join the sources of a Poisson input to its targets."""
-        pre, post = self.place.get(_label(one)), self.place.get(one.target.population.label)
-        if pre is None or post is None:
-            return
-        n, receptors = one.target.size, self.cells[post].receptors
-        if one.receptor not in receptors:
-            self._no_receptor(f"Poisson input {one.label}", one.receptor, self.cells[post])
-            return
-        target = one.target.indices.astype(np.int32)
-        factor = self._factor(post, one.receptor, target, False, one.label)
-        self.synapses.append(LoadedSynapses(
-            one.label, None, pre, post, receptors.index(one.receptor), np.arange(n, dtype=np.int32), target,
-            np.full(n, abs(float(one.weight))) * factor, np.zeros(n, np.uint16), np.ones(n, np.int32), np.full(n, self.dt), factor=factor))
-
-    def _no_receptor(self, what: str, receptor: str, target: LoadedCells) -> None:
-        self.refuse(what, f"{target.model} has no receptor {receptor!r} on SpiNNaker", f"Use one of {', '.join(target.receptors)}")
-
-    def _factor(self, post: int, receptor: str, target: np.ndarray, plastic: bool, what: str) -> float | np.ndarray:
-        """What weights are multiplied by to mean the same on the machine, for each synapse."""
-        loaded = self.cells[post]
-        assert loaded.population is not None
-        found = meaning.factor(loaded.population.cell, loaded.parameters, receptor, self.dt)
-        if found is None:
-            return 1.0
-        if (found == found[0]).all():
-            return float(found[0])
-        if plastic:
-            self.refuse(what, f"synapses that learn onto {loaded.label}, whose cells differ in what a weight does to them on SpiNNaker",
-                        f"Give all cells of {loaded.label} the same cm, tau_m and tau_syn")
-        return found[target]
-
-    def _delays(self, what: str, asked: np.ndarray | None, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Delays in ms as asked for, and in steps."""
-        if asked is None:
-            return np.full(n, self.dt), np.ones(n, np.int32)
-        if not np.isfinite(asked).all() or (asked < 0).any():
-            self.refuse(what, f"a delay of {asked[~(asked >= 0) | ~np.isfinite(asked)][0]:g} ms", "Give delays >= 0 ms that are finite")
-            asked = np.where(np.isfinite(asked) & (asked >= 0), asked, self.dt)
-        steps = np.maximum(np.rint(np.minimum(asked * (1000.0 / round(1000.0 * self.dt)), 2.0**31 - 1)), limits.MACHINE.min_delay)
-        return asked, steps.astype(np.int32)
-
-    def _signs(self, one: Projection, what: str, weight: np.ndarray) -> None:
-        """Stored weights have no sign: the receptor is the sign."""
-        if not weight.size:
-            return
-        low, high = float(weight.min()), float(weight.max())
-        if low < 0 < high:
-            self.refuse(what, f"weights have both signs ({low:g} to {high:g} {one.weight_unit}), and the machine drops the sign: all would"
-                              f" act on {one.receptor}",
-                        "Split it into an excitatory and an inhibitory projection, or bound a distribution at 0")
-        elif (one.sign > 0 and low < 0) or (one.sign < 0 and high > 0):
-            worst = low if one.sign > 0 else high
-            self.refuse(what, f"a weight of {worst:g} {one.weight_unit} onto {one.receptor}: the machine drops the sign",
-                        f"Use the {'inhibitory' if one.sign > 0 else 'excitatory'} receptor")
-
-    def _dynamics(self, one: Projection, what: str) -> bool:
-        """Whether synapses learn; what the machine has no dynamics for is refused."""
-        synapse = one.synapse
-        for name in ("homeostasis", "structure"):
-            process = getattr(one, name)
-            if process is not None:
-                known = limits.SYNAPSES.get(type(process).__name__)
-                self.refuse(what, f"SpiNNaker has no {type(process).__name__}", known.note if known else f"Leave {name} out")
-        if one.graded:
-            self.refuse(what, f"{one.pre.cell.name} acts all the time, and only spikes travel on SpiNNaker",
-                        "Use a population of spiking cells that integrate slowly in its place")
-        if isinstance(synapse, STDPMechanism):
-            plastic, problems, notes = rules.plastic_of(synapse, one.label)
-            self.problems += problems
-            self.notes += notes
-            post = self.place.get(one.post.population.label)
-            if plastic is None or post is None:
-                return False
-            target = self.cells[post]
-            plastic = self._scaled(plastic, target, one.receptor)
-            if target.plastic is not None and target.plastic != plastic:
-                self.refuse(what, f"another rule teaches synapses of {target.label} already: {_rule(target.plastic)}; this one is"
-                                  f" {_rule(plastic)}",
-                            "Give all learning projections into a population one rule with the same parameters, or split the population")
-            target.plastic = target.plastic or plastic
-            return True
-        if synapse is not None:
-            known = limits.SYNAPSES.get(type(synapse).__name__)
-            self.refuse(what, f"SpiNNaker has no {type(synapse).__name__}", known.note if known else "Use a static synapse")
-        return False
-
-    def _scaled(self, plastic: Plastic, target: LoadedCells, receptor: str) -> Plastic:
-        """The rule in the machine's unit of weight."""
-        assert target.population is not None
-        found = None
-        if receptor in target.receptors:
-            found = meaning.factor(target.population.cell, target.parameters, receptor, self.dt)
-        return plastic if found is None else rules.scaled(plastic, float(found[0]))
 
     # -------------------------------------------------------------------------------------- how weights are stored
 
@@ -423,8 +246,3 @@ class _Loading:
                         "Leave it out, or put the gain into the weights")
         for one in self.network.weight_records:
             self.notes.append(f"projection {one.projection.label}: weights are not recorded over time; read them after a run")
-
-
-def _rule(plastic: Any) -> str:
-    numbers = ", ".join(f"{key}={value:g}" for key, value in plastic.parameters.items())
-    return f"{plastic.timing} {plastic.weight} ({numbers})"

@@ -1,0 +1,75 @@
+"""What is being loaded: a network, the settings of a machine, and what was found so far."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from neurosim.errors import ParameterError
+from neurosim.network import Network, PoissonInput
+
+from .deployment import LoadedCells, LoadedSynapses, Problem, Sampled, Settings
+
+__all__ = ["Loading", "settings_of", "sources_label"]
+
+
+def settings_of(network: Network, settings: Settings | None = None, **overrides: Any) -> Settings:
+    """Settings with some replaced, checked; raises ParameterError."""
+    known = [field.name for field in dataclasses.fields(Settings)]
+    for name in overrides:
+        if name not in known:
+            raise ParameterError(f"SpiNNaker has no setting {name!r}; it has {', '.join(known)}")
+    made = dataclasses.replace(settings or Settings(), **overrides)
+    for name in ("dt", "time_scale_factor", "ring_buffer_sigma", "spikes_per_second"):
+        value = getattr(made, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
+            raise ParameterError(f"SpiNNaker setting {name} must be > 0, got {value!r}")
+    if round(1000.0 * made.dt) < 1:
+        raise ParameterError(f"SpiNNaker setting dt must be at least 0.001 ms (1 us), got {made.dt:g} ms")
+    labels = {population.label for population in network.populations} | {sources_label(one) for one in network.inputs}
+    for name in ("neurons_per_core", "max_expected_summed_weight", "seeds"):
+        for label in getattr(made, name):
+            if label not in labels:
+                known = sorted(labels)
+                raise ParameterError(f"SpiNNaker setting {name} names {label!r}, which is no population; there are {', '.join(known)}")
+    for label, count in made.neurons_per_core.items():
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+            raise ParameterError(f"SpiNNaker setting neurons_per_core[{label!r}] must be a whole number >= 1, got {count!r}")
+    return made
+
+
+def sources_label(one: PoissonInput) -> str:
+    """Of the sources of a Poisson input."""
+    return f"{one.label} (sources)"
+
+
+class Loading:
+    """What is being loaded; ``place`` tells where a population stands in ``cells``, by its label."""
+
+    def __init__(self, network: Network, settings: Settings) -> None:
+        self.network, self.settings, self.dt = network, settings, float(settings.dt)
+        self.cells: list[LoadedCells] = []
+        self.synapses: list[LoadedSynapses] = []
+        self.records: list[Sampled] = []
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+        self.place: dict[str, int] = {}
+        self._refuse_time()
+
+    def refuse(self, what: str, reason: str, remedy: str) -> None:
+        """Note a problem."""
+        self.problems.append(Problem(what, reason, remedy))
+
+    def _refuse_time(self) -> None:
+        us = 1000.0 * self.dt
+        if abs(us - round(us)) > 1e-6:
+            self.refuse("dt", f"{self.dt:g} ms is not a whole number of microseconds", f"Use {round(us) / 1000:g} ms")
+        elif math.ceil(us) != round(us):
+            self.refuse("dt", f"sPyNNaker would round {self.dt!r} ms up to {math.ceil(us)} us", f"Use {round(us) / 1000!r} ms")
+        real = round(us) * self.settings.time_scale_factor
+        if abs(real - round(real)) > 1e-4:
+            self.refuse("time_scale_factor", f"{self.settings.time_scale_factor:g} times {us:g} us is not a whole number of microseconds",
+                        "Use a whole time_scale_factor")
