@@ -13,9 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import reference_spinnaker
-from neurosim import (AllToAllConnector, ArrayConnector, FixedProbabilityConnector, FromListConnector, IF_cond_alpha, IF_cond_exp,
-                      IF_curr_delta, IF_curr_exp, Network, OneToOneConnector, SpikeSourceArray, SpikeSourcePoisson, Uniform)
-from neurosim.errors import NetworkError, ParameterError
+from neurosim import AllToAllConnector, FromListConnector, IF_cond_exp, IF_curr_delta, IF_curr_exp, Network, SpikeSourceArray, Uniform
 from neurosim.hardware.spinnaker import emulation as module
 from neurosim.hardware.spinnaker.emulation import Emulation, emulate
 from neurosim.hardware.spinnaker.load import load
@@ -35,8 +33,8 @@ def networks(draw, plastic=True):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     dt = draw(st.sampled_from([1.0, 0.5]))
     net = Network(seed=1)
-    sources = [net.population(n, SpikeSourceArray([np.unique(rng.integers(0, 60, 8)) * dt for _ in range(n)]), f"source{k}").record("spikes")
-               for k, n in enumerate(rng.integers(1, 4, draw(st.integers(1, 2))))]
+    sources = [net.population(n, SpikeSourceArray([np.unique(rng.integers(0, 60, 8)) * dt for _ in range(n)]), f"source{k}")
+               .record("spikes") for k, n in enumerate(rng.integers(1, 4, draw(st.integers(1, 2))))]
     cells = []
     for k in range(draw(st.integers(1, 3))):
         n, model = int(rng.integers(1, 7)), draw(st.sampled_from([IF_curr_exp, IF_cond_exp, IF_curr_delta])) if k else IF_curr_exp

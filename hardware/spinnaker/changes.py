@@ -12,7 +12,7 @@ from neurosim.errors import NetworkError, ParameterError
 from neurosim.kernels import spinnaker as kernel
 from neurosim.kernels import spinnaker_cells as cell_kernel
 from neurosim.kernels import spinnaker_sources as source_kernel
-from neurosim.network import Cells, Population, PopulationView, Projection
+from neurosim.network import Cells, Network, Population, PopulationView, Projection
 from neurosim.result import Weights
 
 from . import sources
@@ -24,9 +24,15 @@ from .machine import set_rates
 if TYPE_CHECKING:
     from .emulation import Emulation
 
-__all__ = ["follow", "get", "set_values", "weights"]
+__all__ = ["described", "follow", "get", "set_values", "weights"]
 
 _ONE = 32768.0
+
+
+def described(network: Network) -> tuple[list[Any], ...]:
+    """What an emulation is made from; two of them are equal if nothing was changed in between."""
+    return ([(one, one.cell) for one in network.populations], list(network.projections), list(network.inputs), list(network.injections),
+            list(network.records))
 
 
 def _where(emulation: Emulation, target: Cells | str) -> tuple[int, np.ndarray]:

@@ -6,6 +6,7 @@ import math
 import platform
 import time
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,7 @@ class Emulation:
         self._history = int(machine.lags.max())
         self._worst = self._most()
         self._populations = populations_of(deployment.network)
+        self._described = changes.described(deployment.network)
         self._speed = 0.0
         self._start()
         kernel.run_ticks(self._m, 0, 0, 0, 0)  # compiled now, so that the time of a run is that of the run
@@ -157,8 +159,12 @@ class Emulation:
         ParameterError
             If the duration is not a positive multiple of dt.
         SimulationError
-            If Poisson sources sent more spikes in a tick than there is room for.
+            If the network was changed since this was made (`follow` goes on with it as it is now), or Poisson sources sent more
+            spikes in a tick than there is room for.
         """
+        if changes.described(self.network) != self._described:
+            raise SimulationError(f"{self.network.label} was changed after the emulation had been made: follow() gives an emulation that"
+                                  " goes on with the network as it is now, or make a new one")
         goal = self._tick + _ticks(duration, self.dt)
         if goal >= 2**31:
             raise ParameterError(f"the machine's clock ends at {2**31 * self.dt:g} ms, asked was {goal * self.dt:g} ms")
@@ -276,10 +282,8 @@ class Emulation:
 
     def provenance(self) -> dict[str, Any]:
         """Where results come from: versions, settings, additions that saturated."""
-        import numba
-
         from neurosim import __version__
-        return {"neurosim": __version__, "numpy": np.__version__, "numba": numba.__version__, "python": platform.python_version(),
+        return {"neurosim": __version__, "numpy": np.__version__, "numba": version("numba"), "python": platform.python_version(),
                 "machine": platform.machine(), "target": "SpiNNaker, emulated", "dt": self.dt, "seed": self.deployment.settings.seed,
                 "network_seed": self.network.seed, "precision": "s16.15", "build_s": self.build_seconds,
                 "saturations": {f"{label}/{receptor}": count for (label, receptor), count in self.saturations.items() if count}}
