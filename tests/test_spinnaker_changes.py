@@ -8,7 +8,7 @@ import pytest
 import reference_spinnaker
 from neurosim import (ACSource, AllToAllConnector, DCSource, FixedProbabilityConnector, IF_cond_alpha, IF_cond_exp, IF_curr_delta,
                       IF_curr_exp, Network, NoisyCurrentSource, OneToOneConnector, SpikeSourceArray, SpikeSourcePoisson, StepCurrentSource)
-from neurosim.errors import NetworkError, ParameterError, SimulationError
+from neurosim.errors import FileFormatError, NetworkError, ParameterError, SimulationError
 from neurosim.hardware.spinnaker import sources
 from neurosim.hardware.spinnaker.emulation import Emulation, emulate
 from neurosim.hardware.spinnaker.load import load
@@ -261,6 +261,61 @@ def test_step_currents_go_on_where_they_were():
     whole, other = Emulation(net).run(40.0), Emulation(net)
     first = other.run(10.0)
     assert first.append(other.follow().run(30.0)) == whole
+
+
+# ------------------------------------------------------------------------------------ saved states
+
+
+def rich():
+    """A network with all that has a state: learning, delay extensions, both kinds of sources, steps and noise."""
+    net = small()
+    net.inject(StepCurrentSource(times=(2.0, 90.0), amplitudes=(0.4, -0.2)), net["cells"][:6])
+    net.inject(NoisyCurrentSource(mean=0.0, stdev=0.3, start=0.0, stop=1000.0, dt=1.0), net["cells"])
+    cells = net.population(200, IF_cond_exp(), "others").record(["spikes", "gsyn_exc"])
+    net.project(net["cells"], cells, AllToAllConnector(), weight=0.05, delay=60.0)
+    return net
+
+
+@pytest.mark.parametrize("first", [1.0, 60.0, 130.0])
+def test_a_saved_state_leaves_no_trace(tmp_path, first):
+    settings = {"neurons_per_core": {"cells": 4, "noise": 6}, "seeds": {"noise": 5}, "max_expected_summed_weight": {"others": (0.3, 1.0)}}
+    net = rich()
+    one, other = Emulation(net, **settings), Emulation(net, **settings)
+    assert one._m.lags.tolist() == [0, 32]
+    one.run(first)
+    other.run(first)
+    for emulation in (one, other):
+        emulation.set("noise", rate=70.0)
+    path = tmp_path / "state.nsim"
+    other.save(path)
+    other.run(5.0)  # is of no consequence
+    again = Emulation.load(path, rich())
+    assert again.t == first and again.result.spikes("cells").count == 0 and again.deployment.settings == one.deployment.settings
+    assert again.run(200.0) == one.run(200.0)
+    for label in ("noise", "learns", "inhibits"):
+        assert again.weights(label) == one.weights(label)
+    assert again.saturations == one.saturations and one.result.spikes("others").count > 0
+
+
+def test_files_that_are_no_saved_states(tmp_path):
+    net, path = rich(), tmp_path / "state.nsim"
+    emulation = Emulation(net)
+    result = emulation.run(50.0)
+    emulation.save(path)
+    net["cells"].set(tau_m=11.0)
+    with pytest.raises(FileFormatError, match="from another network"):
+        Emulation.load(path, net)
+    whole = path.read_bytes()
+    (tmp_path / "short.nsim").write_bytes(whole[:len(whole) // 2])
+    result.save(tmp_path / "result.nsim")
+    for name in ("short", "result", "none"):
+        with pytest.raises(FileFormatError):
+            Emulation.load(tmp_path / f"{name}.nsim", rich())
+    spoilt = bytearray(whole)
+    spoilt[len(whole) // 2] ^= 0x55
+    (tmp_path / "spoilt.nsim").write_bytes(spoilt)
+    with pytest.raises(FileFormatError):
+        Emulation.load(tmp_path / "spoilt.nsim", rich())
 
 
 # ------------------------------------------------------------------------------------ what is refused

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import time
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -15,13 +15,13 @@ from neurosim.console import announce_compilation, interruptible, run_bar
 from neurosim.errors import NetworkError, ParameterError, SimulationError
 from neurosim.kernels import spinnaker as kernel
 from neurosim.network import Cells, Network, Projection
-from neurosim.result import Result, Spikes, Trace, Weights, concatenate, populations_of
+from neurosim.result import Result, Weights, concatenate
 
-from . import changes
-from .cells import MODELS
-from .deployment import Deployment, Sampled
+from . import changes, checkpoint
+from .deployment import Deployment
 from .load import load
 from .machine import build, most_spikes, records_of
+from .recording import Recorder
 
 __all__ = ["Emulation", "emulate", "refuse"]
 
@@ -105,16 +105,14 @@ class Emulation:
         began = time.perf_counter()
         self.deployment, self.network, self.dt = deployment, deployment.network, float(deployment.settings.dt)
         machine, self._layout = build(deployment)
-        sampled = [one for one in deployment.records if one.variable != "spikes"]
-        rows, ids = records_of(sampled, deployment, self._layout)
+        self._recorder = Recorder(deployment, self._layout)
+        rows, ids = records_of(self._recorder.sampled, deployment, self._layout)
         self._m = machine._replace(records=rows, record_ids=ids)
-        self._sampled = sampled
         self._initial = {name: getattr(machine, name).copy() for name in STATE}
         self._loaded_poisson = {cells.label: cells.parameters for cells in deployment.cells if cells.is_source and cells.ticks is None}
         self._poisson = dict(self._loaded_poisson)  # parameters of Poisson sources as they are now
         self._history = int(machine.lags.max())
         self._worst = self._most()
-        self._populations = populations_of(deployment.network)
         self._described = changes.described(deployment.network)
         self._speed = 0.0
         self._start()
@@ -129,7 +127,7 @@ class Emulation:
         self._tick = 0
         self._past = np.empty(0, np.int32)  # spikes that delay extensions may still send, and how many in each of the last ticks
         self._counts = np.zeros(self._history, np.int64)
-        self._chunks = [self._nothing()]
+        self._chunks = [self._recorder.nothing(self._tick)]
 
     # -- running --------------------------------------------------------------------------------
 
@@ -175,7 +173,7 @@ class Emulation:
                 self._chunks.append(self._advance(goal))
                 bar(self._chunks[-1])
         if len(self._chunks) == first:
-            self._chunks.append(self._nothing())
+            self._chunks.append(self._recorder.nothing(self._tick))
         result = self._joined(first)
         result.complete = self._tick == goal
         result.provenance.update(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu)
@@ -183,7 +181,7 @@ class Emulation:
 
     def _advance(self, goal: int) -> Result:
         """One call of the compiled loop; returns what it recorded."""
-        per_tick = sum(4.0 * row[kernel.S_N] / row[kernel.S_EVERY] for row in self._m.records)
+        per_tick = self._recorder.bytes_per_tick()
         limit = min(_CHUNK_TICKS, max(1.0, _CHUNK_SECONDS * self._speed) if self._speed else 64,
                     max(1.0, _SAMPLE_BYTES / per_tick) if per_tick else _CHUNK_TICKS)
         start = self._tick
@@ -197,7 +195,7 @@ class Emulation:
         self._speed = (reached - start) / max(time.perf_counter() - began, 1e-6)
         self._tick = int(reached)
         pointer = m.pointer[:reached - base + 1]
-        chunk = self._harvest(m, start, self._tick, pointer[self._history:])
+        chunk = self._recorder.harvest(m, start, self._tick, pointer[self._history:])
         kept = pointer[reached - start:]
         self._counts = np.diff(kept)
         self._past = m.spikes[kept[0]:kept[-1]].copy()
@@ -205,11 +203,9 @@ class Emulation:
 
     def _room(self, start: int, stop: int) -> kernel.Machine:
         """The arrays with room for spikes and samples of ticks start .. stop - 1."""
-        m, at = self._m, 0
-        for row in m.records:
-            row[kernel.S_OUT] = at
-            at += _sampled(start, stop, int(row[kernel.S_EVERY])).size * int(row[kernel.S_N])
-        samples = m.samples if m.samples.size >= at else np.empty(at, np.int32)
+        m = self._m
+        sampled = self._recorder.places(m, start, stop)
+        samples = m.samples if m.samples.size >= sampled else np.empty(sampled, np.int32)
         room = self._past.size + 4 * self._worst + 65536
         spikes = m.spikes if m.spikes.size >= room else np.empty(room + room // 4, np.int32)
         spikes[:self._past.size] = self._past
@@ -219,51 +215,6 @@ class Emulation:
         return self._m
 
     # -- recording ------------------------------------------------------------------------------
-
-    def _harvest(self, m: kernel.Machine, start: int, stop: int, pointer: np.ndarray) -> Result:
-        """What was recorded in ticks start .. stop - 1, whose spikes begin at ``pointer``."""
-        ids = m.spikes[pointer[0]:pointer[-1]]
-        ticks = np.repeat(np.arange(start, stop), np.diff(pointer))
-        spikes, traces = {}, {}
-        for one in self.deployment.records:
-            if one.variable == "spikes":
-                row = m.pops[self._layout.place[one.label]]
-                own = (ids >= row[kernel.P_FIRST]) & (ids < row[kernel.P_FIRST] + row[kernel.P_N])
-                local = ids[own] - np.int32(row[kernel.P_FIRST])
-                times = ticks[own] * self.dt
-                if one.ids is not None:
-                    keep = np.isin(local, one.ids)
-                    local, times = local[keep], times[keep]
-                spikes[one.label] = self._spikes(one, times, local, start, stop)
-        for one, row in zip(self._sampled, m.records, strict=True):
-            at = _sampled(start, stop, one.steps)
-            raw = m.samples[row[kernel.S_OUT]:row[kernel.S_OUT] + at.size * row[kernel.S_N]].reshape(at.size, row[kernel.S_N])
-            traces[one.label, one.variable] = self._trace(one, at * self.dt, raw)
-        return self._result(start, stop, spikes, traces)
-
-    def _nothing(self) -> Result:
-        """What is recorded in no time."""
-        spikes = {one.label: self._spikes(one, np.empty(0), np.empty(0, np.int32), self._tick, self._tick)
-                  for one in self.deployment.records if one.variable == "spikes"}
-        traces = {(one.label, one.variable): self._trace(one, np.empty(0), np.empty((0, self._ids(one).size), np.int32))
-                  for one in self._sampled}
-        return self._result(self._tick, self._tick, spikes, traces)
-
-    def _ids(self, one: Sampled) -> np.ndarray:
-        return np.arange(self.deployment[one.label].size, dtype=np.int32) if one.ids is None else one.ids.astype(np.int32)
-
-    def _spikes(self, one: Sampled, times: np.ndarray, ids: np.ndarray, start: int, stop: int) -> Spikes:
-        return Spikes(times, ids, self.deployment[one.label].size, start * self.dt, stop * self.dt, one.ids, one.label)
-
-    def _trace(self, one: Sampled, times: np.ndarray, raw: np.ndarray) -> Trace:
-        cells = self.deployment[one.label]
-        states = cells.population.cell.states if cells.population is not None else {}
-        unit = states[one.variable].unit if one.variable in states else ""
-        return Trace(times, self._ids(one), raw * MODELS[cells.model].variables[one.variable][1], unit)
-
-    def _result(self, start: int, stop: int, spikes: Mapping[str, Spikes], traces: Mapping[tuple[str, str], Trace]) -> Result:
-        return Result(label=self.network.label, dt=self.dt, t_start=start * self.dt, t_stop=stop * self.dt,
-                      seed=self.deployment.settings.seed, populations=self._populations, spikes=spikes, traces=traces)
 
     def _joined(self, first: int) -> Result:
         joined = concatenate(self._chunks[first:])
@@ -278,7 +229,7 @@ class Emulation:
 
     def clear(self) -> None:
         """Forget what was recorded so far; the emulation goes on."""
-        self._chunks = [self._nothing()]
+        self._chunks = [self._recorder.nothing(self._tick)]
 
     def provenance(self) -> dict[str, Any]:
         """Where results come from: versions, settings, additions that saturated."""
@@ -357,17 +308,38 @@ class Emulation:
         """
         return changes.follow(self)
 
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the whole state: what follows `load` is what would have followed here.
+
+        Raises
+        ------
+        FileFormatError
+            If the file cannot be written.
+        """
+        checkpoint.write(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, network: Network) -> Emulation:
+        """Go on from a saved state, with the settings that it was saved with; without any recorded data.
+
+        Parameters
+        ----------
+        network : Network
+            The same description that was saved from.
+
+        Raises
+        ------
+        FileFormatError
+            For a file that is damaged, cut short, or not a saved state, or one of another network.
+        """
+        return checkpoint.read(cls, path, network)
+
 
 def refuse(deployment: Deployment) -> None:
     """Raise NetworkError if there are problems, with all of them."""
     if deployment.problems:
         listed = "".join(f"\n  {problem}" for problem in deployment.problems)
         raise NetworkError(f"{deployment.network.label} cannot be deployed on SpiNNaker:{listed}")
-
-
-def _sampled(start: int, stop: int, every: int) -> np.ndarray:
-    """The multiples of ``every`` in start .. stop - 1."""
-    return np.arange(-(-start // every) * every, stop, every)
 
 
 def _ticks(duration: Any, dt: float) -> int:
