@@ -81,6 +81,22 @@ def segments(data: bytes) -> list[tuple[int, bytes]]:
     raise ValueError("not an .aplx file: no command to run it")
 
 
+def placeless(code: bytes) -> list[tuple[int, int]]:
+    """Instructions without what depends on where they lie: targets of branches, offsets and addresses of literals."""
+    words, found = struct.unpack(f"<{len(code) // 4}I", code), []
+    for k, word in enumerate(words):
+        if word >> 25 & 7 == 5:  # branch
+            found.append((word >> 24, 0))
+        elif word & 0x0F7F0000 == 0x051F0000:  # load of a literal
+            at = k + 2 + (word & 0xFFF) // 4 * (1 if word >> 23 & 1 else -1)
+            value = words[at] if 0 <= at < len(words) else 0
+            in_memory = DTCM <= value < DTCM + 0x10000 or 0x4000 <= value < 0x8000
+            found.append((word & 0xFFFFF000, 0 if in_memory else value))
+        else:
+            found.append((word, 0))
+    return found
+
+
 class Arm:
     """An ARM968 with one program in its memory.
 

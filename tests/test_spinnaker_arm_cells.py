@@ -6,7 +6,7 @@ import pytest
 from neurosim.hardware.spinnaker.cells import MODELS, MachineModel
 from neurosim.kernels import fixed, spinnaker_cells
 from neurosim.kernels import spinnaker_layout as kernel
-from tests.arm import Arm
+from tests.arm import Arm, folder, placeless, read, segments
 from tests.arm_cells import ENTRIES, ArmCells, random_inputs
 
 pytestmark = pytest.mark.needs("spynnaker", "unicorn")
@@ -105,6 +105,21 @@ def test_neurons(name, dt, steps, wild, rng):
         np.testing.assert_array_equal(here, arm.memory().astype(np.uint32), f"step {t}: rows are {rows}")
         inputs, spikes = inputs + np.count_nonzero(given), spikes + count
     assert inputs > 10 * steps and spikes > steps / 10
+
+
+@pytest.mark.parametrize("binary", ENTRIES)
+def test_same_code_elsewhere(binary):
+    """The programs of cores that only have neurons, and those with STDP, update them by the same instructions."""
+    entries = ENTRIES[binary]
+    code = placeless(dict(segments(read(binary)))[0])
+    update = code[entries.update // 4:entries.transfer // 4 - 20]  # less the function's last error path and its literals
+    assert len(update) > 300
+    others = [one for one in folder().glob(f"{binary}_*.aplx")
+              if one.stem == f"{binary}_neuron" or one.stem.startswith(f"{binary}_stdp_mad_") and "structural" not in one.stem]
+    assert others or binary == "IF_trunc_delta"
+    for one in others:
+        theirs = placeless(dict(segments(one.read_bytes()))[0])
+        assert any(theirs[k:k + len(update)] == update for k in range(len(theirs)) if theirs[k] == update[0]), one.name
 
 
 @pytest.mark.parametrize("name", MODELS)

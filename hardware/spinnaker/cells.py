@@ -61,7 +61,8 @@ class MachineModel:
     name : str
         sPyNNaker's.
     binary : str
-        Name of its file of machine code, without ``.aplx``; what ends in ``_neuron.aplx`` has the same arithmetic.
+        Name of its file of machine code, without ``.aplx``.  The files with ``_neuron`` or ``_stdp_mad_...`` after that hold the
+        same instructions for a step of neurons.
     membrane, synapses, acts_as, adapts : int, int, int, bool
         What it is put together from (digits of `neurosim.kernels.spinnaker_layout`).
     threshold : str
