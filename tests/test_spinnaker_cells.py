@@ -201,6 +201,20 @@ def test_initial_states_are_those_of_the_network():
     assert conductances.variables["gsyn_exc"][1] == currents.variables["isyn_exc"][1] == -currents.variables["isyn_inh"][1] == 2.0**-15
 
 
+def test_effective_parameters():
+    """Words, whole steps, and the time constants that a step's factor amounts to."""
+    p = {"v_rest": -65.00001, "cm": 0.3, "tau_m": 500.0, "tau_refrac": 0.25, "tau_syn_E": 100.0, "tau_syn_I": 4000.0, "i_offset": 0.0,
+         "v_reset": -65.0, "v_thresh": -50.0, "tau_ca2": 0.01, "i_alpha": 0.1}
+    found = MODELS["IFCurrExpCa2Adaptive"].effective({key: np.full(2, value) for key, value in p.items()}, 0.1)
+    assert set(found) == set(p) and all(value.shape == (2,) for value in found.values())
+    assert found["v_rest"][0] == -65.0 and found["cm"][0] == 9830 / 2**15 and found["tau_refrac"][0] == pytest.approx(0.3)
+    factor = signed(exponential(-6) >> 17) / 2**15  # dt/tau_m is 6.55 of the last place, exp of -6 of them is rounded down
+    assert found["tau_m"][0] == -0.1 / math.log(factor) == pytest.approx(468.06, abs=0.01)
+    assert found["tau_syn_E"][0] == pytest.approx(102.3, abs=0.1)
+    assert found["tau_syn_I"][0] == 0.0  # its factor of 1 has no bits left
+    assert found["tau_ca2"][0] == pytest.approx(0.0100, rel=0.02)
+
+
 @pytest.mark.parametrize("name, change, dt, message", [
     ("IF_curr_exp", {"v_reset": -70000.0}, 1.0, r"cells: IF_curr_exp\.v_reset must be within -65536 and 65535\.99997 mV .* got -70000 at"),
     ("IF_curr_exp", {"i_offset": math.nan}, 1.0, r"IF_curr_exp\.i_offset must be within .* nA .* got nan"),

@@ -222,6 +222,35 @@ class MachineModel:
         kernel.initialise(self.code, stored, state, par)
         return par, state
 
+    def effective(self, parameters: Mapping[str, np.ndarray], dt: float, label: str = "") -> dict[str, np.ndarray]:
+        """Each parameter as the machine has it.
+
+        Numbers are those of their words; tau_refrac is whole steps; a time constant is that of the factor by which something
+        decays in a step, which is made from dt/tau with 15 fractional bits: 0 if it does not last, infinite if it does not decay.
+
+        Parameters
+        ----------
+        parameters : dict of ndarray, shape (n,)
+        dt : float
+            ms.
+
+        Returns
+        -------
+        dict of ndarray, float64, shape (n,)
+        """
+        stored = self.words(parameters, {}, dt, label)
+        par, _ = self.encode(parameters, {}, dt, label)
+        found = {name: stored[self.fields.index(name)] / ONE for name in self.parameters}
+        factors = {name: par[kernel.PAR_SYNAPSES + 2 * k] / 2.0**32 for k, name in enumerate(
+            name for name in self.fields if name.startswith("tau_syn"))}
+        if self.membrane == kernel.LEAKY:
+            factors["tau_m"] = par[6] / ONE
+        if self.adapts:
+            factors["tau_ca2"] = par[9] / ONE
+        with np.errstate(divide="ignore"):
+            found |= {name: -dt / np.log(factor) for name, factor in factors.items()}
+        return found | ({"tau_refrac": par[3] * dt} if "tau_refrac" in found else {})
+
 
 def _stored(owner: str, name: str, values: np.ndarray) -> np.ndarray:
     """Numbers as s16.15, after a look at their range."""
