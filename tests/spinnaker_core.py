@@ -437,10 +437,12 @@ class Core:
         self.uc.hook_add(unicorn.UC_HOOK_BLOCK, add)
 
     def log(self):
-        """What the program has logged, as it wrote it (numbers of messages of the dictionary beside the binary)."""
+        """What the program has logged; its messages are numbers, which sPyNNaker has the words for."""
+        from spinn_utilities.make_tools.replacer import Replacer
         at, text = self.chip.word(self.vcpu + 88), ""
         while at:
             following, _, _, length = struct.unpack("<4I", self.chip.read(at, 16))
             text += self.chip.read(at + 16, length).decode("latin1")
             at = following
-        return text
+        with Replacer() as words:
+            return "\n".join(words.replace(line) for line in text.split("\n"))

@@ -50,6 +50,10 @@ def script_of(deployment, ticks):
         extra = {}
         if one.label in settings.neurons_per_core:
             extra["neurons_per_core"] = int(settings.neurons_per_core[one.label])
+        if not one.is_source:
+            extra |= {"ring_buffer_sigma": settings.ring_buffer_sigma, "spikes_per_second": settings.spikes_per_second}
+            if one.label in settings.max_expected_summed_weight:
+                extra["max_expected_summed_weight"] = list(map(float, settings.max_expected_summed_weight[one.label]))
         if one.ticks is not None:
             model = f"sim.SpikeSourceArray({[[float(t * settings.dt) for t in train] for train in one.ticks]!r})"
         elif one.is_source:
@@ -66,8 +70,8 @@ def script_of(deployment, ticks):
         if states and not one.is_source:
             lines.append(_call("cells[-1].initialize", **states))
         for current, ids in one.currents:
-            values = {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(current).items()
-                      if value is not None and value != float("inf")}
+            values = {key: np.asarray(value).tolist() for key, value in dataclasses.asdict(current).items()
+                      if value is not None and np.isfinite(value).all()}
             lines += [_call(f"source = sim.{type(current).__name__}", **values), f"cells[-1][{int(ids[0])}:{int(ids[-1]) + 1}].inject(source)"]
     for one in deployment.synapses:
         if not len(one.source):

@@ -142,19 +142,21 @@ def test_rules(same):
 
 
 def test_cores_and_delays(same):
-    """Populations on several cores, plastic and static, with delays of many stages of delay extensions."""
-    network, sources = driven(5, 250, sources=50, spikes=12)
-    first = network.population(70, IF_curr_exp(tau_m=Uniform(8.0, 25.0)), "first")
+    """Populations on several cores, plastic and static, with delays of several stages of delay extensions."""
+    network, sources = driven(5, 420, sources=50, spikes=12)
+    first = network.population(100, IF_curr_exp(tau_m=Uniform(8.0, 25.0)), "first")
     second = network.population(45, IF_curr_exp(), "second")
     learns = STDPMechanism(RULES["pair"], AdditiveWeightDependence(w_min=0.0, w_max=2.0), order="spinnaker")
-    network.project(sources, first, FixedProbabilityConnector(0.2), weight=Uniform(0.5, 1.5), delay=Uniform(1.0, 130.0))
+    network.project(sources, first, FixedProbabilityConnector(0.1), weight=Uniform(0.5, 1.5), delay=Uniform(1.0, 300.0))
+    network.project(sources, first, FixedProbabilityConnector(0.1), weight=Uniform(0.5, 1.5), delay=Uniform(1.0, 120.0), synapse=learns)
+    network.project(sources, first, FixedProbabilityConnector(0.1), weight=Uniform(0.5, 1.5), delay=Uniform(130.0, 250.0), synapse=learns)
     network.project(first, second, FixedProbabilityConnector(0.15), weight=Uniform(0.5, 1.5), delay=Uniform(1.0, 30.0), synapse=learns)
     network.project(second, first, FixedProbabilityConnector(0.15), weight=Uniform(-1.0, -0.5), delay=Uniform(1.0, 90.0), receptor="inhibitory")
     network.project(second, second, FixedProbabilityConnector(0.1), weight=Uniform(0.5, 1.5), delay=Uniform(1.0, 9.0))
     network.record([sources, first, second], "spikes")
     network.record([first, second], "v")
-    machine = same(network, 250, neurons_per_core={"first": 30, "second": 20})
-    assert len(machine.board.of("first")) == 3 and len(machine.board.of("second")) == 3
+    machine = same(network, 420, neurons_per_core={"first": 50, "second": 20})
+    assert len(machine.board.of("first")) == 2 and len(machine.board.of("second")) == 3
     assert any(one.kind.startswith("DelayExtension") for one in machine.of.values())
 
 
@@ -172,7 +174,7 @@ def test_saturation(same):
 def test_currents(same):
     """Injected currents."""
     network = Network(seed=2)
-    cells = network.population(12, IF_curr_exp(tau_m=Uniform(8.0, 25.0)), "cells")
+    cells = network.population(12, IF_curr_exp(tau_m=Uniform(8.0, 25.0), cm=0.25), "cells")
     cells[0:4].inject(DCSource(amplitude=0.9, start=5.0, stop=70.0))
     cells[4:8].inject(ACSource(amplitude=0.8, offset=0.5, frequency=40.0, phase=30.0, start=2.0, stop=80.0))
     cells[8:12].inject(StepCurrentSource(times=(5.0, 17.0, 31.0), amplitudes=(1.2, -0.2, 0.9)))
@@ -186,14 +188,19 @@ def test_a_difference_is_seen(tmp_path):
     from spinnaker_scripts import differences
 
     from neurosim.hardware.spinnaker.emulation import Emulation
+    from neurosim.hardware.spinnaker.load import load
     network, sources = driven(1, 100)
     cells = network.population(6, IF_curr_exp(), "cells")
     learns = STDPMechanism(RULES["pair"], AdditiveWeightDependence(w_min=0.0, w_max=2.0), order="spinnaker")
-    network.project(sources, cells, FixedProbabilityConnector(0.5), weight=1.0, delay=2.0, label="static")
+    network.project(sources, cells, FixedProbabilityConnector(0.5), weight=1.0, delay=5.0, label="static")
     network.project(sources, cells, FixedProbabilityConnector(0.5), weight=1.0, delay=2.0, synapse=learns, label="learns")
     network.record([sources, cells], "spikes")
     network.record(cells, "v")
-    emulation = Emulation(network)
-    emulation._m.weight[0] += 1
-    found, _ = differences(emulation, tmp_path, 100)
-    assert any(line.startswith("cells.v") for line in found), found
+    deployment = load(network)
+    deployment.synapses[0].stored[0] += 1
+    emulation = Emulation.of(deployment)
+    deployment["cells"].plastic.parameters["A_plus"] += 0.01  # in the script alone
+    deployment["cells"].initial["v"][5] += 0.001
+    found, machine = differences(emulation, tmp_path, 100)
+    assert {line.partition(":")[0] for line in found} >= {"static", "cells.v", "learns"}, found
+    assert machine.recorded("cells", "v")[2][0, 5] == emulation.result.traces("cells", "v").values[0, 5] * 32768 + 33
