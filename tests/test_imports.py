@@ -28,25 +28,25 @@ THIRD_PARTY = {
     "llvmlite": ("neurosim.kernels",),
     "tqdm": ("neurosim.console",),
     "matplotlib": ("neurosim.plot",),
-    "neo": ("neurosim.neo_export",),
+    "neo": ("neurosim.neo_export", "neurosim.hardware.spinnaker.pynn.recording"),
     "nir": ("neurosim.hardware.nir",),
     "sklearn": ("neurosim.models.digits_data",),
-    "quantities": ("neurosim.neo_export",),
-    "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export"),
+    "quantities": ("neurosim.neo_export", "neurosim.hardware.spinnaker.pynn.recording"),
+    "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export", "neurosim.hardware.spinnaker.pynn"),
     "brian2": ("neurosim.hardware.pynn_export.script",),
     "mpi4py": ("neurosim.hardware.pynn_export.script",),
 }
 # Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
 OPTIONAL = ("matplotlib", "neo", "nir", "pyNN", "quantities", "sklearn")
 # Front doors: who imports them asks for their library, and it is needed at once.
-FRONT_DOORS = ("neurosim.pynn",)
+FRONT_DOORS = ("neurosim.pynn", "neurosim.hardware.spinnaker.pynn")
 
 # Our own modules that only these may import, besides the module itself and what lies below it.
 RESERVED = {
     "neurosim.hardware": ("neurosim.cli", "neurosim.models.ca3", *IMPORT_EVERYTHING),
     "neurosim.benchmarks": ("neurosim.cli", *IMPORT_EVERYTHING),
     "neurosim.cli": ("neurosim.__main__", *IMPORT_EVERYTHING),
-    "neurosim.pynn": IMPORT_EVERYTHING,
+    "neurosim.pynn": ("neurosim.hardware.spinnaker.pynn", *IMPORT_EVERYTHING),
 }
 
 # Kernels hold arithmetic; the package itself also places the cache, and where threads meet depends on the system.

@@ -6,6 +6,7 @@ it below ``pyNN``; here they find this back end as ``pyNN.neurosim``.  PyNN itse
 
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -22,32 +23,40 @@ def as_simulator_of_pynn() -> ModuleType:
     return back_end
 
 
-def main(arguments: list[str] | None = None) -> int:
+def run_script(given: list[str], usage: str, prepare: Callable[[], object]) -> int:
     """Run a script as ``python`` would: its folder comes first on the path, ``sys.argv`` holds what follows.
 
     Parameters
     ----------
-    arguments : list of str, optional
-        The script and its arguments; by default those of the command line.
+    given : list of str
+        The script and its arguments.
+    usage : str
+        Printed where there is no script.
+    prepare : callable
+        Called before the script begins.
 
     Returns
     -------
     int
         2 if there is no such script; else 0, unless the script ends otherwise.
     """
-    given = sys.argv[1:] if arguments is None else arguments
     if not given or given[0] in ("-h", "--help"):
-        print(USAGE, file=sys.stdout if given else sys.stderr)
+        print(usage, file=sys.stdout if given else sys.stderr)
         return 0 if given else 2
     script = Path(given[0])
     if not script.is_file():
-        print(f"{USAGE}\nno such file: {script}", file=sys.stderr)
+        print(f"{usage}\nno such file: {script}", file=sys.stderr)
         return 2
-    as_simulator_of_pynn()
+    prepare()
     sys.argv[:] = given
     sys.path[0] = str(script.resolve().parent)
     runpy.run_path(str(script), run_name="__main__")
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a script for which ``neurosim`` is one of PyNN's simulators; ``arguments``: by default those of the command line."""
+    return run_script(sys.argv[1:] if arguments is None else arguments, USAGE, as_simulator_of_pynn)
 
 
 if __name__ == "__main__":

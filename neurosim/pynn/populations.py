@@ -141,7 +141,7 @@ _Cells._view_class = PopulationView
 
 class Population(_Cells, common.Population):
     __doc__ = common.Population.__doc__
-    _recorder_class = Recorder
+    _recorder_class: Any = Recorder
 
     def _create_cells(self) -> None:
         space = self.celltype.native_parameters

@@ -432,8 +432,12 @@ class Projection(common.Projection):
         else:
             receptor = "gap" if isinstance(self.synapse_type, ElectricalSynapse) else self.receptor_type
             self.native = [network.project(a, b, receptor=receptor, label=self.label, **what) for a, b, what in parts]
-        self._rows = [rows if one.changes else None for one, rows in zip(self.native, rows_of, strict=True)]
+        self._rows = [rows if self._reads(one) else None for one, rows in zip(self.native, rows_of, strict=True)]
         self._read, self.stale = None, False
+
+    def _reads(self, native: Any) -> bool:
+        """Whether weights of a projection of the network are read from the simulation."""
+        return native.changes
 
     def _native_synapse(self, values: dict[str, Values], post: Any) -> SynapseType | None:
         """The synapse type; with short-term plasticity, resources stay active for the ``tau_syn`` of the targets, as in PyNN."""
