@@ -160,8 +160,7 @@ made = [sim.Projection(noise, exc, sim.FixedProbabilityConnector(0.3), static(we
         sim.Projection(exc, inh, sim.FixedNumberPreConnector(20), static(weight=normal, delay=delays)),
         sim.Projection(inh, exc, sim.FixedTotalNumberConnector(1500), static(weight=clipped, delay=3.0), receptor_type="inhibitory"),
         sim.Projection(noise, inh, sim.FixedProbabilityConnector(0.5), static(weight=0.0123, delay=1.0), receptor_type="inhibitory"),
-        sim.Projection(exc, exc, few, static(weight=uniform, delay=delays)),
-        sim.Projection(exc, inh, sim.FixedNumberPostConnector(7), static(weight=0.01, delay=6.0))]
+        sim.Projection(exc, exc, few, static(weight=uniform, delay=delays))]
 exc.record("spikes")
 sim.run(100)
 KEEP = [[list(map(float, row)) for row in one.get(["weight", "delay"], "list", with_address=False)] for one in made]

@@ -10,7 +10,7 @@ from neurosim.extras import need
 need("pyNN", "pynn")
 
 from pyNN.random import NumpyRNG
-from pyNN.space import Cuboid, Grid2D, Grid3D, Line, RandomStructure, Space, Sphere, distance
+from pyNN.space import Cuboid, Grid2D, Grid3D, Line, RandomStructure, Space, Sphere
 
 from . import external_devices, extra_models
 from .absent import ABSENT, stand_ins

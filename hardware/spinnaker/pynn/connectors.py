@@ -282,7 +282,7 @@ def _distances(projection: Any, expression: str) -> np.ndarray:
     places = [cells.positions.T for cells in (projection.pre, projection.post)]
     if "d[" in expression:
         return np.abs(np.moveaxis(places[0][:, None] - places[1][None], 2, 0))
-    return np.stack([projection.space.distances(place, places[1])[0] for place in places[0]])
+    return projection.space.distances(*places).reshape(projection.shape)
 
 
 # ------------------------------------------------------------------------------------------ given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyNN import common
+from pyNN import common, space
 from pyNN.recording import get_io
 
 from neurosim.network import Network
@@ -17,9 +17,10 @@ from .populations import Population
 from .projections import Projection
 from .synapses import StaticSynapse
 
-__all__ = ["connect", "create", "describe_network", "end", "get_current_time", "get_max_delay", "get_min_delay", "get_time_step",
-           "initialize", "machine_settings", "name", "num_processes", "rank", "record", "reset", "run", "run_for", "run_until",
-           "set_allow_delay_extensions", "set_number_of_neurons_per_core", "set_number_of_synapse_cores", "setup"]
+__all__ = ["connect", "create", "describe_network", "distance", "end", "get_current_time", "get_max_delay", "get_min_delay",
+           "get_time_step", "initialize", "machine_settings", "name", "num_processes", "rank", "record", "reset", "run",
+           "run_for", "run_until", "set_allow_delay_extensions", "set_number_of_neurons_per_core", "set_number_of_synapse_cores",
+           "setup"]
 
 
 def setup(timestep: Any = None, min_delay: Any = "auto", max_delay: Any = None, database_socket_addresses: Any = None,
@@ -65,6 +66,12 @@ def setup(timestep: Any = None, min_delay: Any = "auto", max_delay: Any = None, 
                           seed=extra_params.get("rng_seed", 1), progress=extra_params.get("progress", False))
     simulator.state.active = True
     return rank()
+
+
+def distance(src_cell: Any, tgt_cell: Any, mask: Any = None, scale_factor: float = 1.0, offset: float = 0.0,
+             periodic_boundaries: Any = None) -> float:
+    """Euclidean distance of two cells; see `pyNN.space.distance`."""
+    return space.distance(src_cell, tgt_cell, mask, scale_factor, offset, periodic_boundaries)
 
 
 def end(_: Any = True) -> None:

@@ -24,7 +24,7 @@ class MachineWarning(UserWarning):
 
 def note(message: str) -> None:
     """Warn, with the line of the script."""
-    depth, frame = 1, sys._getframe(1)
+    depth, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("neurosim", "pyNN"):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, MachineWarning, stacklevel=depth)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -165,15 +165,18 @@ class SpiNNakerProjection(base.Projection):
 
     def save(self, attribute_names: Any, file: Any, format: str = "list", gather: bool = True,
              with_address: bool = True) -> None:
-        """Write what `get` returns to a file: a name, or one of PyNN's."""
+        """Write what `get` returns to a file, a name or one of PyNN's; before the first run, when the machine is loaded."""
         names = [attribute_names] if isinstance(attribute_names, str) else list(attribute_names)
         if names in (["all"], ["connections"]):
             names = ["weight", "delay"]
-        data = np.nan_to_num(np.asarray(self.get(names, format, gather, with_address).data(), dtype=np.float64))
         columns = (["i", "j"] if with_address and format == "list" else []) + names
-        made = StandardTextFile(file, mode="wb") if isinstance(file, str) else file
-        made.write(data, {"columns": columns})
-        made.close()
+
+        def write(found: Any) -> None:
+            made = StandardTextFile(file, mode="w") if isinstance(file, str) else file
+            made.write(np.nan_to_num(np.asarray(found, dtype=np.float64)), {"columns": columns})
+            made.close()
+
+        self.get(names, format, gather, with_address).then(write)
 
     def set(self, **attributes: Any) -> None:
         """Not there, as in sPyNNaker."""
@@ -231,21 +234,34 @@ class ConnectionHolder:
     def __init__(self, projection: SpiNNakerProjection, names: list[str], as_list: bool, shape: tuple[int, ...]) -> None:
         self._projection, self._names, self._shape, self._as_list = projection, names, shape, as_list
         self._found: Any = None
+        self._then: list[Callable[[Any], None]] = []
+
+    def then(self, act: Callable[[Any], None]) -> None:
+        """Call ``act`` with the values, as soon as they are there."""
+        if self._found is None:
+            self._then.append(act)
+        else:
+            act(self._found)
 
     def fill(self) -> None:
         """Take the values of now."""
         table = self._projection.table(self._names)
         columns = [table[name] for name in self._names]
-        if self._as_list:
-            listed = [one.tolist() for one in columns]
-            self._found = tuple(listed[0] if len(listed) == 1 else map(list, zip(*listed, strict=True)))
-            return
+        self._found = self._rows(columns) if self._as_list else self._matrices(columns, table)
+        for act in self._then:
+            act(self._found)
+
+    def _rows(self, columns: list[np.ndarray]) -> tuple[Any, ...]:
+        listed = [one.tolist() for one in columns]
+        return tuple(listed[0] if len(listed) == 1 else map(list, zip(*listed, strict=True)))
+
+    def _matrices(self, columns: list[np.ndarray], table: dict[str, np.ndarray]) -> Any:
         matrices = []
         for column in columns:
             matrix = np.full(self._shape, np.nan)
             matrix[table["source"], table["target"]] = column
             matrices.append(matrix)
-        self._found = matrices[0] if len(matrices) == 1 else tuple(matrices)
+        return matrices[0] if len(matrices) == 1 else tuple(matrices)
 
     def data(self) -> Any:
         """The values; raises NotImplementedError before they are there."""
