@@ -13,8 +13,8 @@ All states are float64 (rows, n) and begin with v, then the two synaptic inputs,
 which is when the machine records.  So ``v`` is the potential at the beginning of the tick, and the one at its end is the
 kernel's own (``_v``).  A ``v`` that is not the one that the kernel left there (``_shown``) was set from outside, and counts.
 
-Parameters, float64 (rows, n_par), begin for leaky cells with v_thresh, v_reset, refractory ticks, v_rest, exp(-dt/tau_m), resistance (MOhm),
-i_offset (nA); then come those of the synapses, for both receptors in turn.
+Parameters, float64 (rows, n_par), begin for leaky cells with v_thresh, v_reset, refractory ticks, v_rest, exp(-dt/tau_m),
+resistance (MOhm), i_offset (nA); then come those of the synapses, for both receptors in turn.
 """
 
 import numpy as np

@@ -31,12 +31,14 @@ from neurosim import (
     wiring,
 )
 
+FIRST = (-70.0, -50.0)
 LEAKY = {"cm": 0.5, "tau_m": 12.0, "tau_refrac": 2.0, "v_rest": -65.0, "v_reset": -66.0, "v_thresh": -55.0, "i_offset": 0.1}
+CURRENTS = {**LEAKY, "tau_syn_E": 3.0, "tau_syn_I": 4.5}
 KINDS = {  # model, its parameters, weights of excitation and inhibition, first v
-    "IF_curr_exp": (IF_curr_exp, {**LEAKY, "tau_syn_E": 3.0, "tau_syn_I": 4.5}, 1.2, -0.8, (-70.0, -50.0)),
-    "IF_cond_exp": (IF_cond_exp, {**LEAKY, "tau_syn_E": 3.0, "tau_syn_I": 4.5, "e_rev_E": 0.0, "e_rev_I": -75.0}, 0.02, 0.03, (-70.0, -50.0)),
-    "IF_curr_alpha": (IF_curr_alpha, {**LEAKY, "tau_syn_E": 3.0, "tau_syn_I": 4.5}, 0.7, -0.6, (-70.0, -50.0)),
-    "IF_curr_delta": (IF_curr_delta, LEAKY, 6.0, -4.0, (-70.0, -50.0)),
+    "IF_curr_exp": (IF_curr_exp, CURRENTS, 1.2, -0.8, FIRST),
+    "IF_cond_exp": (IF_cond_exp, {**CURRENTS, "e_rev_E": 0.0, "e_rev_I": -75.0}, 0.02, 0.03, FIRST),
+    "IF_curr_alpha": (IF_curr_alpha, CURRENTS, 0.7, -0.6, FIRST),
+    "IF_curr_delta": (IF_curr_delta, LEAKY, 6.0, -4.0, FIRST),
     "Izhikevich": (Izhikevich, {"a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0, "i_offset": 0.004}, 5.0, -3.0, (-75.0, -45.0)),
 }
 LEARNS = STDPMechanism(SpikePairRule(tau_plus=8.0, tau_minus=10.0, A_plus=0.1, A_minus=0.08), AdditiveWeightDependence(0.0, 2.5))
@@ -79,7 +81,7 @@ def by_the_plain_loop(net, name, ticks, dt):
         if one.synapse is not None:
             rule = (8.0, 10.0, 0.1, 0.08, 2.5)
         pre, post, weight, delay = wiring.arrays(one, net.seed, dt)
-        for k, (i, j, w, d) in enumerate(zip(pre.tolist(), post.tolist(), np.broadcast_to(weight, pre.shape), np.rint(np.broadcast_to(delay, pre.shape) / dt))):
+        for k, (i, j, w, d) in enumerate(zip(pre.tolist(), post.tolist(), weight, np.rint(delay / dt))):
             made = reference.Synapse(("cells", j), one.receptor, float(w), int(d), rule)
             synapses.setdefault((one.pre.label, i), []).append(made)
             if rule is not None:
@@ -194,7 +196,7 @@ def test_currents_that_are_added_later_act_in_the_tick_of_their_time():
 
 def test_a_state_that_is_set_counts_from_now_on():
     net = Network()
-    cells = net.population(2, IF_curr_exp(v_thresh=1e3), "cells").record("v")
+    net.population(2, IF_curr_exp(v_thresh=1e3), "cells").record("v")
     sim = Simulation(in_scheme(net), dt=1.0)
     sim.run(5.0)
     sim.set(sim.network["cells"][1:], v=-45.0)

@@ -85,7 +85,7 @@ class CondExp(_Scheme, IF_cond_exp):
 
 
 class CurrAlpha(_Scheme, IF_curr_alpha):
-    """`IF_curr_alpha` as the machine updates it; a weight is the peak of the current, as elsewhere, so its charge is e tau_syn times that."""
+    """`IF_curr_alpha` as the machine updates it; a weight is the peak of the current, and its charge e tau_syn times that."""
 
     def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
         """The arrays for ``kernels.spinnaker_scheme.step_alpha``."""

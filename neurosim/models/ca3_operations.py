@@ -93,16 +93,17 @@ def perfect(operations: Iterable[Operation]) -> list[Answer]:
 
 
 def consolidated(operations: Iterable[Operation]) -> list[Operation]:
-    """The same operations, and after each learning a recall by its cue.
+    """The same operations, and after each learning recalls by its cue and by each of its bits.
 
-    The machine changes the weights of a cue when the cue fires next, and remembers 15 spikes of a bit until then: bits that are used more
-    than seven times meanwhile would be lost.
+    The machine changes the weights of a cell's synapses when that cell fires next, and remembers 15 spikes of their targets until
+    then.  What is not recalled is lost if a bit takes part in eight other learnings meanwhile, or a cue in fifteen recalls by
+    its other bits.  Single bits, since recalls teach: bits that are asked for together are bound to all cues that answer.
     """
     out = []
     for one in operations:
         out.append(one)
         if one.kind == "learn":
-            out.append(recall(cue=one.cue))
+            out += [recall(cue=one.cue), *(recall(content={bit}) for bit in one.content)]
     return out
 
 
