@@ -19,7 +19,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,9 +34,6 @@ from neurosim.result import Result, Spikes
 
 from .emulation import Emulation
 from .scheme import in_scheme
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["Comparison", "Difference", "Divergence", "compare", "differences", "with_given_input", "with_explicit_sources"]
 
@@ -133,7 +130,7 @@ class Comparison:
         return "\n".join([title, f"rates in Hz; share of spikes in common, within {self.within:g} ms; van Rossum distance exact - fixed (0 same, 1 unrelated)", "",
                           *lines, "", *told])
 
-    def plot(self, population: str | None = None, neurons: int = 40) -> Figure:
+    def plot(self, population: str | None = None, neurons: int = 40) -> Any:
         """Spikes of some neurons, how many spikes are shared in time, rates.
 
         Parameters
@@ -142,6 +139,10 @@ class Comparison:
             Of the raster; by default the one with most spikes.
         neurons : int
             Rows of the raster: of the neurons that fired, evenly spread.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
         """
         return plot.comparison({"exact": self.exact, "scheme": self.scheme, "fixed": self.fixed}, self.within, population, neurons)
 
