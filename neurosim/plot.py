@@ -492,13 +492,14 @@ def comparison(results: Mapping[str, Result], within: float, population: str | N
 
 def _shared_in_time(pairs: Sequence[tuple[Any, Any]], within: float, width: float) -> tuple[np.ndarray, np.ndarray]:
     """Share of spikes that have a partner, in per cent, in bins of time; and the edges of these."""
-    times, matched = [], []
+    times: list[np.ndarray] = []
+    matched: list[np.ndarray] = []
     for a, b in pairs:
         left, right = a.trains(), b.trains()
         for neuron in left.keys() | right.keys():
-            ends = [side.get(neuron, np.empty(0)) for side in (left, right)]
+            ends = left.get(neuron, np.empty(0)), right.get(neuron, np.empty(0))
             times += ends
-            matched += partnered(*ends, within)
+            matched += partnered(ends[0], ends[1], within)
     start, stop = pairs[0][1].window
     edges = start + width * np.arange(math.ceil((stop - start) / width - 1e-9) + 1)
     at, found = np.concatenate([np.empty(0), *times]), np.concatenate([np.empty(0, bool), *matched])
