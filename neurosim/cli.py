@@ -33,6 +33,7 @@ EXTRAS = {
     "pynn": ("pyNN", "neo"),
     "learn": ("torch", "norse", "snntorch"),
     "nir": ("nir", "nirtorch"),
+    "spinnaker": ("spynnaker",),
     "peers": ("nest", "brian2", "pyNN"),
     "bench": ("psutil",),
 }

@@ -11,6 +11,8 @@ from neurosim import cli
 from neurosim.errors import NetworkError
 from neurosim.hardware.spinnaker import extra, limits
 from neurosim.hardware.spinnaker.check import check
+from neurosim.hardware.spinnaker.emulation import Emulation
+from neurosim.hardware.spinnaker.estimates import CYCLES
 from neurosim.hardware.spinnaker.load import load
 
 STDP, PAIRS, ADDITIVE = ns.STDPMechanism, ns.SpikePairRule, ns.AdditiveWeightDependence
@@ -328,3 +330,48 @@ def test_command_line(tmp_path, capsys):
 def test_command_line_of_a_built_in_model(capsys):
     assert cli.main(["check", "cuba", "--scale", "0.1"]) == 0
     assert "IF_curr_exp" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------ estimates
+
+
+@pytest.mark.parametrize("sources, rate, weight", [(60, 500.0, 0.5), (40, 500.0, 0.5), (5, 2000.0, 1.0)])
+def test_expected_saturations_are_those_of_the_emulator(sources, rate, weight):
+    network = ns.Network(seed=2)
+    pre, post = network.population(5 * sources, ns.SpikeSourcePoisson(rate), "pre"), network.population(100, ns.IF_curr_exp(), "post")
+    network.project(pre, post, ns.FixedNumberPreConnector(sources), weight=weight)
+    narrow = {"max_expected_summed_weight": {"post": (7.0, 1.0)}}
+    expected = check(network, **narrow).rings[0].per_second
+    emulation = Emulation(network, **narrow)
+    emulation.run(1000.0)
+    assert emulation.saturations["post", "excitatory"] == pytest.approx(expected, rel=0.2) and expected > 1000.0
+
+
+@pytest.mark.needs("spynnaker", "unicorn")
+def test_instructions_are_those_of_the_binaries(tmp_path, monkeypatch):
+    """The shipped binaries run a network, and their instructions are counted: from two runs, so that start and end cancel."""
+    import spinnaker_machine
+    from spinnaker_scripts import script_of
+
+    class Counting(spinnaker_machine.Core):
+        def __init__(self, *given):
+            super().__init__(*given)
+            self.count()
+
+    network = ns.Network()
+    pre = network.population(20, ns.SpikeSourceArray(list(range(40))), "pre")
+    poisson = network.population(50, ns.SpikeSourcePoisson(100.0), "poisson")
+    post = network.population(100, ns.IF_curr_exp(), "post")
+    network.project(pre, post, ns.FixedNumberPostConnector(31), weight=1e-3, delay=ns.Uniform(1.0, 4.0))
+    network.project(poisson, post, ns.FixedNumberPostConnector(3), weight=1e-3)
+    report = check(network)
+    monkeypatch.setattr(spinnaker_machine, "Core", Counting)
+    machine, _ = spinnaker_machine.machine(script_of(report.deployment, 40), tmp_path)
+    again = spinnaker_machine.Machine(machine.board, machine.extra)
+    counted = []
+    for one, ticks in ((machine, 5), (again, 20)):
+        one.run(ticks)
+        counted.append({one.of[at].label: core.instructions for at, core in one.cores.items()})
+    for one in report.loads:
+        told = one.total * limits.MACHINE.clock * 1e-3 / CYCLES
+        assert (counted[1][one.label] - counted[0][one.label]) / 15 == pytest.approx(told, rel=0.15), one.label

@@ -259,7 +259,7 @@ def _full(found: list[Ring]) -> list[Problem]:
 
 def _crowded(found: list[Ring]) -> list[str]:
     return [f"population {one.label}: {one.receptor} ring buffers have room for {one.room:.4g} in a step, {one.at_once:.4g} can arrive, and"
-            f" about {one.per_second:.2g} times a second more does than fits: what is over is lost"
+            f" about {one.per_second:.2g} times a second a spike finds them full: what is over is lost"
             f" (max_expected_summed_weight[{one.label!r}] makes room)"
             for one in found if one.mean <= one.room and one.per_second > _SELDOM]
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from neurosim.parameters import _gamma_cdf
+
 from . import limits
 from .cells import MODELS
 from .deployment import Deployment, LoadedCells, LoadedSynapses
@@ -21,6 +23,7 @@ from .weights import store
 __all__ = ["CYCLES", "Load", "Ring", "loads", "rates", "rings"]
 
 _FULL = 0xFFFF
+_FAR = 8.0  # standard deviations
 
 
 CYCLES = 1.5  # of an instruction: most take one, loads and branches two or three, long products up to four
@@ -48,7 +51,8 @@ class Ring(NamedTuple):
     mean, deviation : float
         Of the input of a step, at the expected rates, of the cell that gets most.
     per_second : float
-        Expected number of steps in which a cell's buffer is full, of all cells, in a second of the network.
+        Expected number of additions in a second of the network, to all cells, that are cut because a buffer is full (what
+        sPyNNaker counts as saturations).
     """
 
     label: str
@@ -120,18 +124,27 @@ def rings(deployment: Deployment) -> list[Ring]:
                 square += np.bincount(one.target, weight**2 * often, cells.size)
             step = 2.0 ** (cells.shifts[receptor] - 15) / cells.scale / float(np.max(into[0].factor))
             poisson = any(deployment.cells[one.pre].model == "SpikeSourcePoisson" for one in into)
-            often = _full_steps(mean, np.sqrt(square), once, poisson) * 1000.0 / settings.dt
+            often = _cut(mean, square, once, poisson) * 1000.0 / settings.dt
             busiest = int(np.argmax(mean))
             found.append(Ring(cells.label, name, cells.shifts[receptor], step, _FULL * step, float(once.max()) * step,
                               float(mean[busiest]) * step, math.sqrt(square[busiest]) * step, often))
     return found
 
 
-def _full_steps(mean: np.ndarray, deviation: np.ndarray, once: np.ndarray, poisson: bool) -> float:
-    """Expected number of cells whose buffer is full in a step, as if inputs were normal."""
-    at_risk = deviation > 0 if poisson else (deviation > 0) & (once > _FULL)
-    beyond = (_FULL - mean[at_risk]) / deviation[at_risk]
-    return float(sum(0.5 * math.erfc(one / math.sqrt(2.0)) for one in beyond.tolist()))
+def _cut(mean: np.ndarray, square: np.ndarray, once: np.ndarray, poisson: bool) -> float:
+    """Expected number of additions of a step, to all cells, that find a buffer full.
+
+    Inputs are taken for a Poisson number of equal ones with this mean and variance: N of mean m, of which k find room, and
+    E[max(N - k, 0)] = m P(N >= k) - k P(N > k).
+    """
+    at_risk = (square > 0) & (mean + _FAR * np.sqrt(square) > _FULL)
+    if not poisson:
+        at_risk &= once > _FULL
+    total = 0.0
+    for (average, variance), count in zip(*np.unique(np.column_stack([mean, square])[at_risk], axis=0, return_counts=True), strict=True):
+        m, k = average**2 / variance, math.floor(_FULL * average / variance)
+        total += count * max(m * (_gamma_cdf(k, m) if k else 1.0) - k * _gamma_cdf(k + 1.0, m), 0.0)
+    return total
 
 
 # ------------------------------------------------------------------------------------------ time

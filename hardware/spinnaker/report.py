@@ -66,7 +66,7 @@ def _projections(report: Any) -> str:
 
 
 def _rings(report: Any) -> str:
-    rows = [["ring buffer", "shift", "room", "all at once", "expected", "full per second"]]
+    rows = [["ring buffer", "shift", "room", "all at once", "expected", "spikes cut per second"]]
     for one in report.rings:
         rows.append([f"{one.label} {one.receptor}", str(one.shift), f"{one.room:.4g}", f"{one.at_once:.4g}",
                      f"{one.mean:.3g} +- {one.deviation:.2g}", "never" if one.per_second < 1e-9 else f"{one.per_second:.1e}"])
