@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from neurosim import (
+    ACSource,
     AdditiveWeightDependence,
+    DCSource,
     FixedProbabilityConnector,
     FromListConnector,
     IF_cond_exp,
@@ -13,6 +15,7 @@ from neurosim import (
     SpikePairRule,
     SpikeSourceArray,
     SpikeTripletRule,
+    StepCurrentSource,
     STDPMechanism,
     Vogels2011Rule,
 )
@@ -69,7 +72,7 @@ def pair_network(n):
 
 @pytest.mark.needs("spynnaker", "unicorn")
 def test_what_is_reckoned_is_what_is_taken(started):
-    """Every model; every rule; several sources, projections, delays and recordings."""
+    """Every model; every rule; several sources, projections, delays, recordings and currents."""
     network = Network(seed=1, label="all")
     first, second = sources(network), network.population(12, SpikeSourceArray(spike_times=[[5.0]] * 12), "second")
     for model, cell in CELLS.items():
@@ -85,12 +88,17 @@ def test_what_is_reckoned_is_what_is_taken(started):
     network.project(first, late, FixedProbabilityConnector(0.5), weight=0.5, delay=3.0)
     network.project(first, late, FixedProbabilityConnector(0.5), weight=0.5, delay=100.0)
     network.project(second, late, FromListConnector([(0, 0, 0.5, 100.0)]))
+    injected = network.population(20, IF_curr_exp(), "injected")
+    network.project(first, injected, FixedProbabilityConnector(0.5), weight=0.5, delay=3.0)
+    injected.inject(DCSource(amplitude=0.1, start=1.0, stop=9.0))
+    injected[3:9].inject(ACSource(amplitude=0.1, start=1.0, stop=9.0, frequency=10.0))
+    injected[5:6].inject(StepCurrentSource(times=(1.0, 2.0, 4.0, 5.0, 6.0, 8.0, 9.0), amplitudes=(0.1, 0.2, 0.3, 0.2, 0.1, 0.2, 0.0)))
     deployment = load(network)
     heaps = started(deployment)
     assert set(STATE) == set(CELLS) and set(heaps) == {one.label for one in deployment.cells if not one.is_source}
     for label, (size, free) in heaps.items():
         assert HEAP <= size <= HEAP + 40
-        assert 0 <= data_memory(deployment, deployment[label]).total - (size - free) <= 32, label
+        assert 0 <= data_memory(deployment, deployment[label]).total - (size - free) <= (96 if label == "injected" else 32), label
 
 
 @pytest.mark.needs("spynnaker", "unicorn")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from neurosim.currents import StepCurrentSource
+
 from . import limits
 from .deployment import Deployment, LoadedCells, Problem
 from .learning import RULES, learning
@@ -25,13 +27,14 @@ STATE = {
 }
 _REST, _SOURCE, _DELAYED, _MATRIX = 5248, 28, 40, 4
 _RULE, _HEAD = 72, 8
+_CURRENTS, _CURRENT, _INJECTED = 520, 48, 16
 
 
 class DataMemory(NamedTuple):
     """Bytes of the fullest core of a population.
 
     ``ring`` buffers, ``state`` of the cells, ``histories`` of their spikes and ``tables`` of decays where they learn, ``recording``
-    buffers, and the ``rest``: buffers for packets and rows, the table of sources.
+    buffers, ``currents`` injected, and the ``rest``: buffers for packets and rows, the table of sources.
     """
 
     ring: int
@@ -39,6 +42,7 @@ class DataMemory(NamedTuple):
     histories: int
     tables: int
     recording: int
+    currents: int
     rest: int
 
     @property
@@ -50,7 +54,7 @@ class DataMemory(NamedTuple):
 def data_memory(deployment: Deployment, cells: LoadedCells) -> DataMemory:
     """What the cores of a population take, cells and synapses on the same core.
 
-    Never less than it is, and up to 32 bytes more, where nothing is injected.
+    Never less than it is; up to 32 bytes more, and where currents are injected up to some 100 bytes more.
 
     Raises
     ------
@@ -70,12 +74,19 @@ def data_memory(deployment: Deployment, cells: LoadedCells) -> DataMemory:
         kind = RULES[cells.plastic.timing, cells.plastic.weight]
         histories = kind.history * n
         tables = _RULE + 2 * learning(cells.plastic, cells, deployment.settings.dt).tables.size + (4 + _HEAD) * len(kind.taus)
+    currents = 0
+    if cells.currents:
+        currents = _CURRENTS + 4 * n
+        for source, ids in cells.currents:
+            steps = len(source.times) if isinstance(source, StepCurrentSource) else 0
+            currents += _CURRENT + _INJECTED * min(len(ids), n) + 8 * steps
     return DataMemory(
         ring=2 * cells.slots * 2 ** (limits.bits(n) + limits.bits(len(cells.receptors))),
         state=STATE[cells.model] * n,
         histories=histories,
         tables=tables,
         recording=4 * n * len(variables) + 4 * -(-n // 32),
+        currents=currents,
         rest=_REST + _SOURCE * len(sources) + _DELAYED * len(late) + _MATRIX * len(arriving),
     )
 
@@ -88,6 +99,6 @@ def of_cells(deployment: Deployment, cells: LoadedCells) -> list[Problem]:
     parts = ", ".join(f"{name} {value}" for name, value in need._asdict().items() if value)
     n = min(cells.size, cells.per_core)
     return [Problem(f"population {cells.label}",
-                    f"{n} cells a core take {need.total} bytes of data memory ({parts}); a core has {HEAP}, and its program would stop before"
-                    " the first step",
+                    f"{n} cells a core take {need.total} bytes of data memory ({parts}); a core has {HEAP}, and its program would stop"
+                    " before the first step",
                     f"Put fewer on a core (neurons_per_core[{cells.label!r}]), shorten the longest delay, or record fewer variables")]
