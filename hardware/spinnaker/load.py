@@ -71,7 +71,9 @@ def load(network: Network, settings: Settings | None = None, **overrides: Any) -
     for injection in network.injections:
         loading.current(injection)
     loading.absent()
-    return Deployment(network, settings, loading.cells, loading.synapses, loading.records, loading.problems, loading.notes)
+    made = Deployment(network, settings, loading.cells, loading.synapses, loading.records, loading.problems, loading.notes)
+    made.problems += [problem for one in made.cells if not one.is_source for problem in ranges.of_memory(made, one)]
+    return made
 
 
 def machine_model(cell: Model) -> str | None:
@@ -163,8 +165,7 @@ class _Network(Joining):
                 one.stored, over = store(one.asked, target.shifts[one.receptor], target.scale)
                 self.problems += ranges.of_synapses(one, target, over, self.settings)
             if target.plastic is not None:
-                recorded = sum(one.label == target.label and one.variable != "spikes" for one in self.records)
-                problems, notes = ranges.of_rule(target, longest, recorded, self.dt)
+                problems, notes = ranges.of_rule(target, self.dt)
                 self.problems += problems
                 self.notes += notes
 

@@ -12,17 +12,16 @@ import numpy as np
 
 from neurosim.currents import FOREVER, ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 
-from . import limits, rules
-from .cells import MODELS
-from .deployment import LoadedCells, LoadedSynapses, Plastic, Problem, Settings
-from .learning import RULES
+from . import data_memory, limits, rules
+from .deployment import Deployment, LoadedCells, LoadedSynapses, Plastic, Problem, Settings
 
-__all__ = ["fixed", "lookup_bytes", "memory_of", "of_cells", "of_current", "of_rule", "of_synapses"]
+__all__ = ["fixed", "of_cells", "of_current", "of_memory", "of_rule", "of_synapses", "table_entries"]
 
 _ONE = 32768
 _TAUS = ("tau_syn_E", "tau_syn_I", "tau_syn_E2")
 _LOG_ONE = math.log(2048)  # STDP traces have 11 bits behind the point
-_HEAP, _REST, _STATE = 60700, 5400, 72  # bytes of data memory: for all, for what is always there, for a cell of IF_curr_exp
+_ENTRIES = 65535  # of a table of decays
+_WITH = {"A_plus": ("A3_plus",), "A_minus": ("A3_minus",), "A3_plus": ("A_plus",), "A3_minus": ("A_minus",)}
 _EXPECTED = 0.01  # relative change of a time constant from which it is told
 
 
@@ -180,38 +179,41 @@ def _weight_unit(target: LoadedCells) -> str:
 # ------------------------------------------------------------------------------------------ learning
 
 
-def lookup_bytes(plastic: Plastic, dt: float) -> int:
-    """Bytes of a rule's tables of decays, in the memory of a core."""
-    total = 0
-    for name, shift in (("tau", 0), ("tau_plus", 0), ("tau_minus", 0), ("tau_x", 2), ("tau_y", 2)):
-        if name in plastic.parameters:
-            total += 4 + 4 * math.ceil(_LOG_ONE * plastic.parameters[name] / dt / 2**shift / 2)
-    return total
+def table_entries(plastic: Plastic, dt: float) -> int:
+    """Entries of the longest of a rule's tables of decays."""
+    tables = (("tau", 0), ("tau_plus", 0), ("tau_minus", 0), ("tau_x", 2), ("tau_y", 2))
+    return max(2 * math.ceil(_LOG_ONE * plastic.parameters[name] / dt / 2**shift / 2)
+               for name, shift in tables if name in plastic.parameters)
 
 
-def memory_of(target: LoadedCells, neurons: int, longest: int, recorded: int, dt: float) -> int:
-    """Bytes of a core's data memory that a population needs which learns, as measured in the machine's own programs.
+def of_memory(deployment: Deployment, cells: LoadedCells) -> list[Problem]:
+    """The data memory of the cores of a population, where it is known."""
+    learns = cells.plastic and (cells.plastic.timing, cells.plastic.weight)
+    if cells.model not in data_memory.STATE or limits.has_binary(cells.model, learns or "static") != "combined":
+        return []
+    try:
+        problems = data_memory.of_cells(deployment, cells)
+    except ValueError:  # its rule cannot be written, which `of_rule` has told
+        return []
+    if not problems:
+        return []
+    into = [one for one in deployment.synapses if deployment.cells[one.post] is cells and one.delay.size]
+    longest = max((int(one.delay.max()) for one in into), default=0)
+    before = cells.per_core, cells.slots
+    fits = 0
+    for fits in range(min(cells.size, cells.per_core) - 1, -1, -1):
+        cells.per_core, cells.slots = fits, limits.ring_slots(fits, len(cells.receptors), longest)
+        if not fits or data_memory.data_memory(deployment, cells).total <= data_memory.HEAP:
+            break
+    cells.per_core, cells.slots = before
+    remedy = "Give shorter time constants or a longer step: its tables alone do not fit"
+    if fits:
+        remedy = f"Give neurons_per_core[{cells.label!r}] <= {fits}, shorten the longest delay, or record fewer variables"
+    return [one._replace(remedy=remedy) for one in problems]
 
-    Parameters
-    ----------
-    neurons : int
-        On a core.
-    longest : int
-        Longest delay, steps.
-    recorded : int
-        State variables that are recorded.
-    """
-    plastic, types = target.plastic, len(target.receptors)
-    assert plastic is not None
-    slots = limits.ring_slots(neurons, types, longest)
-    ring = 2 * 2 ** (limits.bits(neurons) + limits.bits(types)) * slots
-    known = RULES.get((plastic.timing, plastic.weight))
-    state = _STATE + 4 * (len(MODELS[target.model].fields) - len(MODELS["IF_curr_exp"].fields)) + 4 * recorded
-    return ring + lookup_bytes(plastic, dt) + neurons * (state + (known.history if known else 0)) + _REST
 
-
-def of_rule(target: LoadedCells, longest: int, recorded: int, dt: float) -> tuple[list[Problem], list[str]]:
-    """The rule of a population's plastic synapses; ``longest`` and ``recorded`` as in `memory_of`."""
+def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
+    """The rule of a population's plastic synapses."""
     plastic, what = target.plastic, f"learning in {target.label}"
     assert plastic is not None
     problems, notes = [], []
@@ -221,13 +223,8 @@ def of_rule(target: LoadedCells, longest: int, recorded: int, dt: float) -> tupl
                                       f" and {plastic.weight} weights", _other_binary(target.model)))
     elif binary == "split":
         notes.append(f"{what}: {target.model} with the {plastic.timing} {plastic.weight} rule needs separate cores for cells and synapses")
-    neurons = min(target.size, target.per_core)
-    if (need := memory_of(target, neurons, longest, recorded, dt)) > _HEAP:
-        fitting = next((n for n in range(neurons, 0, -1) if memory_of(target, n, longest, recorded, dt) <= _HEAP), 0)
-        problems.append(Problem(what, f"{neurons} cells on a core, their last spikes, {target.slots} steps of ring buffer and the tables of"
-                                      f" decays need {need} bytes of the core's own memory, which has {_HEAP}: the program would stop when"
-                                      " it starts",
-                                f"Give neurons_per_core[{target.label!r}] <= {fitting}, or shorter delays" if fitting else
+    if (entries := table_entries(plastic, dt)) > _ENTRIES:
+        problems.append(Problem(what, f"its longest time constant needs a table of {entries} decays, and a table has room for {_ENTRIES}",
                                 "Give shorter time constants, or a longer step"))
     stored = rules.amplitudes(plastic, target.scale)
     resolution = {name: 2.0 ** (shift - 15) for name, shift in zip(target.receptors, target.shifts, strict=True)}
@@ -236,6 +233,8 @@ def of_rule(target: LoadedCells, longest: int, recorded: int, dt: float) -> tupl
         if not -65536 <= value < 65536:
             problems.append(Problem(what, f"{name} = {given:g} is {value:g} on the machine, beyond s16.15",
                                     f"Give a smaller {name} or w_max"))
+        elif value and not fixed(value) and any(fixed(stored.get(other, 0.0)) for other in _WITH.get(name, ())):
+            notes.append(f"{what}: {name} = {given:g} is {value:.3g} on the machine, 0 in s16.15")
         elif value and not fixed(value):
             problems.append(Problem(what, f"{name} = {given:g} is {value:.3g} on the machine, 0 in s16.15: nothing would be learnt by it",
                                     f"Give {name} such that it is at least {rules.STEP:.3g} there, or 0"))
