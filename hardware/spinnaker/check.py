@@ -209,7 +209,7 @@ def check(network: Network | Deployment, settings: Settings | None = None, **ove
     found, busy = rings(deployment), loads(deployment)
     problems = [*deployment.problems, *placement.problems, *_full(found), *_late(busy, deployment)]
     notes = [*deployment.notes, *_crowded(found)]
-    return Report(deployment, placement, problems, list(dict.fromkeys(notes)), _populations(deployment, placement),
+    return Report(deployment, placement, problems, _together(notes), _populations(deployment, placement),
                   [_stored(deployment, one) for one in deployment.synapses], _rules(deployment), found, busy)
 
 
@@ -247,6 +247,16 @@ def _rules(deployment: Deployment) -> list[Rule]:
         told.append(Rule(cells.label, cells.plastic.timing, cells.plastic.weight, dict(cells.plastic.parameters),
                          rules.rescaled(given.synapse, cells.plastic)))
     return told
+
+
+def _together(notes: list[str]) -> list[str]:
+    """Notes that say the same of several populations, or of several projections, as one."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for note in notes:
+        kind, _, rest = note.partition(" ")
+        name, _, said = rest.partition(": ")
+        found.setdefault((kind, said) if kind in ("population", "projection") else (note, ""), []).append(name)
+    return [f"{kind}{'s' * (len(names) > 1)} {', '.join(names)}: {said}" if said else kind for (kind, said), names in found.items()]
 
 
 def _full(found: list[Ring]) -> list[Problem]:

@@ -164,11 +164,13 @@ def of_synapses(one: LoadedSynapses, target: LoadedCells, overflowed: np.ndarray
                                 f"Shorten it, take a longer step, or put fewer neurons on a core (neurons_per_core[{target.label!r}] <"
                                 f" {min(target.size, target.per_core)})"))
     elif one.plastic and target.slots and (at := one.delay % target.slots == 0).any():
-        steps = int(one.delay[at][0])
+        steps, neurons = int(one.delay[at][0]), min(target.size, target.per_core)
+        longer = f"give some other synapse onto {target.label} a delay above {target.slots * settings.dt:g} ms"
+        if target.slots == limits.delay_slots(neurons, len(target.receptors)):
+            longer = f"put fewer neurons on a core (neurons_per_core[{target.label!r}] < {neurons})"
         problems.append(Problem(what, f"{int(at.sum())} synapses that learn have a delay of {steps * settings.dt:g} ms, a multiple of the"
                                       f" {target.slots} steps of the ring buffer of {target.label}: sPyNNaker 7.4.1 never delivers them",
-                                f"Change the delay by a step, or give some other synapse onto {target.label} a delay above"
-                                f" {target.slots * settings.dt:g} ms"))
+                                f"Change the delay by a step, or {longer}"))
     return problems
 
 
