@@ -17,7 +17,8 @@ from neurosim.currents import ACSource, DCSource, NoisyCurrentSource, StepCurren
 
 from .deployment import Deployment, LoadedCells, LoadedSynapses, Plastic, Sampled
 
-__all__ = ["GATHERER", "MONITOR", "Edge", "Memory", "array_memory", "cells_memory", "delay_memory", "poisson_memory", "row_words"]
+__all__ = ["GATHERER", "MONITOR", "Edge", "Memory", "array_memory", "cells_memory", "delay_memory", "longest_rows", "most_spikes",
+           "poisson_memory", "row_words"]
 
 _WORD = 4
 _SYSTEM = 412  # application pointer table, simulation interface
@@ -28,13 +29,23 @@ MONITOR, GATHERER = 488476, 477250  # of extra_monitor_support and data_speed_up
 # which exists where all of them can be generated on the machine.
 _LIF, _STRUCTS = 9, 5
 _PARAMETERS = {
-    "IF_curr_exp": (1, _LIF + 1 + 5, _STRUCTS), "IF_cond_exp": (1, _LIF + 2 + 1 + 5, _STRUCTS), "IF_curr_alpha": (1, _LIF + 1 + 9, _STRUCTS),
-    "IF_curr_delta": (1, _LIF + 1 + 1 + 2, _STRUCTS), "Izhikevich": (1, 9 + 1 + 5, _STRUCTS), "IFCondExpStoc": (1, _LIF + 2 + 4 + 5, _STRUCTS),
-    "IFCurrDeltaCa2Adaptive": (1, _LIF + 1 + 1 + 2 + 4, _STRUCTS + 1), "IFCurrDeltaFixedProb": (1, _LIF + 1 + 6 + 2, 0),
-    "IFCurrExpCa2Adaptive": (1, _LIF + 1 + 5 + 4, _STRUCTS + 1), "IFTruncDelta": (1, 8 + 1 + 1 + 2, _STRUCTS),
-    "IF_curr_dual_exp": (1, _LIF + 1 + 7, _STRUCTS), "IF_curr_exp_sEMD": (1, _LIF + 1 + 10, _STRUCTS),
-    "Izhikevich_cond": (1, 9 + 2 + 1 + 5, _STRUCTS), "Izhikevich_cond_dual": (1, 9 + 2 + 1 + 7, _STRUCTS),
-    "StocExp": (0, 8, 0), "StocExpStable": (0, 11, 0), "StocSigma": (0, 9, 0),
+    "IF_curr_exp": (1, _LIF + 1 + 5, _STRUCTS),
+    "IF_cond_exp": (1, _LIF + 2 + 1 + 5, _STRUCTS),
+    "IF_curr_alpha": (1, _LIF + 1 + 9, _STRUCTS),
+    "IF_curr_delta": (1, _LIF + 1 + 1 + 2, _STRUCTS),
+    "Izhikevich": (1, 9 + 1 + 5, _STRUCTS),
+    "IFCondExpStoc": (1, _LIF + 2 + 4 + 5, _STRUCTS),
+    "IFCurrDeltaCa2Adaptive": (1, _LIF + 1 + 1 + 2 + 4, _STRUCTS + 1),
+    "IFCurrDeltaFixedProb": (1, _LIF + 1 + 6 + 2, 0),
+    "IFCurrExpCa2Adaptive": (1, _LIF + 1 + 5 + 4, _STRUCTS + 1),
+    "IFTruncDelta": (1, 8 + 1 + 1 + 2, _STRUCTS),
+    "IF_curr_dual_exp": (1, _LIF + 1 + 7, _STRUCTS),
+    "IF_curr_exp_sEMD": (1, _LIF + 1 + 10, _STRUCTS),
+    "Izhikevich_cond": (1, 9 + 2 + 1 + 5, _STRUCTS),
+    "Izhikevich_cond_dual": (1, 9 + 2 + 1 + 7, _STRUCTS),
+    "StocExp": (0, 8, 0),
+    "StocExpStable": (0, 11, 0),
+    "StocSigma": (0, 9, 0),
 }
 
 
@@ -69,11 +80,17 @@ def row_words(synapses: int, plastic: Plastic | None) -> int:
     return math.ceil(synapses / 2) + math.ceil((header + 2 * synapses) / 4)
 
 
-def _longest_rows(one: LoadedSynapses, per_core: int, slots: int) -> tuple[int, int]:
-    """Most synapses of one source on one core: those within the ring buffer, and those that come late."""
+def longest_rows(one: LoadedSynapses, per_core: int, slots: int) -> tuple[int, int]:
+    """Most synapses of one source on one core: those within the ring buffer, and those that may come late.
+
+    A delay of just the ring buffer's length counts for both: sPyNNaker adds the least float to it, and nothing is added.
+    """
     place = one.source.astype(np.int64) << 32 | (one.target // per_core)
-    late = one.delay > slots
-    return tuple(int(np.unique(place[rows], return_counts=True)[1].max()) if rows.any() else 0 for rows in (~late, late))  # type: ignore
+    return _most(place[one.delay <= slots]), _most(place[one.delay >= slots])
+
+
+def _most(places: np.ndarray) -> int:
+    return int(np.unique(places, return_counts=True)[1].max()) if places.size else 0
 
 
 def _matrix(edges: Sequence[Edge], cells: LoadedCells, per_core: int) -> int:
@@ -82,7 +99,7 @@ def _matrix(edges: Sequence[Edge], cells: LoadedCells, per_core: int) -> int:
     for edge in edges:
         cores = math.ceil(edge.neurons / edge.per_core)
         for one in edge.synapses:
-            for count, stages in zip(_longest_rows(one, per_core, cells.slots), (1, edge.stages), strict=True):
+            for count, stages in zip(longest_rows(one, per_core, cells.slots), (1, edge.stages), strict=True):
                 if count and stages:
                     row = (row_words(count, cells.plastic if one.plastic else None) + 3) * _WORD
                     for _ in range(cores):
@@ -90,12 +107,16 @@ def _matrix(edges: Sequence[Edge], cells: LoadedCells, per_core: int) -> int:
     return address
 
 
+_TABLES = {"tau_plus": 1, "tau_minus": 1, "tau_x": 4, "tau_y": 4, "tau": 1}
+
+
 def _rule(plastic: Plastic | None, types: int, dt: float) -> int:
     """Bytes of the region of a learning rule: tables of exponentials, bounds and amplitudes."""
     if plastic is None:
         return 0
-    tables = sum(1 + math.ceil(math.log(2048.0) / (dt / plastic.parameters[name]) / 2.0)
-                 for name in ("tau_plus", "tau_minus", "tau_x", "tau_y", "tau") if name in plastic.parameters)
+    # Two entries a word, one of every `apart` steps, until the exponential is below the least trace.
+    tables = sum(1 + math.ceil(math.log(2048.0) / (dt / plastic.parameters[name]) / apart / 2.0)
+                 for name, apart in _TABLES.items() if name in plastic.parameters)
     return _WORD * (1 + tables + (plastic.timing == "vogels") + (6 if plastic.timing == "triplet" else 4) * types)
 
 
@@ -150,7 +171,7 @@ def cells_memory(deployment: Deployment, cells: LoadedCells, edges: Sequence[Edg
     return Memory(size + kept.fixed, kept.per_step)
 
 
-def _most_spikes(rate: float, dt: float) -> float:
+def most_spikes(rate: float, dt: float) -> float:
     """Spikes of a Poisson source in a step that all but one of 1000 steps stay below, plus one."""
     mean = rate * dt / 1000.0
     if mean < 0.01:
@@ -169,7 +190,7 @@ def poisson_memory(cells: LoadedCells, n: int, recorded: bool, dt: float) -> Mem
     size = _SYSTEM + 28 + _WORD * (15 + n) + _WORD * 8 * n + _WORD * (9 * n + 2) + 16 + 8 + _PROFILE + 12 + 2 * n
     if not recorded:
         return Memory(size, 0.0)
-    per_step = 8 + _WORD * math.ceil(n / 32) * _most_spikes(float(cells.parameters["rate"].max()), dt)
+    per_step = 8 + _WORD * math.ceil(n / 32) * most_spikes(float(cells.parameters["rate"].max()), dt)
     return Memory(size + math.ceil(5 * per_step), per_step)
 
 

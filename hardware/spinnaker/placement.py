@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from .deployment import Deployment, LoadedCells, Problem
 from .limits import CELLS, MACHINE, cell_binaries, has_binary
-from .memory import GATHERER, MONITOR, Edge, Memory, array_memory, cells_memory, delay_memory, poisson_memory, row_words
+from .memory import GATHERER, MONITOR, Edge, Memory, array_memory, cells_memory, delay_memory, longest_rows, poisson_memory, row_words
 
 __all__ = ["PLANNED_STEPS", "Placement", "Vertex", "edges_of", "place"]
 
@@ -103,7 +103,7 @@ class Placement:
         return sum(one.memory.total(steps) for one in self.vertices)
 
     def __str__(self) -> str:
-        head = (f"{self.cores} cores on {self.chips} chips of {self.boards} board{'s' * (self.boards > 1)}"
+        head = (f"{self.cores} cores on {self.chips} chip{'s' * (self.chips > 1)} of {self.boards} board{'s' * (self.boards > 1)}"
                 f" ({self.sdram() / 2**20:.1f} MiB for {PLANNED_STEPS} steps{'' if self.exact else '; chips estimated'})")
         return "\n".join([head, *(f"    {_where(one)}  {one.memory.total(PLANNED_STEPS):>9} B  {one.label}"
                                   f"[{one.first}:{one.last + 1}] {one.kind}{f' ({one.stages} stages)' if one.stages else ''}"
@@ -129,7 +129,7 @@ def place(deployment: Deployment) -> Placement:
     groups = []
     for k, cells in enumerate(deployment.cells):
         groups.append([Vertex(cells.label, *piece) for piece in _pieces(deployment, k, [edge for edge in edges if edge.post == k])])
-    for edge in _by_source(edges):
+    for edge in _delayed(deployment, edges):
         source = deployment.cells[edge.pre]
         groups.append([Vertex(source.label, "delays", first, last, "delay_extension.aplx", delay_memory(), edge.stages)
                        for first, last in _slices(source)])
@@ -157,16 +157,6 @@ def edges_of(deployment: Deployment, problems: list[Problem] | None = None) -> l
     for (pre, post), synapses in pairs.items():
         slots, longest = deployment.cells[post].slots, max(int(one.delay.max()) for one in synapses)
         needed[pre, post] = math.ceil(longest / slots) - 1
-    slots_of: dict[int, set[int]] = {}
-    for (pre, post), count in needed.items():
-        if count:
-            slots_of.setdefault(pre, set()).add(deployment.cells[post].slots)
-    for pre, lengths in slots_of.items():
-        if len(lengths) > 1:
-            problems.append(Problem(f"population {deployment.cells[pre].label}",
-                                    f"its one delay extension cannot have stages of {' and '.join(map(str, sorted(lengths)))} steps, the"
-                                    " ring buffers of its targets",
-                                    "Give these targets the same neurons_per_core, or use shorter delays"))
     made = []
     for (pre, post), synapses in sorted(pairs.items(), key=lambda pair: pair[0][1]):
         source, target = deployment.cells[pre], deployment.cells[post]
@@ -179,13 +169,11 @@ def edges_of(deployment: Deployment, problems: list[Problem] | None = None) -> l
 
 def _rows(edge: Edge, target: LoadedCells, source: LoadedCells) -> Iterator[Problem]:
     """Rows that are longer than the table of a core can say."""
-    from .memory import _longest_rows
-
     for one in edge.synapses:
-        count = max(_longest_rows(one, min(target.per_core, target.size), target.slots))
+        count = max(longest_rows(one, min(target.per_core, target.size), target.slots))
         if row_words(count, target.plastic if one.plastic else None) > MACHINE.row_length:
-            yield Problem(f"projection {one.label}", f"one cell of {source.label} has {count} synapses on one core of {target.label}, and a row"
-                          f" has room for {MACHINE.row_length} words", "Use fewer neurons_per_core of the target")
+            yield Problem(f"projection {one.label}", f"one cell of {source.label} has {count} synapses on one core of {target.label}, and a"
+                          f" row has room for {MACHINE.row_length} words", "Use fewer neurons_per_core of the target")
 
 
 def _misplaced(edge: Edge, target: LoadedCells, source: LoadedCells) -> Iterator[Problem]:
@@ -198,13 +186,10 @@ def _misplaced(edge: Edge, target: LoadedCells, source: LoadedCells) -> Iterator
                       f"Use shorter delays, or fewer neurons_per_core of {target.label}, or make all cores of both of one size")
 
 
-def _by_source(edges: Sequence[Edge]) -> Iterator[Edge]:
-    """One edge for each source that has a delay extension, in the order in which sPyNNaker meets them."""
-    seen = set()
-    for edge in sorted(edges, key=lambda one: one.pre):
-        if edge.stages and edge.pre not in seen:
-            seen.add(edge.pre)
-            yield edge
+def _delayed(deployment: Deployment, edges: Sequence[Edge]) -> Iterator[Edge]:
+    """One edge for each source that has a delay extension, in the order in which projections name them."""
+    for pre in dict.fromkeys(one.pre for one in deployment.synapses if one.source.size):
+        yield from [edge for edge in edges if edge.pre == pre and edge.stages][:1]
 
 
 def _slices(cells: LoadedCells) -> list[tuple[int, int]]:
