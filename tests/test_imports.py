@@ -32,12 +32,14 @@ THIRD_PARTY = {
     "nir": ("neurosim.hardware.nir",),
     "sklearn": ("neurosim.models.digits_data",),
     "quantities": ("neurosim.neo_export", "neurosim.hardware.spinnaker.pynn.recording"),
-    "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export", "neurosim.hardware.spinnaker.pynn"),
+    "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export", "neurosim.hardware.spinnaker.pynn", "neurosim.hardware.spinnaker.export",
+             "neurosim.hardware.spinnaker.script"),
+    "spynnaker": ("neurosim.hardware.spinnaker.export",),
     "brian2": ("neurosim.hardware.pynn_export.script",),
     "mpi4py": ("neurosim.hardware.pynn_export.script",),
 }
 # Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
-OPTIONAL = ("matplotlib", "neo", "nir", "pyNN", "quantities", "sklearn")
+OPTIONAL = ("matplotlib", "neo", "nir", "pyNN", "quantities", "sklearn", "spynnaker")
 # Front doors: who imports them asks for their library, and it is needed at once.
 FRONT_DOORS = ("neurosim.pynn", "neurosim.hardware.spinnaker.pynn")
 
