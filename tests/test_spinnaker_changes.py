@@ -135,6 +135,24 @@ def test_cores_draw_for_themselves_and_seeds_decide():
     assert np.array_equal(*first)
 
 
+def test_a_poisson_input_is_sources_joined_one_to_one():
+    def network(explicit):
+        net = Network()
+        cells = net.population(8, IF_curr_exp(), "cells").record(["spikes", "v"])
+        if explicit:
+            sources = net.population(5, SpikeSourcePoisson(rate=300.0, start=20.0, duration=200.0), "drive (sources)")
+            net.project(sources, cells[2:7], OneToOneConnector(), weight=0.8, label="drive")
+        else:
+            net.poisson_input(cells[2:7], rate=300.0, weight=0.8, start=20.0, stop=220.0, label="drive")
+        return net
+
+    one, other = Emulation(network(False)), Emulation(network(True))
+    a, b = one.run(300.0), other.run(300.0)
+    assert a.spikes("cells") == b.spikes("cells") and a.traces("cells", "v") == b.traces("cells", "v") and a.spikes("cells").count > 0
+    one.set("drive (sources)", rate=0.0)
+    assert one.run(100.0).spikes("cells").count == 0
+
+
 def test_rates_are_set_between_runs():
     net = small(rate=0.0)
     emulation = Emulation(net)
@@ -345,6 +363,8 @@ def test_durations(duration):
 def test_what_is_no_network():
     with pytest.raises(ParameterError, match="Emulation needs a Network, got 3"):
         Emulation(3)
+    with pytest.raises(NetworkError, match="has no population: there is nothing to emulate"):
+        Emulation(Network())
     with pytest.raises(ParameterError, match="SpiNNaker has no setting 'speed'"):
         Emulation(small(), speed=3)
 

@@ -101,6 +101,8 @@ class Emulation:
 
     def _build(self, deployment: Deployment) -> None:
         refuse(deployment)
+        if not deployment.cells:
+            raise NetworkError(f"{deployment.network.label} has no population: there is nothing to emulate")
         announce_compilation("spinnaker.run_ticks")
         began = time.perf_counter()
         self.deployment, self.network, self.dt = deployment, deployment.network, float(deployment.settings.dt)

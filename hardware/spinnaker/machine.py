@@ -37,6 +37,17 @@ class Layout:
     weights: dict[int, np.ndarray]
 
 
+# Arrays in which populations lie one after the other: what they hold, and the shape of an entry.
+_FLAT: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "state": (np.int32, ()), "par": (np.int64, ()), "ring": (np.uint16, ()), "shifts": (np.int64, ()), "rule": (np.int64, ()),
+    "tables": (np.int32, ()), "terms": (np.int64, (stdp.TERMS,)), "post_times": (np.int32, (stdp.EVENTS,)),
+    "post_traces": (np.int32, (stdp.EVENTS, 2)), "post_count": (np.int32, ()), "given_tick": (np.int64, ()), "given_id": (np.int32, ()),
+    "cores": (np.int64, (2,)), "seeds": (np.uint32, (4,)), "sources": (np.int64, (s.Q_COLUMNS,)),
+    "currents": (np.int64, (s.C_COLUMNS,)), "current_cells": (np.int32, ()), "current_steps": (np.int64, (2,)),
+    "current_seeds": (np.uint32, (4,)),
+}
+
+
 class _Flat:
     """Arrays that are put one after the other."""
 
@@ -57,13 +68,7 @@ class _Flat:
 
 def build(deployment: Deployment) -> tuple[k.Machine, Layout]:
     """The arrays at tick 0, without those of the recordings and without room for spikes."""
-    flat = {name: _Flat(*kind) for name, kind in {
-        "state": (np.int32,), "par": (np.int64,), "ring": (np.uint16,), "shifts": (np.int64,), "rule": (np.int64,),
-        "tables": (np.int32,), "terms": (np.int64, (stdp.TERMS,)), "post_times": (np.int32, (stdp.EVENTS,)),
-        "post_traces": (np.int32, (stdp.EVENTS, 2)), "post_count": (np.int32,), "given_tick": (np.int64,), "given_id": (np.int32,),
-        "cores": (np.int64, (2,)), "seeds": (np.uint32, (4,)), "sources": (np.int64, (s.Q_COLUMNS,)),
-        "currents": (np.int64, (s.C_COLUMNS,)), "current_cells": (np.int32,), "current_steps": (np.int64, (2,)),
-        "current_seeds": (np.uint32, (4,))}.items()}
+    flat = {name: _Flat(dtype, shape) for name, (dtype, shape) in _FLAT.items()}
     pops = np.zeros((len(deployment.cells), k.P_COLUMNS), np.int64)
     first = 0
     for row, cells in zip(pops, deployment.cells, strict=True):
@@ -186,8 +191,8 @@ def _synapses(deployment: Deployment, pops: np.ndarray, cells: int) -> tuple[Any
 
     kind, source, lag = joined(kinds, np.int64), joined(all_sources, np.int64), joined(lags, np.int64)
     distinct = np.union1d([0], lag)
-    number = np.searchsorted(distinct, lag)
-    key = (number * cells + source) * max(len(groups), 1) + kind
+    stage = np.searchsorted(distinct, lag)
+    key = (stage * cells + source) * max(len(groups), 1) + kind
     order = np.argsort(key, kind="stable")
     key = key[order]
     begins = np.flatnonzero(np.diff(key, prepend=-1))
@@ -198,7 +203,7 @@ def _synapses(deployment: Deployment, pops: np.ndarray, cells: int) -> tuple[Any
     rows[:, k.R_POP], rows[:, k.R_TYPE], rows[:, k.R_LO], rows[:, k.R_HI] = of_row[:, 0], of_row[:, 1], begins, ends
     plastic = of_row[:, 2] >= 0
     rows[:, k.R_LEARNS] = np.where(plastic, np.cumsum(plastic) - 1, -1)
-    of_source = number[order][begins] * cells + source[order][begins]
+    of_source = stage[order][begins] * cells + source[order][begins]
     first_row = np.zeros((distinct.size, cells + 1), np.int64)
     for at in range(distinct.size):
         first_row[at] = np.searchsorted(of_source, at * cells + np.arange(cells + 1))
