@@ -15,7 +15,8 @@ def test_crowded_steps_and_the_top_of_a_sine(tmp_path):
     from spinnaker_scripts import differences
     net = Network()
     cells = net.population(7, IF_curr_exp(v_thresh=100.0), "cells").record(["spikes", "v"])
-    net.inject(StepCurrentSource(times=(2.0, 3.0, 3.2, 3.4, 50.0, 51.0, 100.0), amplitudes=(0.5, -0.3, 0.8, 0.1, 1.0, 0.2, 0.0)), cells[1:7])
+    steps = StepCurrentSource(times=(2.0, 3.0, 3.2, 3.4, 50.0, 51.0, 100.0), amplitudes=(0.5, -0.3, 0.8, 0.1, 1.0, 0.2, 0.0))
+    net.inject(steps, cells[1:7])
     net.inject(ACSource(amplitude=0.9, offset=0.1, frequency=37.0, phase=33.0, start=5.0, stop=110.0), cells[0:5])
     net.inject(ACSource(amplitude=1.9, offset=0.1, frequency=777.0, phase=300.0, start=0.0, stop=119.0), cells[6:7])
     others = net.population(2, IF_cond_exp(v_thresh=-40.0), "others").record(["spikes", "v"])
@@ -25,8 +26,8 @@ def test_crowded_steps_and_the_top_of_a_sine(tmp_path):
     assert not found, "\n".join(found)
     v = emulation.result.traces("others", "v").values[:, 0]
     assert v[51] < v[50] > v[49]  # the top of the sine is missing
-    steps = emulation.result.traces("cells", "v").values[4]
-    assert len(set(steps[1:4])) == 3 and steps[1:3].tolist() == steps[4:6].tolist()
+    v = emulation.result.traces("cells", "v").values[4]
+    assert len(set(v[1:4])) == 3 and v[1:3].tolist() == v[4:6].tolist()
 
 
 def test_poisson_sources_of_all_kinds(tmp_path):
