@@ -28,11 +28,14 @@ from .spinnaker_layout import (
     PAR_SYNAPSES,
     SEMD,
     STATE_SYNAPSES,
+    adapts_of,
+    chance_of,
     membrane_of,
     synapses_of,
     types_of,
     use_of,
 )
+from .spinnaker_sources import draw
 
 V, EXCITATORY, INHIBITORY = 0, 1, 2  # what can be recorded
 
@@ -150,7 +153,7 @@ def _collect(code, state, par, bias, given, current):
         for j in range(current.size):
             state[6, j] = _multiplier(state, j)
             state[7, j] = state[4, j]
-    if code >> 12:
+    if adapts_of(code):
         for j in range(current.size):
             state[2, j] = mulk(np.int64(state[2, j]), par[9, j])
             current[j] -= state[2, j]
@@ -199,12 +202,26 @@ def _integrate(state, par, current):
 
 
 @jit
+def _chosen(state, par, fired, count):
+    """Keep those that chance lets spike; each draws from a generator of its own."""
+    seeds, kept = state[state.shape[0] - 4:].view(np.uint32), 0
+    for i in range(count):
+        j = fired[i]
+        if draw(seeds[:, j]) < par[9, j]:
+            fired[kept] = j
+            kept += 1
+    return kept
+
+
+@jit
 def _fire(code, state, par, fired):
     """Reset those at the threshold; returns how many, their numbers in ``fired``."""
     count = 0
     for j in range(state.shape[1]):
         fired[count] = j
         count += state[0, j] >= par[1, j]
+    if chance_of(code):
+        count = _chosen(state, par, fired, count)
     for i in range(count):
         j = fired[i]
         state[0, j] = par[2, j]
@@ -213,7 +230,7 @@ def _fire(code, state, par, fired):
             state[2, j] = mulk(par[6, j], np.int64(_LATE))
         else:
             state[1, j] = par[3, j]
-        if code >> 12:
+        if adapts_of(code):
             state[2, j] += par[10, j]
     return count
 

@@ -1,7 +1,7 @@
 """SpiNNaker's neurons: what a model is put together from, where its numbers lie, and what a core makes of its parameters.
 
-A model has a membrane, synapses, what they act as, and adaptation; ``code`` holds these four choices as hexadecimal digits
-(:func:`code_of`).  Rows of which each uses some:
+A model has a membrane, synapses, what they act as, adaptation, and chance at the threshold; ``code`` holds these choices as
+hexadecimal digits (:func:`code_of`).  Rows of which each uses some:
 
 ====== ================================================== ===== ==================================================
 state  int32 (rows, n), s16.15                            par   int64 (rows, n), s16.15 or u0.32
@@ -12,9 +12,9 @@ state  int32 (rows, n), s16.15                            par   int64 (rows, n),
 3...   synapses: exponential and delta one row a type,    3     refractory steps, or d
        alpha three (linear, exponential, last input);     4     v_rest, or a
        sEMD its three, the multiplier, the last           5     R = tau_m/cm, or b
-       excitatory2                                        6     exp_TC = exp(-h/tau_m), or h
-                                                          7, 8  e_rev_E, e_rev_I; or 1/h of jumps of v
-                                                          9, 10 exp(-h/tau_ca2), i_alpha
+       excitatory2; where there is chance, then the       6     exp_TC = exp(-h/tau_m), or h
+       four words of a random generator                   7, 8  e_rev_E, e_rev_I; or 1/h of jumps of v
+                                                          9, 10 exp(-h/tau_ca2), i_alpha; or 9 the chance, u0.32
                                                           11... two a type: decay and what of an input is added
                                                                 (alpha: decay and h/tau**2); sEMD then its scale
 ====== ================================================== ===== ==================================================
@@ -34,9 +34,9 @@ STATE_SYNAPSES = 3
 PAR_SYNAPSES = 11
 
 
-def code_of(membrane, synapses=EXPONENTIAL, acts_as=CURRENT, adapts=False):
+def code_of(membrane, synapses=EXPONENTIAL, acts_as=CURRENT, adapts=False, chance=False):
     """The number of a model."""
-    return membrane | synapses << 4 | acts_as << 8 | int(adapts) << 12
+    return membrane | synapses << 4 | acts_as << 8 | int(adapts) << 12 | int(chance) << 16
 
 
 @inlined
@@ -57,6 +57,18 @@ def use_of(code):
     return (code >> 8) & 15
 
 
+@inlined
+def adapts_of(code):
+    """1 or 0."""
+    return (code >> 12) & 15
+
+
+@inlined
+def chance_of(code):
+    """1 or 0."""
+    return (code >> 16) & 15
+
+
 @jit
 def types_of(code):
     """How many synapse types a model has."""
@@ -67,7 +79,7 @@ def types_of(code):
 def rows_of(code):
     """(rows of state, rows of par)."""
     synapses, types = synapses_of(code), types_of(code)
-    state = STATE_SYNAPSES + (3 * types if synapses == ALPHA else types) + (2 if synapses == SEMD else 0)
+    state = STATE_SYNAPSES + (3 * types if synapses == ALPHA else types) + (2 if synapses == SEMD else 0) + 4 * chance_of(code)
     return state, PAR_SYNAPSES + (0 if synapses == DELTA else 2 * types) + (1 if synapses == SEMD else 0)
 
 
@@ -111,6 +123,15 @@ def initialise(code, words, state, par):
             at += 1
         par[1, j] = w[at]
         at += 1
+        if chance_of(code):
+            par[9, j] = (w[at] * 0xFFFFFFFF) >> 16
+            seed = state.shape[0] - 4
+            for k in range(4):
+                state[seed + k, j] = w[at + 1 + k]
+            if w[at + 2] == 0:
+                state[seed + 1, j] = 13031301
+            state[seed + 3, j] = w[at + 4] % 698769068 + 1
+            at += 5
         if synapses == DELTA:
             state[3, j], state[4, j] = w[at], w[at + 1]
             at += 2
@@ -138,5 +159,5 @@ def initialise(code, words, state, par):
                 state[6, j], state[7, j], par[17, j] = w[at], w[at + 1], w[at + 2]
                 at += 3
             at += 1
-        if code >> 12:
+        if adapts_of(code):
             par[9, j], state[2, j], par[10, j] = expk(-kdivk(w[at + 3], w[at])), w[at + 1], w[at + 2]

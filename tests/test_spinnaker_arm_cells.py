@@ -16,6 +16,7 @@ RANGES = {
     "v_rest": (-70, -60), "cm": (0.3, 2), "tau_m": (5, 40), "tau_refrac": (0, 5), "i_offset": (-0.2, 1.2), "v_reset": (-75, -60),
     "v_thresh": (-58, -48), "tau_syn_E": (0.5, 20), "tau_syn_E2": (0.5, 20), "tau_syn_I": (0.5, 20), "e_rev_E": (-10, 10),
     "e_rev_I": (-90, -70), "tau_ca2": (10, 100), "i_alpha": (0, 0.5), "scaling_factor": (0.5, 2), "a": (0.01, 0.1), "b": (0.15, 0.3),
+    "p_thresh": (0.1, 1.0),
     "c": (-70, -50), "d": (0.5, 8),
 }
 # As wide as to make sums and products wrap around.
@@ -23,7 +24,7 @@ WILD = {
     "v_rest": (-3000, 3000), "cm": (0.01, 3), "tau_m": (0.05, 500), "tau_refrac": (0, 40), "i_offset": (-2000, 2000),
     "v_reset": (-5000, 0), "v_thresh": (0, 5000), "tau_syn_E": (0.05, 900), "tau_syn_E2": (0.05, 900), "tau_syn_I": (0.05, 900),
     "e_rev_E": (-900, 900), "e_rev_I": (-900, 900), "tau_ca2": (0.05, 3000), "i_alpha": (-500, 500), "scaling_factor": (-100, 100),
-    "a": (-2, 2), "b": (-3, 3), "c": (-500, 20), "d": (-300, 300),
+    "a": (-2, 2), "b": (-3, 3), "c": (-500, 20), "d": (-300, 300), "p_thresh": (0.0, 1.0),
 }
 # What a core keeps of a neuron, in its order: s and p are rows of `state` and `par` (see kernels/spinnaker_layout.py).
 MEMBRANES = {
@@ -39,7 +40,8 @@ SHIFTS = {1.0: 3, 1024.0: 5}
 
 def kept(model: MachineModel) -> list[str]:
     """What the core keeps, by structure."""
-    parts = [MEMBRANES[model.membrane], INPUTS[model.acts_as], "p9 s2 p10" if model.adapts else "", "p1", SYNAPSES[model.synapses]]
+    parts = [MEMBRANES[model.membrane], INPUTS[model.acts_as], "p9 s2 p10" if model.adapts else "",
+             "p1 p9 s5 s6 s7 s8" if "p_thresh" in model.threshold else "p1", SYNAPSES[model.synapses]]
     return [part for part in parts if part]
 
 
@@ -80,7 +82,7 @@ def test_neurons(name, dt, steps, wild, rng):
     p = {each: rng.uniform(*(WILD if wild else RANGES)[each], n) for each in model.parameters}
     if model.membrane == kernel.IZHIKEVICH and not wild:
         p["i_offset"] *= 12.0
-    initial = {each: rng.uniform(-3000, 3000, n) for each in model.states} if wild else {"v": rng.uniform(-70, -50, n)}
+    initial = {each: rng.uniform(-3000, 3000, n) for each in model.states if each != "seed"} if wild else {"v": rng.uniform(-70, -50, n)}
     par, state = model.encode(p, initial, dt)
     shift, largest = (12, 65535) if wild else (SHIFTS[model.scale], 6000)
     arm = on_arm(model, p, initial, dt, shift)
@@ -116,7 +118,7 @@ def test_same_code_elsewhere(binary):
     assert len(update) > 300
     others = [one for one in folder().glob(f"{binary}_*.aplx")
               if one.stem == f"{binary}_neuron" or one.stem.startswith(f"{binary}_stdp_mad_") and "structural" not in one.stem]
-    assert others or binary == "IF_trunc_delta"
+    assert others or binary in ("IF_trunc_delta", "IF_curr_delta_fixed_prob")
     for one in others:
         theirs = placeless(dict(segments(one.read_bytes()))[0])
         assert any(theirs[k:k + len(update)] == update for k in range(len(theirs)) if theirs[k] == update[0]), one.name
@@ -129,6 +131,7 @@ def test_instructions(name):
     for n in (32, 64):
         p = {each: np.full(n, 0.0 if each in ("i_offset", "tau_refrac") else np.mean(RANGES[each])) for each in model.parameters}
         for v, given in ((-60.0, 0), (-60.0, 1), (40.0, 0)):
+            p |= {"p_thresh": np.ones(n)} if "p_thresh" in p else {}
             arm = on_arm(model, p, {"v": np.full(n, v)}, 1.0, 0)
             taken.append(sum(arm.step(np.full((len(model.receptors), n), given, np.uint16), 1, count=True)))
             assert arm.spiked.size == (n if v > 0.0 else 0)

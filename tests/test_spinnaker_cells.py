@@ -167,6 +167,7 @@ def test_structures_are_those_of_the_host(name):
     assert tuple(implementation.get_synapse_targets()) == model.receptors
     ours = {"refract_timer": "=0", "timestep": "dt", "timestep_ms": "dt", "time_step": "dt", "next_h": "dt", "q_exc": "=0", "q_inh": "=0"}
     structures = [[ours.get(field, field) for _, field in each.fields] for each in implementation.structs[1:]]
+    assert (name == "IFCurrDeltaFixedProb") == any(kind.name == "U1616" for each in implementation.structs for kind, _ in each.fields)
     if name == "IFTruncDelta":  # the structure that its program does not have, so that the step becomes the threshold
         assert structures.pop(2) == ["v_thresh"] and structures[1] == ["dt"] == list(model.structures[1])
     if "IZK" in model.binary:
@@ -175,6 +176,26 @@ def test_structures_are_those_of_the_host(name):
     if hasattr(extra, name):
         defaults = getattr(extra, name)().parameters()
         assert {key: defaults[key].default for key in defaults} == {key: theirs.default_parameters[key] for key in defaults}
+
+
+@pytest.mark.needs("spynnaker")
+def test_seeds_are_those_of_the_host():
+    """The random generators of a core after another get the words that sPyNNaker draws."""
+    from pacman.model.graphs.common import Slice
+    from spinn_utilities.ranged import RangeDictionary
+    from spynnaker.pyNN import extra_models
+
+    model, n, per_core = MODELS["IFCurrDeltaFixedProb"], 7, 3
+    implementation = extra_models.IFCurrDeltaFixedProb(seed=5, p_thresh=0.3)._model
+    values = RangeDictionary(n)
+    implementation._NeuronImplStandard__threshold_type.add_parameters(values)
+    implementation._NeuronImplStandard__threshold_type.add_state_variables(values)
+    structure = next(each for each in implementation.structs if ("p_thresh" in [field for _, field in each.fields]))
+    cores = [structure.get_data(values, Slice(low, min(low + per_core, n) - 1)) for low in range(0, n, per_core)]
+    theirs = np.concatenate(cores).reshape(n, 6).T
+    p = extra.IFCurrDeltaFixedProb(p_thresh=0.3).values(n, 1, "x")
+    at = model.fields.index("v_thresh")
+    np.testing.assert_array_equal(model.words(p, {"seed": np.full(n, 5.0)}, 1.0, per_core=per_core)[at:at + 6], theirs)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -221,6 +242,7 @@ def test_effective_parameters():
     ("IF_curr_exp", {"tau_syn_E": 1e-5}, 1.0, r"IF_curr_exp\.tau_syn_E must be at least 3\.05e-05 ms, .* got 1e-05"),
     ("IF_curr_exp", {"tau_m": 100.0, "cm": 1e-3}, 1.0, r"tau_m / cm must be below 65535\.99997 MOhm \(s16\.15\), got 99297 at"),
     ("IF_curr_exp", {"tau_m": None}, 1.0, r"cells: IF_curr_exp needs tau_m \(ms\); given are v_rest, cm"),
+    ("IFCurrDeltaFixedProb", {"p_thresh": 1.5}, 1.0, r"IFCurrDeltaFixedProb\.p_thresh must be within 0 and 1, got 1\.5 at index 0"),
     ("IFTruncDelta", {}, 0.5, r"IFTruncDelta\.v_thresh must be 0\.5 mV, as many as the step has ms, got 1"),
 ])
 def test_refused(name, change, dt, message):
@@ -238,6 +260,14 @@ def test_state_refused():
     MODELS["IF_curr_alpha"].encode(p, {"isyn_exc": np.zeros(2)}, 1.0)
     with pytest.raises(ParameterError, match="IF_curr_alpha: initial isyn_exc cannot be given on the machine, got 1; its states are v, e"):
         MODELS["IF_curr_alpha"].encode(p, {"isyn_exc": np.ones(2)}, 1.0)
+
+
+@pytest.mark.parametrize("seed", [[1.0, 2.0], [0.5, 0.5], [-1.0, -1.0], [2.0**32, 2.0**32]])
+def test_seed_refused(seed):
+    """It is one whole number of 32 bits for all cells."""
+    p = extra.IFCurrDeltaFixedProb().values(2, 1, "cells")
+    with pytest.raises(ParameterError, match="cells: IFCurrDeltaFixedProb: initial seed must be one whole number from 0 to 4294967295"):
+        MODELS["IFCurrDeltaFixedProb"].encode(p, {"seed": np.array(seed)}, 1.0, "cells")
 
 
 @pytest.mark.parametrize("name", extra.__all__)

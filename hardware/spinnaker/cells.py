@@ -35,16 +35,17 @@ _SYNAPSES = {
 _ADAPTATION = "tau_ca2 ~i_ca2 i_alpha dt"
 _UNITS = {"cm": "nF", "i_offset": "nA", "i_alpha": "nA", "i_ca2": "nA", "isyn_exc": "nA", "isyn_exc2": "nA", "isyn_inh": "nA",
           "a": "/ms", "b": "/ms", "d": "mV/ms", "u": "mV/ms", "c": "mV", "v": "mV", "e_rev_E": "mV", "e_rev_I": "mV"}
+_CHANCE = "v_thresh p_thresh ~seed0 ~seed1 ~seed2 ~seed3"
 _DIVISORS = ("cm", "tau_m", "tau_syn_E", "tau_syn_E2", "tau_syn_I", "tau_ca2")
 
 
-def words(values: np.ndarray | float) -> np.ndarray:
-    """Numbers as s16.15, int64: what they are written as in decimals, times 32768, rounded to the nearest (halves to even).
+def words(values: np.ndarray | float, one: int = ONE) -> np.ndarray:
+    """Numbers as s16.15, int64: what they are written as in decimals, times 32768 (``one``), rounded to the nearest (halves to even).
 
     sPyNNaker rounds the same way (``DataType.S1615.encode_as_int``).  The range is not looked at.
     """
     distinct, place = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True)
-    stored = [int(round(Decimal(repr(float(value))) * ONE)) for value in distinct]
+    stored = [int(round(Decimal(repr(float(value))) * one)) for value in distinct]
     return np.array(stored, dtype=np.int64)[place].reshape(np.shape(values))
 
 
@@ -66,8 +67,9 @@ class MachineModel:
     membrane, synapses, acts_as, adapts : int, int, int, bool
         What it is put together from (digits of `neurosim.kernels.spinnaker_layout`).
     threshold : str
-        Name of the parameter, or `=` and a number of mV.  `dt`: that the machine code of IFTruncDelta takes the step in ms for
-        its threshold in mV is an error of sPyNNaker 7.4.1 (the host writes a structure that this program does not have).
+        Name of the parameter (and of what chance needs), or `=` and a number of mV.  `dt`: that the machine code of IFTruncDelta
+        takes the step in ms for its threshold in mV is an error of sPyNNaker 7.4.1 (the host writes a structure that this program
+        does not have).
     verified : bool
         Whether a test holds it against the machine code in every bit.
     instructions : tuple of int
@@ -88,7 +90,7 @@ class MachineModel:
     @property
     def code(self) -> int:
         """Number of the model in the kernels."""
-        return kernel.code_of(self.membrane, self.synapses, self.acts_as, self.adapts)
+        return kernel.code_of(self.membrane, self.synapses, self.acts_as, self.adapts, "p_thresh" in self.threshold)
 
     @property
     def receptors(self) -> tuple[str, ...]:
@@ -120,8 +122,8 @@ class MachineModel:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """Names of the state variables that can be given, as sPyNNaker has them (``isyn_inh`` positive)."""
-        return tuple(name[1:] for name in self.fields if name[0] == "~")
+        """Names of the state variables that can be given, as sPyNNaker has them (``isyn_inh`` positive; ``seed`` of all cells)."""
+        return tuple(dict.fromkeys("seed" if "seed" in name else name[1:] for name in self.fields if name[0] == "~"))
 
     @property
     def variables(self) -> dict[str, tuple[int, float]]:
@@ -138,7 +140,7 @@ class MachineModel:
         return found
 
     def words(self, parameters: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float,
-              label: str = "") -> np.ndarray:
+              label: str = "", per_core: int = 256) -> np.ndarray:
         """What the host writes into the machine's memory for each neuron.
 
         Parameters
@@ -150,6 +152,8 @@ class MachineModel:
             ms.
         label : str
             Whose, for messages.
+        per_core : int
+            Neurons on a core: random generators are seeded core by core.
 
         Returns
         -------
@@ -171,6 +175,9 @@ class MachineModel:
                                  "the machine's program takes the step for its threshold")
         rows = []
         for field in self.fields:
+            if field.startswith("~seed"):
+                rows.append(_seeds(owner, states["seed"], n, per_core)[int(field[-1])])
+                continue
             if field == "dt":
                 value: np.ndarray | float = dt
             elif field[0] == "=":
@@ -207,7 +214,7 @@ class MachineModel:
         return values
 
     def encode(self, parameters: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float,
-               label: str = "") -> tuple[np.ndarray, np.ndarray]:
+               label: str = "", per_core: int = 256) -> tuple[np.ndarray, np.ndarray]:
         """Arrays for the kernels: what a core makes of :meth:`words` when it starts.
 
         Returns
@@ -215,7 +222,7 @@ class MachineModel:
         par : ndarray, int64 (rows, n)
         state : ndarray, int32 (rows, n)
         """
-        stored = self.words(parameters, initial, dt, label)
+        stored = self.words(parameters, initial, dt, label, per_core)
         rows, columns = kernel.rows_of(self.code)
         state = np.zeros((rows, stored.shape[1]), dtype=np.int32)
         par = np.zeros((columns, stored.shape[1]), dtype=np.int64)
@@ -240,7 +247,7 @@ class MachineModel:
         """
         stored = self.words(parameters, {}, dt, label)
         par, _ = self.encode(parameters, {}, dt, label)
-        found = {name: stored[self.fields.index(name)] / ONE for name in self.parameters}
+        found = {name: stored[self.fields.index(name)] / (2 * ONE if name == "p_thresh" else ONE) for name in self.parameters}
         factors = {name: par[kernel.PAR_SYNAPSES + 2 * k] / 2.0**32 for k, name in enumerate(
             name for name in self.fields if name.startswith("tau_syn"))}
         if self.membrane == kernel.LEAKY:
@@ -259,12 +266,27 @@ def _stored(owner: str, name: str, values: np.ndarray) -> np.ndarray:
     if bad.size:
         raise ParameterError(f"{owner}.{name} must be within {LOWEST:g} and {HIGHEST:.5f}{unit} (s16.15), "
                              f"got {values[bad[0]]:g} at index {bad[0]}")
+    if name == "p_thresh":
+        bad = np.flatnonzero((values < 0.0) | (values > 1.0))
+        if bad.size:
+            raise ParameterError(f"{owner}.p_thresh must be within 0 and 1, got {values[bad[0]]:g} at index {bad[0]}")
+        return words(values, 2 * ONE)
     stored = words(values)
     if name in _DIVISORS and (stored <= 0).any():
         bad = np.flatnonzero(stored <= 0)
         raise ParameterError(f"{owner}.{name} must be at least {1 / ONE:.3g}{unit}, the least that s16.15 can hold above 0, "
                              f"got {values[bad[0]]:g} at index {bad[0]}")
     return stored
+
+
+def _seeds(owner: str, seed: np.ndarray | float, n: int, per_core: int) -> np.ndarray:
+    """The words of n generators, int64 (4, n), as sPyNNaker draws them: core by core, on each the first words, the second ..."""
+    one = float(np.atleast_1d(seed)[0])
+    if (np.asarray(seed) != one).any() or one != int(one) or not 0 <= one < 2**32:
+        raise ParameterError(f"{owner}: initial seed must be one whole number from 0 to 4294967295 for all cells, got {one:g}")
+    generator = np.random.RandomState(int(one))
+    sizes = [min(per_core, n - first) for first in range(0, n, per_core)]
+    return np.concatenate([generator.uniform(0, 0xFFFFFFFF, (4, size)).astype(np.int64) for size in sizes], axis=1)
 
 
 def _check_resistance(owner: str, tau_m: np.ndarray, cm: np.ndarray) -> None:
@@ -291,5 +313,6 @@ MODELS: dict[str, MachineModel] = {name: MachineModel(name, binary, **parts, ins
     ("IF_curr_exp_sEMD", "IF_curr_exp_sEMD", _LEAKY | {"synapses": kernel.SEMD}, (150, 15, 49)),
     ("IFCurrExpCa2Adaptive", "IF_curr_exp_ca2_adaptive", _LEAKY | {"adapts": True}, (126, 14, 53)),
     ("IFCurrDeltaCa2Adaptive", "IF_curr_delta_ca2_adaptive", _LEAKY | _JUMPS | {"adapts": True}, (127, 9, 51)),
+    ("IFCurrDeltaFixedProb", "IF_curr_delta_fixed_prob", _LEAKY | _JUMPS | {"threshold": _CHANCE}, (121, 9, 76)),
     ("IFTruncDelta", "IF_trunc_delta", {"membrane": kernel.TRUNCATED, "synapses": kernel.DELTA, "threshold": "dt"}, (109, 9, 48)),
 )}

@@ -16,8 +16,8 @@ from neurosim.cells.base import Cell, State, StepModel
 from neurosim.errors import NetworkError
 from neurosim.parameters import Value, parameter
 
-__all__ = ["IFCurrDeltaCa2Adaptive", "IFCurrExpCa2Adaptive", "IFTruncDelta", "IF_curr_alpha", "IF_curr_delta", "IF_curr_dual_exp",
-           "IF_curr_exp_sEMD", "Izhikevich", "Izhikevich_cond", "Izhikevich_cond_dual"]
+__all__ = ["IFCurrDeltaCa2Adaptive", "IFCurrDeltaFixedProb", "IFCurrExpCa2Adaptive", "IFTruncDelta", "IF_curr_alpha", "IF_curr_delta",
+           "IF_curr_dual_exp", "IF_curr_exp_sEMD", "Izhikevich", "Izhikevich_cond", "Izhikevich_cond_dual"]
 
 _V = {"v": State("mV", "v_rest", "membrane potential")}
 _CURRENTS = {"isyn_exc": State("nA", 0.0, "excitatory synaptic current"), "isyn_inh": State("nA", 0.0, "inhibitory synaptic current")}
@@ -135,6 +135,28 @@ class IFCurrDeltaCa2Adaptive(_Calcium, IF_curr_delta):
     """`IF_curr_delta` that a calcium current tires: subtracted from the input, it decays with tau_ca2, and a spike adds i_alpha."""
 
     states: ClassVar[Mapping[str, State]] = {**_V, **_CURRENTS, **_CALCIUM}
+
+
+@dataclasses.dataclass(frozen=True)
+class IFCurrDeltaFixedProb(MachineCell):
+    """`IF_curr_delta` that spikes by chance: in each step in which v >= v_thresh with probability p_thresh, else it waits.
+
+    The initial value of ``seed``, a whole number for all cells, is that of the random generators, one a cell; the same
+    seed gives the same spikes as on the machine.  Defaults are those of a cell that forgets everything in a step.
+    """
+
+    v_rest: Value = parameter(0.0, "mV", "resting potential")
+    cm: Value = parameter(0.0001, "nF", "capacitance; more of it makes every input smaller", low=0, open_low=True)
+    tau_m: Value = parameter(0.0001, "ms", "membrane time constant; longer sums input for longer", low=0, open_low=True)
+    tau_refrac: Value = parameter(0.0, "ms", "refractory period after a spike", low=0)
+    i_offset: Value = parameter(0.0, "nA", "constant current into the cell")
+    v_reset: Value = parameter(0.0, "mV", "potential after a spike")
+    v_thresh: Value = parameter(1.0, "mV", "potential from which the cell may spike")
+    p_thresh: Value = parameter(1.0, "", "probability of a spike in a step above v_thresh", low=0, high=1)
+
+    states: ClassVar[Mapping[str, State]] = {**_V, **_CURRENTS, "seed": State("", 1.0, "of the random generators, one number for all")}
+    weight_unit: ClassVar[str] = "nA"
+    below: ClassVar[tuple[tuple[str, str], ...]] = _RESET
 
 
 @dataclasses.dataclass(frozen=True)

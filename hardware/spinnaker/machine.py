@@ -128,7 +128,7 @@ def set_rates(table: np.ndarray, rates: np.ndarray, bounds: np.ndarray, seeds: n
 
 def _add_cells(row: np.ndarray, cells: LoadedCells, deployment: Deployment, flat: dict[str, _Flat]) -> None:
     model, dt, types = MODELS[cells.model], deployment.settings.dt, len(cells.receptors)
-    par, state = model.encode(cells.parameters, cells.initial, dt, cells.label)
+    par, state = model.encode(cells.parameters, cells.initial, dt, cells.label, cells.per_core)
     row[k.P_KIND], row[k.P_MODEL], row[k.P_TYPES], row[k.P_SLOTS] = k.CELLS, model.code, types, max(cells.slots, 1)
     row[k.P_STATE], row[k.P_STATES] = flat["state"].add(state), state.shape[0]
     row[k.P_PAR], row[k.P_PARS] = flat["par"].add(par), par.shape[0]
