@@ -63,7 +63,8 @@ def script_of(deployment, ticks):
             model, extra["seed"] = _call("sim.SpikeSourcePoisson", **values), population_seed(settings.seed, one.label)
         else:
             model = _call(f"sim.{'' if one.model in NATIVE else 'extra_models.'}{one.model}",
-                          **{key: _numbers(values) for key, values in one.parameters.items()})
+                          **{key: _numbers(values) for key, values in one.parameters.items()},
+                          **{"seed": int(one.initial[key][0]) for key in one.initial if key == "seed"})
         lines.append(f"cells.append(sim.Population({one.size}, {model}, label={one.label!r}{''.join(f', {k}={v!r}' for k, v in extra.items())}))")
         states = {"v": one.initial.get("v"), "u": one.initial.get("u")}
         states = {key: _numbers(value) for key, value in states.items() if value is not None}
