@@ -20,6 +20,7 @@ VCPU, SV = SYSRAM + 0x7000, SYSRAM + 0x7f00
 STUBS, STUB_DATA = 0x0f000000, 0x0f001000
 CLOCK_MHZ = 200
 IDLE_POLLS = 300
+BURST = 100
 SLEEP = bytes.fromhex("900f07ee")                      # mcr p15, 0, r0, c7, c0, 4: wait for interrupt
 TIMER1, CPU, DMA_DONE, MULTICAST = 1 << 4, 1 << 18, 1 << 12, 1 << 24
 RUN_TIME_ERROR, STATES = 2, ("dead", "power down", "run time error", "watchdog", "init", "wait", "sark", "run", "sync0", "sync1", "pause", "exit")
@@ -418,8 +419,17 @@ class Core:
         return self.tick()
 
     def receive(self, packets):
-        """Multicast packets (key, payload or None) arrive; the packets that the core sends because of them."""
-        self.packets.extend(packets)
+        """Multicast packets (key, payload or None) arrive; the packets that the core sends because of them.
+
+        They come in bursts of about a hundred spikes, which the core has room for, with time between them to deal with those.
+        """
+        spikes = 0
+        for key, payload in packets:
+            self.packets.append((key, payload))
+            spikes += payload or 1
+            if spikes >= BURST:
+                self.run()
+                spikes = 0
         self.run()
         return self._taken()
 

@@ -20,6 +20,7 @@ from neurosim import (
     Network,
     SpikePairRule,
     SpikeSourceArray,
+    SpikeSourcePoisson,
     SpikeTripletRule,
     StepCurrentSource,
     STDPMechanism,
@@ -35,6 +36,19 @@ CELLS = {
     "IF_cond_exp": lambda: IF_cond_exp(tau_m=Uniform(8.0, 25.0), cm=0.5),
     "IF_curr_alpha": lambda: IF_curr_alpha(tau_syn_E=3.0, tau_syn_I=4.0, cm=0.2),
     "IF_curr_delta": lambda: IF_curr_delta(cm=0.5, tau_m=10.0),
+}
+# sPyNNaker's own: what the tests give them instead of the defaults.
+EXTRA = {
+    "IF_curr_alpha": {"tau_syn_E": 3.0, "tau_syn_I": 4.0, "cm": 0.2},
+    "IF_curr_delta": {"tau_m": Uniform(8.0, 25.0)},
+    "Izhikevich": {"a": Uniform(0.02, 0.1), "d": Uniform(2.0, 8.0)},
+    "Izhikevich_cond": {"a": Uniform(0.02, 0.1), "d": Uniform(2.0, 8.0)},
+    "Izhikevich_cond_dual": {"tau_syn_E2": 9.0},
+    "IF_curr_dual_exp": {"tau_m": Uniform(8.0, 25.0), "tau_syn_E2": 9.0},
+    "IF_curr_exp_sEMD": {"cm": 0.3, "tau_syn_E2": 9.0},
+    "IFCurrExpCa2Adaptive": {"tau_m": Uniform(8.0, 25.0), "tau_ca2": 30.0, "i_alpha": 0.2},
+    "IFCurrDeltaCa2Adaptive": {"tau_ca2": 30.0, "i_alpha": 0.2},
+    "IFTruncDelta": {"v_thresh": 1.0},
 }
 PAIR = {"tau_plus": 17.0, "tau_minus": 23.0, "A_plus": 0.03, "A_minus": 0.02}
 RULES = {
@@ -115,6 +129,56 @@ def test_cells(same, dt):
     machine = same(network, 200, dt)
     for one in populations:
         assert len(machine.recorded(one.label, "spikes")) > 30, one.label
+
+
+def test_cells_of_the_machine(same):
+    """Every cell that only the machine has, each receptor of it."""
+    from neurosim.hardware.spinnaker import extra
+    network, sources = driven(4, 200)
+    populations = [network.population(20, getattr(extra, name)(**values), name) for name, values in EXTRA.items()]
+    for one in populations:
+        conductance = one.cell.weight_unit == "uS"
+        unit = 0.01 if conductance else 2.0
+        for receptor in one.cell.receptors:
+            sign = -0.3 if receptor == "inhibitory" and not conductance else 0.3 if receptor == "inhibitory" else 1.0
+            network.project(sources, one, FixedProbabilityConnector(0.4), weight=Uniform(*sorted((0.4 * unit * sign, 2 * unit * sign))),
+                            delay=Uniform(1.0, 20.0), receptor=receptor)
+    network.record([sources, *populations], "spikes")
+    for one in populations:
+        truncated = one.label == "IFTruncDelta"           # whose currents the machine starts from its threshold; they cancel
+        network.record(one, ["v", *(("isyn_exc", "isyn_inh") if one.cell.weight_unit == "nA" and not truncated else ())])
+    machine = same(network, 200)
+    for one in populations:
+        assert len(machine.recorded(one.label, "spikes")) > 20, one.label
+
+
+@pytest.mark.parametrize("rates", [(0.5, 5.0, 9.9, 10.1, 15.0), (19.0, 21.0, 60.0, 900.0, 9000.0)])
+def test_poisson(same, rates):
+    """Sources of every kind of rate below that of the normal approximation, on more than one core, and the cells that they drive."""
+    network = Network(seed=9)
+    cells = network.population(20, IF_curr_exp(), "cells")
+    sources = []
+    for rate in rates:
+        one = network.population(30, SpikeSourcePoisson(rate=rate, start=3.0, duration=180.0), f"at {rate:g} Hz")
+        network.project(one, cells, FixedProbabilityConnector(0.3), weight=min(0.5, 5.0 / rate), delay=Uniform(1.0, 8.0))
+        sources.append(one)
+    mixed = network.population(40, SpikeSourcePoisson(rate=Uniform(2.0, 60.0)), "mixed")
+    network.project(mixed, cells, FixedProbabilityConnector(0.3), weight=0.3, delay=Uniform(1.0, 8.0))
+    network.record([*sources, mixed, cells], "spikes")
+    network.record(cells, "v")
+    same(network, 200, neurons_per_core={"mixed": 16})
+
+
+def test_ca3_memory(same):
+    """The content-addressable memory of CA3: what it learns, recalls, forgets, on the machine."""
+    from neurosim.models.ca3 import CA3Memory, learn, recall
+    memory = CA3Memory(record="all")
+    answers = memory.run([learn(0, {0, 1, 8, 9}), learn(4, {1, 5, 6}), learn(3, {4, 5, 6, 8}), recall(cue=0), recall(content={6}),
+                          recall(content={0, 4}), learn(3, {1, 3, 4, 8}), recall(cue=3), recall(content={6})], every=10)
+    network = memory.simulation.network
+    machine = same(memory.network, 100)
+    out = machine.recorded("content_out", "spikes")
+    assert answers[3].content == (0, 1, 8, 9) == tuple(sorted(cell for t, cell in out if t == 30 + 6)), network.label
 
 
 def test_rules(same):
