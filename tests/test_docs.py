@@ -48,7 +48,7 @@ EXAMPLES = [(page, k, code) for page in PAGES for k, code in enumerate(blocks(pa
 
 def test_there_are_examples_and_links():
     pages = {"README.md", "astrocytes.md", "engine-step.md", "models.md", "neurons.md", "nir.md", "plasticity.md", "pynn.md",
-             "pynn_export.md"}
+             "pynn_export.md", "spinnaker_pynn.md"}
     assert {page.name for page, _, _ in EXAMPLES} == pages
     assert len(links()) > 10
 
@@ -57,7 +57,8 @@ def test_there_are_examples_and_links():
 def test_examples_run(page, number, code, tmp_path, monkeypatch, capsys, needs):
     if "plot" in code:
         needs("matplotlib")
-    for module in {"nir.md": ["nir"], "pynn.md": ["pyNN", "neo"], "pynn_export.md": ["pyNN", "nest"]}.get(page.name, []):
+    for module in {"nir.md": ["nir"], "pynn.md": ["pyNN", "neo"], "pynn_export.md": ["pyNN", "nest"],
+                   "spinnaker_pynn.md": ["pyNN", "neo"]}.get(page.name, []):
         needs(module)
     script = tmp_path / "example.py"
     script.write_text(code, encoding="utf-8")

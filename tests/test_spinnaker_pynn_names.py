@@ -1,0 +1,196 @@
+"""Every name of sPyNNaker: there, with its arguments and defaults, or saying what to use; and what is refused."""
+
+import dataclasses
+import inspect
+import json
+import warnings
+
+import pytest
+
+pytest.importorskip("pyNN", reason="needs PyNN, which is not installed")
+
+import neurosim.hardware.spinnaker.pynn as sim
+from neurosim.hardware.spinnaker import extra
+from neurosim.hardware.spinnaker.pynn import absent, connectors
+
+@pytest.fixture(autouse=True)
+def begun():
+    """A machine with steps of 1 ms; notes that a test does not ask for are left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sim.MachineWarning)
+        sim.setup(timestep=1.0)
+        yield
+
+
+def noted(action, match):
+    with pytest.warns(sim.MachineWarning, match=match):
+        return action()
+
+
+def cells(n=3, label="cells", **parameters):
+    return sim.Population(n, sim.IF_curr_exp(**parameters), label=label)
+
+
+# ------------------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(("action", "error", "match"), [
+    (lambda: cells().set(v=-60.0), KeyError, "state variable, which initialize"),
+    (lambda: cells().set(nothing=1), KeyError, "'nothing' is not a parameter of IF_curr_exp"),
+    (lambda: cells().get("v"), KeyError, "not a parameter"),
+    (lambda: cells().initialize(w=1), KeyError, "not a state variable"),
+    (lambda: sim.IF_curr_exp(foo=1), TypeError, "no parameter 'foo'"),
+    (lambda: sim.Population(0, sim.IF_curr_exp()), sim.ConfigurationException, "must be > 0"),
+    (lambda: sim.Population(2.5, sim.IF_curr_exp()), sim.ConfigurationException, "whole number"),
+    (lambda: sim.Population(2, sim.IF_curr_exp(), {"tau_m": 3.0}), sim.ConfigurationException, "cellparams must be None"),
+    (lambda: sim.Population(2, "IF_curr_exp"), sim.ConfigurationException, "cell type"),
+    (lambda: sim.Population(2, sim.IF_curr_exp(), n_steps_per_timestep=2), NotImplementedError, "n_steps_per_timestep"),
+    (lambda: cells().positions, ValueError, "no positions"),
+    (lambda: cells() + cells(), NotImplementedError, "no assemblies"),
+    (lambda: cells().nearest((0, 0, 0)), NotImplementedError, "nearest"),
+    (lambda: sim.initialize(cells(), v=sim.RandomDistribution("uniform", (-70, -60), rng=sim.NumpyRNG(seed=1))),
+     sim.ConfigurationException, "seed=... to the target population"),
+    (lambda: sim.Projection(cells(), cells(), sim.FixedProbabilityConnector(0.5, rng=sim.NumpyRNG(seed=1))),
+     sim.ConfigurationException, "rng in FixedProbabilityConnector"),
+    (lambda: sim.Projection(cells(), cells(), sim.AllToAllConnector(), sim.StaticSynapse(
+        weight=sim.RandomDistribution("uniform", (0, 1), rng=sim.NumpyRNG(seed=1)))), sim.ConfigurationException, "RandomDistribution"),
+    (lambda: sim.FixedProbabilityConnector(1.5), sim.ConfigurationException, "within 0 and 1"),
+    (lambda: sim.FromListConnector([(0, 0, 1, 1, 1)]), sim.ConfigurationException, "columns"),
+    (lambda: sim.Projection(cells(), cells(), sim.FixedNumberPreConnector(4)), sim.ConfigurationException, "n <= 3"),
+    (lambda: sim.Projection(cells(), cells(), sim.OneToOneConnector(), receptor_type="third"), sim.ConfigurationException,
+     "third not found"),
+    (lambda: sim.Projection(cells(), sim.Population(1, sim.SpikeSourceArray()), sim.OneToOneConnector()), sim.ConfigurationException,
+     "takes no input"),
+    (lambda: sim.Projection(cells(), cells(), sim.OneToOneConnector(), source="soma"), NotImplementedError, "compartments"),
+    (lambda: sim.Projection([1], cells(), sim.OneToOneConnector()), sim.ConfigurationException, "populations and views"),
+    (lambda: sim.Projection(cells(), cells(), "all"), sim.ConfigurationException, "connector must be"),
+    (lambda: sim.Projection(cells(), cells(), sim.OneToOneConnector(), "static"), sim.ConfigurationException, "synapse_type must be"),
+    (lambda: sim.Projection(cells(), cells(), sim.OneToOneConnector()).set(weight=1), NotImplementedError, "no Projection.set"),
+    (lambda: sim.Projection(cells(), cells(), sim.OneToOneConnector()).size(), NotImplementedError, "no Projection.size"),
+    (lambda: sim.Projection(cells(), cells(), sim.OneToOneConnector()).get("weight", "table"), sim.ConfigurationException,
+     "'list' or 'array'"),
+    (lambda: sim.STDPMechanism(sim.SpikePairRule(), sim.AdditiveWeightDependence(), dendritic_delay_fraction=0.5), NotImplementedError,
+     "dendritic"),
+    (lambda: sim.STDPMechanism(sim.SpikePairRule(), sim.AdditiveWeightDependence(), backprop_delay=False), NotImplementedError, "backprop"),
+    (lambda: sim.STDPMechanism("pairs", sim.AdditiveWeightDependence()), sim.ConfigurationException, "is not one of"),
+    (lambda: sim.STDPMechanism(sim.extra_models.PfisterSpikeTriplet(1, 1, 1, 1, 1, 1), sim.AdditiveWeightDependence()),
+     sim.ConfigurationException, "AdditiveTriplet"),
+    (lambda: sim.set_number_of_neurons_per_core("IF_curr_exp", 5), sim.ConfigurationException, "cell type"),
+    (lambda: sim.set_number_of_neurons_per_core(sim.IF_curr_exp, 500), sim.SpynnakerException, "at most 256"),
+    (lambda: sim.setup(1.0, n_chips_required=1, n_boards_required=1), sim.ConfigurationException, "not both"),
+    (lambda: sim.get_max_delay(), NotImplementedError, "its own"),
+])
+def test_what_is_refused(action, error, match):
+    with pytest.raises(error, match=match):
+        action()
+
+
+def test_nothing_before_setup_or_after_end():
+    population = cells()
+    sim.end()
+    for action in (lambda: cells(), lambda: sim.run(1), lambda: population.record("v"), lambda: sim.reset()):
+        with pytest.raises(sim.SpynnakerException, match="setup"):
+            action()
+    noted(sim.end, "ignored")
+
+
+@pytest.mark.parametrize(("names", "module"), [
+    (absent.ABSENT, sim), (absent.EXTRA, sim.extra_models), (absent.DEVICES, sim.external_devices)])
+def test_what_is_not_there_says_what_to_use(names, module):
+    for name, sentence in names.items():
+        stand_in = getattr(module, name)
+        with pytest.raises(NotImplementedError, match=f"{name}: "):
+            stand_in(1, two=2)
+        assert sentence in stand_in.__doc__
+        assert not isinstance(3, stand_in)
+
+
+def test_notes_name_the_line_of_the_script():
+    with pytest.warns(sim.MachineWarning, match="never on") as caught:
+        sim.DCSource(amplitude=1.0).inject_into(cells())
+    assert caught[0].filename == __file__
+    noted(lambda: sim.setup(), "0.1 ms")
+    noted(lambda: sim.setup(1.0, max_delay=10.0), "max_delay is ignored")
+    noted(lambda: sim.setup(1.0, colour="red"), "colour")
+    noted(lambda: sim.IF_curr_exp(v=-60.0), "state variable")
+    noted(lambda: sim.Population(2, sim.IF_curr_exp(), speed=3), "speed will be ignored")
+
+
+# ------------------------------------------------------------------------------------------ beside sPyNNaker
+
+
+NAMES = '''
+import inspect, json
+import spynnaker.pyNN as sim
+def told(one):
+    target = one.__init__ if isinstance(one, type) else one
+    names = [] if not callable(one) else [
+        [p.name, str(p.kind), None if p.default is p.empty else repr(p.default)] for p in inspect.signature(target).parameters.values()]
+    plain = lambda given: {k: repr(v) for k, v in dict(given or {}).items()}
+    return {"signature": [one for one in names if one[0] != "self"], "parameters": plain(getattr(one, "default_parameters", None)),
+            "initial": plain(getattr(one, "default_initial_values", None))}
+parts = {"": sim, "extra_models": sim.extra_models, "external_devices": sim.external_devices}
+print("NAMES", json.dumps({part: {name: told(getattr(module, name, None)) for name in module.__all__} for part, module in parts.items()}))
+'''
+
+
+@pytest.mark.needs("spynnaker", "pyNN")
+def test_every_name_of_spynnaker_is_there_or_says_what_to_use(tmp_path):
+    """Names, order and defaults of arguments, parameters of models and their defaults, state variables and theirs."""
+    from spinnaker_board import python
+    told = json.loads(python(tmp_path, "-c", NAMES).partition("NAMES ")[2].splitlines()[0])
+    here = {"": sim, "extra_models": sim.extra_models, "external_devices": sim.external_devices}
+    lacking = {"": absent.ABSENT, "extra_models": absent.EXTRA, "external_devices": absent.DEVICES}
+    assert all(len(names) > 10 for names in told.values())
+    for part, names in told.items():
+        for name, theirs in names.items():
+            assert hasattr(here[part], name), f"{part} {name}"
+            ours = getattr(here[part], name)
+            if name in lacking[part]:
+                continue
+            _same_arguments(name, ours, theirs["signature"])
+            if theirs["parameters"] and name != "SpikeSourceArray":
+                found = {one: value for one, value in ours.default_parameters.items()}
+                if name != "SpikeSourcePoisson":
+                    assert found == {one: float(value) for one, value in theirs["parameters"].items()}, name
+                assert found.keys() == theirs["parameters"].keys(), name
+                expected = {one: float(value) for one, value in theirs["initial"].items()}
+                unknown = expected.keys() - ours.default_initial_values.keys()
+                assert all(expected[one] == 0.0 and one.startswith("isyn") for one in unknown), (name, unknown)
+                assert ours.default_initial_values == {one: expected[one] for one in ours.default_initial_values}, name
+
+
+def _same_arguments(name, ours, theirs):
+    """Each argument of sPyNNaker is there, in its place, with its default."""
+    if not theirs or any(kind in ("VAR_POSITIONAL",) for _, kind, _ in theirs) and name not in ("Assembly",):
+        return
+    positional = [one for one in theirs if not one[1].startswith("VAR")]
+    target = ours.__init__ if isinstance(ours, type) else ours
+    found = [one for one in inspect.signature(target).parameters.values() if one.name != "self"]
+    open_ended = any(one.kind is one.VAR_KEYWORD for one in found)
+    if not positional or (open_ended and len(found) <= 2):
+        return
+    assert [one.name for one in found if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)][:len(positional)] == [
+        one[0] for one in positional], name
+    for (argument, _, default), one in zip(positional, found, strict=False):
+        if default is None:
+            assert one.default is one.empty or one.default is None, f"{name}({argument})"
+        elif one.default is not one.empty:
+            assert repr(one.default) == default or _number(one.default) == _number(default), f"{name}({argument}={default})"
+
+
+def _number(value):
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def test_the_extra_cells_are_all_there():
+    """Every cell of `extra` has its place in the front door, by its own name."""
+    for name in extra.__all__:
+        found = getattr(sim, name, None) or getattr(sim.extra_models, name)
+        assert found.native is getattr(extra, name)
+        assert dataclasses.is_dataclass(found.native)
+    assert {"IF_curr_exp", "IF_cond_exp", "SpikeSourceArray"} <= set(sim.list_standard_models())
+    assert issubclass(sim.KernelConnector, connectors.MachineConnector)
