@@ -182,3 +182,16 @@ sim.run(200)
 KEEP = [[list(map(float, row)) for row in one.get(["weight", "delay"], "list")] for one in kept]
 sim.end()
 '''
+
+TENTHS = '''
+import pyNN.spiNNaker as sim
+sim.setup(timestep=0.1, time_scale_factor=10)
+start = sim.Population(1, sim.SpikeSourceArray(spike_times=[[0.0, 0.25, 7.77]]), label="start")
+chain = sim.Population(20, sim.IF_cond_exp(tau_syn_E=2.0, tau_refrac=0.25), label="chain")
+made = [sim.Projection(chain, chain, sim.FromListConnector([(i, (i + 1) % 20, 0.2, 1.73) for i in range(20)])),
+        sim.Projection(start, chain, sim.FromListConnector([(0, 0, 0.2, 0.3)]))]
+chain.record(["spikes", "v", "gsyn_exc"])
+sim.run(40)
+KEEP = [[list(map(float, row)) for row in one.get(["weight", "delay"], "list")] for one in made]
+sim.end()
+'''

@@ -225,6 +225,42 @@ def test_callbacks_and_run_until():
         sim.run_until(50)
 
 
+def test_the_procedural_functions_and_single_cells(tmp_path):
+    source = sim.create(sim.SpikeSourceArray, {"spike_times": [1, 5]}, n=3)
+    target = sim.create(sim.IF_curr_exp(i_offset=0.1), n=4)
+    made = sim.connect(source, target, weight=0.1, delay=2.0, receptor_type="excitatory", p=1)
+    sim.record("v", target, str(tmp_path / "v.pkl"))
+    target[0].i_offset = 1.0
+    target[2].set(tau_m=10.0)
+    target[3].initialize(v=-60.0)
+    target[1].record("spikes")
+    for cell in target:
+        cell.v_thresh = -51.0
+    assert target.get(["i_offset", "v_thresh"]) == {"i_offset": [1.0, 0.1, 0.1, 0.1], "v_thresh": [-51.0] * 4}
+    assert (target[0].i_offset, target[2].tau_m, target[2].id, target[1:3].get("tau_m")) == (1.0, 10.0, 2, [20.0, 10.0])
+    assert target.initial_values["v"].tolist() == [-65.0, -65.0, -65.0, -60.0]
+    target[3].inject(sim.DCSource(amplitude=-1.0, start=1.0, stop=20.0))
+    sim.run(20)
+    assert len(made.get("weight", "list")) == 12 and target[1].get_spike_counts() == {1: target.get_spike_counts()[1]}
+    v = target.spinnaker_get_data("v", as_matrix=True)
+    assert v[19].argmin() == 3 and v[0, 3] == -60.0
+    sim.end()
+    assert (tmp_path / "v.pkl").stat().st_size > 0
+
+
+def test_sheets_have_positions():
+    sheet = sim.Population(9, sim.IF_curr_exp(tau_m=sim.RandomDistribution("uniform", low=10, high=20)), structure=sim.Grid2D(1.0))
+    assert sheet.positions.shape == (3, 9) and sim.distance(sheet[0], sheet[4]) == pytest.approx(np.sqrt(2.0))
+    drawn = sheet.get("tau_m")
+    assert len(set(drawn)) == 9 and all(10 <= one < 20 for one in drawn)
+    assert sheet.sample(4).size == 4
+
+
+def test_an_empty_script_passes_time():
+    assert sim.run(10) == 10.0 and sim.get_time_step() == 1.0 and sim.get_min_delay() == 1.0
+    assert (sim.rank(), sim.num_processes(), sim.name()) == (0, 1, "SpiNNaker emulated by neurosim")
+
+
 # ------------------------------------------------------------------------------------------ recording
 
 

@@ -49,7 +49,8 @@ class _Cells:
         """
         names = [parameter_names] if isinstance(parameter_names, str) else list(parameter_names)
         self._check_names(names, self.celltype.default_parameters, "parameter")
-        found = {one: [value] * self.size if np.ndim(value) == 0 else list(value) for one, value in self._values(names).items()}  # type: ignore[attr-defined]
+        found = {one: value.tolist() if isinstance(value, np.ndarray) else [value] * self.size
+                 for one, value in self._values(names).items()}  # type: ignore[attr-defined]
         return found[parameter_names] if isinstance(parameter_names, str) else found
 
     def set(self, **parameters: Any) -> None:

@@ -96,9 +96,9 @@ class SpiNNakerProjection(base.Projection):
         """What the machine has now: stored weights, whole steps."""
         simulation = self._simulator.state.simulation
         if name == "delay":
-            dt = self._simulator.state.dt
-            steps = np.maximum(np.rint(np.asarray(self._values[name]) * (1000.0 / round(1000.0 * dt))), 1.0)
-            return steps * dt if steps.ndim else float(steps * dt)
+            per_ms = 1000.0 / round(1000.0 * self._simulator.state.dt)
+            steps = np.maximum(np.rint(np.asarray(self._values[name]) * per_ms), 1.0)
+            return steps / per_ms
         if name != "weight" or simulation is None:
             return self._values[name]
         if self._read is None or self._read[0] is not simulation or self._read[1] != simulation.t:

@@ -25,6 +25,10 @@ class ID(base.ID):
         """Its place in the population."""
         return int(self.parent.id_to_index(self))
 
+    def get_parameters(self) -> dict[str, Any]:
+        """All parameters, by name."""
+        return {name: values[0] for name, values in self.as_view().get(self.celltype.get_parameter_names()).items()}
+
     def __getattr__(self, attribute: str) -> Any:
         if attribute in ("record", "get_data", "spinnaker_get_data", "get_spike_counts", "set", "set_state", "initialize"):
             return getattr(self.as_view(), attribute)
