@@ -8,7 +8,7 @@ __all__ = ["ABSENT", "DEVICES", "EXTRA", "stand_ins"]
 
 _STRUCTURE = "synapses that form and disappear are not emulated; natively neurosim has Structure"
 _LOCAL = "local-only cores are not emulated; KernelConnector or FromListConnector make the same synapses"
-_STOCHASTIC = "cells that draw random numbers are not emulated; use IF_curr_exp with a Poisson background"
+_STOCHASTIC = "it is not emulated; use IFCurrDeltaFixedProb, or IF_curr_exp with a Poisson background"
 _DEVICE = "there is no hardware to talk to; use a SpikeSourceArray for input, and get_data() for output"
 
 ABSENT = {
@@ -32,7 +32,6 @@ EXTRA = {
     "StocExp": _STOCHASTIC,
     "StocExpStable": _STOCHASTIC,
     "StocSigma": _STOCHASTIC,
-    "IFCurrDeltaFixedProb": _STOCHASTIC,
     "Neuromodulation": "dopamine is not emulated; natively neurosim has STDPMechanism(neuromodulation=Dopamine(...))",
     "RecurrentRule": "the recurrent rule is not emulated; use SpikePairRule",
     "SpikeSourcePoissonVariable": "rates that change by a table are not emulated; call set(rate=...) between runs, or use several"

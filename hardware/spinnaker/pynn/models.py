@@ -108,7 +108,7 @@ IF_curr_exp = cell_class("IF_curr_exp", ours.IF_curr_exp, _AT_REST)
 IF_cond_exp = cell_class("IF_cond_exp", ours.IF_cond_exp, _AT_REST)
 IF_curr_alpha = cell_class("IF_curr_alpha", extra.IF_curr_alpha, {
     "v": -65.0, "exc_response": 0.0, "exc_exp_response": 0.0, "inh_response": 0.0, "inh_exp_response": 0.0})
-IF_curr_delta = cell_class("IF_curr_delta", extra.IF_curr_delta, {"v": -65.0})
+IF_curr_delta = cell_class("IF_curr_delta", extra.IF_curr_delta, _AT_REST)
 Izhikevich = cell_class("Izhikevich", extra.Izhikevich, {"u": -14.0, "v": -70.0, "isyn_exc": 0.0, "isyn_inh": 0.0})
 
 

@@ -226,7 +226,10 @@ class Population(_Cells, base.Population):
         self.additional.setdefault("neurons_per_core", simulator.state.per_core.get(type(cell)))
         self._draws = 0
         super().__init__(_whole_size(size, label), cell, None, structure, {}, label)
-        for variable, value in {**cell.initial_given, **(initial_values or {})}.items():
+        given = {**cell.initial_given, **(initial_values or {})}
+        if "seed" in cell.default_initial_values:  # of cells that draw numbers: one for all
+            given.setdefault("seed", float(self.next_seed()))
+        for variable, value in given.items():
             self.initialize(**{variable: value})
         self._simulator.state.restructured()
 
