@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference_scheme as reference
+from neurosim.hardware.spinnaker.emulation import Emulation
 from neurosim.hardware.spinnaker.scheme import CELLS, in_scheme
 
 from neurosim import (
@@ -37,6 +38,7 @@ CURRENTS = {**LEAKY, "tau_syn_E": 3.0, "tau_syn_I": 4.5}
 KINDS = {  # model, its parameters, weights of excitation and inhibition, first v
     "IF_curr_exp": (IF_curr_exp, CURRENTS, 1.2, -0.8, FIRST),
     "IF_cond_exp": (IF_cond_exp, {**CURRENTS, "e_rev_E": 0.0, "e_rev_I": -75.0}, 0.02, 0.03, FIRST),
+    "IF_cond_exp, strong": (IF_cond_exp, {**CURRENTS, "e_rev_E": 0.0, "e_rev_I": -75.0}, 0.4, 0.9, FIRST),
     "IF_curr_alpha": (IF_curr_alpha, CURRENTS, 0.7, -0.6, FIRST),
     "IF_curr_delta": (IF_curr_delta, LEAKY, 6.0, -4.0, FIRST),
     "Izhikevich": (Izhikevich, {"a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0, "i_offset": 0.004}, 5.0, -3.0, (-75.0, -45.0)),
@@ -73,6 +75,7 @@ def by_the_plain_loop(net, name, ticks, dt):
     first = cells.cell.initial_values(cells.size, net.seed, "cells", cells.initial_values, p)
     if "u" in first:
         p["u"] = first["u"]
+    name = name.partition(",")[0]
     neurons = [reference.Neuron(name, {key: float(values[i]) for key, values in p.items()}, float(first["v"][i]), dt)
                for i in range(cells.size)]
     synapses, learning = {}, {}
@@ -124,6 +127,7 @@ def test_every_spike_and_state_is_that_of_a_plain_loop(name, dt):
     assert spikes_of(result, "cells", ticks) == wanted_cells
     assert spikes_of(result, "sources", ticks) == {(t, i) for t, label, i in wanted if label == "sources"}
     np.testing.assert_allclose(result.traces("cells", "v").values[:ticks], v, rtol=1e-9, atol=1e-9)
+    assert (np.abs(v).max() > 200.0) == (name == "IF_cond_exp, strong" and dt == 1.0)  # steps that are too long overshoot
     for name_of, one in zip(inputs, theirs):
         np.testing.assert_allclose(result.traces("cells", name_of).values[:ticks], one, rtol=1e-9, atol=1e-12)
 
@@ -203,6 +207,33 @@ def test_a_state_that_is_set_counts_from_now_on():
     v = sim.run(2.0).traces("cells", "v").values
     assert (v[:, 0] == -65.0).all()
     np.testing.assert_allclose(v[:, 1], -65.0 + 20.0 * np.exp(-np.array([0.0, 1.0]) / 20.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [
+    ("IF_curr_exp", 0.02), ("IF_cond_exp", 0.05), ("IF_curr_alpha", 0.05), ("IF_curr_delta", 0.02), ("Izhikevich", 0.3)])
+def test_below_threshold_the_fixed_point_is_the_scheme_but_for_rounding(name, tolerance):
+    ticks = 150
+    net = a_network(name, 11, 1.0, ticks=ticks)
+    if name == "Izhikevich":
+        net.injections.clear()
+        for one in list(net.projections):
+            net.replace(one, weight=0.1 if one.sign > 0 else -0.1)
+        net["cells"].set(i_offset=0.0)
+        net["cells"].initialize(v=Uniform(-75.0, -65.0))
+    else:
+        net["cells"].set(v_thresh=1e3)
+    # the machine's own estimate leaves too little room for conductances
+    room = {"max_expected_summed_weight": {"cells": (1.0, 1.0)}} if name == "IF_cond_exp" else {}
+    inputs = [state for state in net["cells"].cell.states if state.startswith(("isyn", "gsyn"))]
+    net.record(net["cells"], ["spikes", "v", *inputs])
+    scheme, machine = Simulation(in_scheme(net), dt=1.0).run(ticks), Emulation(net, dt=1.0, **room).run(ticks)
+    assert not spikes_of(scheme, "cells", ticks) and not spikes_of(machine, "cells", ticks)
+    v = scheme.traces("cells", "v").values[:ticks]
+    assert np.ptp(v) > 5.0
+    np.testing.assert_allclose(machine.traces("cells", "v").values, v, atol=tolerance)
+    for one in inputs:
+        values = scheme.traces("cells", one).values[:ticks]
+        np.testing.assert_allclose(machine.traces("cells", one).values, values, atol=0.01 * np.abs(values).max())
 
 
 # ------------------------------------------------------------------------------------------ convergence
