@@ -159,7 +159,7 @@ def picture(found: dict[str, list[dict[str, Any]]]) -> Any:
     ax = axes[0]
     for (backend, kept), colour in zip((("engine", False), ("emulator", False), ("emulator", True)), colours):
         rows = [r for r in found["stored"] if (r["backend"], r["consolidated"], r["k"]) == (backend, kept, K)]
-        name = {"engine": "double precision", "emulator": "fixed point"}[backend] + (", consolidated" if kept else "")
+        name = {"engine": "exact engine", "emulator": "machine"}[backend] + (", consolidated" if kept else "")
         lines(ax, rows, "contents", "by_cue", f"by cue, {name}", colour)
         lines(ax, rows, "contents", "by_bit", f"by one bit, {name}", colour, "s--")
     ax.set(xscale="log", xlabel=f"contents stored ({K} of {BITS} bits each)", ylabel="exact answers, %", title="How many fit")
@@ -169,7 +169,7 @@ def picture(found: dict[str, list[dict[str, Any]]]) -> Any:
         lines(ax, rows, "contents", "unique", f"{k} of {BITS} bits each", colour, "o")
         x = np.geomspace(STORED[0], STORED[-1], 100)
         ax.plot(x, 100.0 * (1.0 - k / BITS)**(x - 1), "-", color=colour, lw=1)
-    ax.set(xscale="log", xlabel="contents stored", ylabel="one bit names its cue alone, %", title="How sharp a question is")
+    ax.set(xscale="log", xlabel="contents stored", ylabel="one bit names its cue alone, %", title="How sharp a question is: (1 - k/256)^(n - 1)")
     ax = axes[2]
     for size, colour in zip(FRAGMENTS, colours):
         lines(ax, [r for r in found["fragments"] if r["bits"] == size], "round", "exact", f"by {size} bit{'s' * (size > 1)}", colour)
@@ -179,6 +179,9 @@ def picture(found: dict[str, list[dict[str, Any]]]) -> Any:
     lines(ax, rows, "value", "exact", "exact contents", colours[0])
     lines(ax, rows, "value", "bits", "bits found", colours[0], "s--")
     ax.set(xscale="log", xlabel="probability that a synapse fails", ylabel="recall by cue, %", title="Noise")
+    for ax in axes[:2]:
+        ax.set_xticks(STORED, [str(number) for number in STORED])
+        ax.set_xticks([], minor=True)
     for ax in axes:
         ax.set_ylim(-3, 104)
         ax.legend(frameon=False, fontsize=7)

@@ -32,7 +32,8 @@ W = 6.0  # nA: a weight that makes its target fire in the tick of its arrival
 SLOW = IF_curr_exp(cm=0.27, tau_m=3.0, tau_refrac=1.0, tau_syn_E=0.3, tau_syn_I=0.3, v_rest=-60.0, v_reset=-60.0, v_thresh=-57.0)
 FAST = SLOW.replaced(cm=0.14, tau_m=0.5)
 OUTPUT = SLOW.replaced(v_thresh=-57.5)
-RULE = STDPMechanism(SpikePairRule(tau_plus=3.0, tau_minus=3.0, A_plus=1.0, A_minus=1.0), AdditiveWeightDependence(w_min=0.0, w_max=W))
+RULE = STDPMechanism(SpikePairRule(tau_plus=3.0, tau_minus=3.0, A_plus=1.0, A_minus=1.0), AdditiveWeightDependence(w_min=0.0, w_max=W),
+                     order="spinnaker")
 
 
 # ------------------------------------------------------------------------------------------ the network
