@@ -11,5 +11,6 @@ from .check import Report, check
 from .compare import Comparison, compare
 from .deployment import Settings
 from .emulation import Emulation, emulate
+from .export import Export, export, write_script
 
-__all__ = ["Comparison", "Emulation", "Report", "Settings", "check", "compare", "emulate"]
+__all__ = ["Comparison", "Emulation", "Export", "Report", "Settings", "check", "compare", "emulate", "export", "write_script"]
