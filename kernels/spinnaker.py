@@ -206,6 +206,8 @@ def run_ticks(m, start, stop, base, worst):
             kind, first = m.pops[p, P_KIND], m.pops[p, P_FIRST]
             if kind == CELLS:
                 count = _advance(m, p, t)
+                if end + count > room:
+                    return -1 - t
                 for k in range(count):
                     m.spikes[end + k] = first + m.fired[k]
                 end += count

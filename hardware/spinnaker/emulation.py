@@ -62,9 +62,10 @@ class Emulation:
 
     Each tick of ``dt`` ms the input that is due is added to the synapses of all cells, states are recorded, cells advance and spikes
     are sent; what they send arrives in later ticks.  A spike of tick t has the time t dt; a sample of tick t is the state at its
-    start.  Spikes, states and weights are those of the machine to the last bit, with these exceptions: sources of 20 and more
+    start.  Spikes, states and weights are those of the machine to the last bit, with these exceptions: sources of 10 and more
     spikes a tick and noisy currents are only statistically the same, and a seed that sPyNNaker would draw is made from
-    ``Settings.seed`` and the population's label.  Packets are never late and never lost.
+    ``Settings.seed`` and the population's label.  Packets are never late and never lost, and what a board has not enough of (memory,
+    cores, time) is not looked at: `check` does.
 
     Parameters
     ----------
