@@ -1,7 +1,9 @@
 """What SpiNNaker cannot have, refused by name with the remedy; and the report of what it makes of a network."""
 
+import ast
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -185,6 +187,8 @@ REFUSED = {
                                      "shorter tau_refrac"),
     "a rate beyond the range": (cells(ns.SpikeSourcePoisson(1e5)), {}, "population cells", "beyond u16.16", "more sources"),
     "a current beyond the range": (injected(ns.DCSource(1e5)), {}, "current into cells", "beyond s16.15", "smaller amplitude"),
+    "a negative current": (injected(ns.DCSource(-0.5)), {}, "current into cells", "cannot write a negative amplitude", "StepCurrentSource"),
+    "a negative phase": (injected(ns.ACSource(0.5, phase=-90.0)), {}, "current into cells", "negative phase", "180 degrees"),
     "a current that vanishes": (injected(ns.StepCurrentSource([1.0], [1e-6])), {}, "current into cells", "0 in s16.15", "amplitudes"),
     "a state the board does not record": (recorded("u", cell=ns.Izhikevich()), {}, "recording of u of post", "records no u",
                                           "Record spikes, v"),
@@ -293,8 +297,25 @@ def test_ring_buffers_that_are_often_full_are_noted():
     report = check(network)
     assert report.ok and report.rings[0].per_second > 1.0
     assert any("excitatory ring buffers have room" in note and "max_expected_summed_weight" in note for note in report.notes)
-    calm = check(network, max_expected_summed_weight={"post": (0.5, 0.1)})
+    given = re.search(r"max_expected_summed_weight=(\{.*\}) makes room", " ".join(report.notes)).group(1)
+    calm = check(network, max_expected_summed_weight=ast.literal_eval(given))
+    assert calm.rings[0].shift <= report.rings[0].shift + 3
     assert calm.rings[0].per_second == 0.0 and not any("ring buffers have room" in note for note in calm.notes)
+
+
+def test_conductances_that_one_step_cannot_follow_are_noted():
+    def notes(rate, dt=1.0):
+        network = cells(ns.IF_cond_exp(cm=0.2), label="post")
+        network.poisson_input(network["post"], rate, 0.05, label="drive")
+        return [note for note in check(network, dt=dt, max_expected_summed_weight={"post": (1.0, 1.0)}).notes if "overshoots" in note]
+
+    assert notes(2000.0) and not notes(50.0) and not notes(2000.0, dt=0.1)
+
+
+def test_parameters_are_told_as_they_act():
+    notes = check(cells(ns.IF_curr_exp(tau_m=500.0, tau_refrac=0.25)), dt=0.1).notes
+    assert any(note.startswith("population cells: tau_m of 500 acts as 4") for note in notes)
+    assert "population cells: tau_refrac of 0.25 acts as 0.3" in notes
 
 
 def test_load_grows_with_synapses_and_shrinks_with_time():

@@ -14,7 +14,7 @@ from neurosim.plasticity import STDPMechanism
 
 from . import limits, report, rules
 from .deployment import Deployment, LoadedSynapses, Problem, Settings
-from .estimates import Load, Ring, loads, rings
+from .estimates import Load, Ring, ample, loads, rings
 from .load import load
 from .placement import PLANNED_STEPS, Placement, place
 
@@ -22,6 +22,7 @@ __all__ = ["Report", "Rule", "Stored", "Told", "check"]
 
 _FULL_TIME = 1.0  # of a step
 _SELDOM = 1e-3  # times a second
+_HIGH = 3.0  # standard deviations
 
 
 class Told(NamedTuple):
@@ -207,8 +208,8 @@ def check(network: Network | Deployment, settings: Settings | None = None, **ove
     deployment = network if isinstance(network, Deployment) else load(network, settings, **overrides)
     placement = place(deployment)
     found, busy = rings(deployment), loads(deployment)
-    problems = [*deployment.problems, *placement.problems, *_full(found), *_late(busy, deployment)]
-    notes = [*deployment.notes, *_crowded(found)]
+    problems = [*deployment.problems, *placement.problems, *_full(deployment, found), *_late(busy, deployment)]
+    notes = [*deployment.notes, *_crowded(deployment, found), *_unsteady(deployment, found)]
     return Report(deployment, placement, problems, _together(notes), _populations(deployment, placement),
                   [_stored(deployment, one) for one in deployment.synapses], _rules(deployment), found, busy)
 
@@ -259,19 +260,42 @@ def _together(notes: list[str]) -> list[str]:
     return [f"{kind}{'s' * (len(names) > 1)} {', '.join(names)}: {said}" if said else kind for (kind, said), names in found.items()]
 
 
-def _full(found: list[Ring]) -> list[Problem]:
+def _full(deployment: Deployment, found: list[Ring]) -> list[Problem]:
     """Ring buffers that are full all the time."""
     return [Problem(f"population {one.label}", f"its {one.receptor} input is {one.mean:.4g} in a step on average, and its ring buffers have"
                                                f" room for {one.room:.4g}",
-                    f"Give max_expected_summed_weight[{one.label!r}], or spikes_per_second if cells fire less")
+                    f"Give {_room(deployment, one.label, found)}, or spikes_per_second if cells fire less")
             for one in found if one.mean > one.room]
 
 
-def _crowded(found: list[Ring]) -> list[str]:
+def _crowded(deployment: Deployment, found: list[Ring]) -> list[str]:
     return [f"population {one.label}: {one.receptor} ring buffers have room for {one.room:.4g} in a step, {one.at_once:.4g} can arrive, and"
             f" about {one.per_second:.2g} times a second a spike finds them full: what is over is lost"
-            f" (max_expected_summed_weight[{one.label!r}] makes room)"
+            f" ({_room(deployment, one.label, found)} makes room)"
             for one in found if one.mean <= one.room and one.per_second > _SELDOM]
+
+
+def _room(deployment: Deployment, label: str, found: list[Ring]) -> str:
+    return f"max_expected_summed_weight={{{label!r}: {ample(deployment, label, found)}}}"
+
+
+def _unsteady(deployment: Deployment, found: list[Ring]) -> list[str]:
+    """Conductances that move the potential too far in one step: the machine holds the current that they make for all of it."""
+    notes, dt = [], deployment.settings.dt
+    for cells in deployment.cells:
+        if cells.scale == 1.0 or "cm" not in cells.parameters:
+            continue
+        total = 0.0
+        for one in (one for one in found if one.label == cells.label):
+            name = {"excitatory": "tau_syn_E", "inhibitory": "tau_syn_I"}[one.receptor]
+            steps = float(cells.parameters[name].max()) / dt  # that an input lasts
+            total += min(one.mean, one.room) * steps + _HIGH * one.deviation * math.sqrt(0.5 * steps)
+        reached = total * dt / float(cells.parameters["cm"].min())
+        if reached > 1.0:
+            notes.append(f"population {cells.label}: a conductance of {total:.3g} uS, which is to be expected, moves v in one step by"
+                         f" {reached:.2g} times its distance from the reversal potential: above 1 v overshoots, above 2 it swings ever"
+                         " further (take a shorter step)")
+    return notes
 
 
 def _late(busy: list[Load], deployment: Deployment) -> list[Problem]:

@@ -20,10 +20,10 @@ from .deployment import Deployment, LoadedCells, LoadedSynapses
 from .learning import RULES
 from .weights import store
 
-__all__ = ["CYCLES", "Load", "Ring", "loads", "rates", "rings"]
+__all__ = ["CYCLES", "Load", "Ring", "ample", "loads", "rates", "rings"]
 
 _FULL = 0xFFFF
-_FAR = 8.0  # standard deviations
+_FAR, _ENOUGH = 8.0, 6.5  # standard deviations
 
 
 CYCLES = 1.5  # of an instruction: most take one, loads and branches two or three, long products up to four
@@ -129,6 +129,18 @@ def rings(deployment: Deployment) -> list[Ring]:
             found.append(Ring(cells.label, name, cells.shifts[receptor], step, _FULL * step, float(once.max()) * step,
                               float(mean[busiest]) * step, math.sqrt(square[busiest]) * step, often))
     return found
+
+
+def ample(deployment: Deployment, label: str, found: list[Ring]) -> tuple[float, ...]:
+    """What `Settings.max_expected_summed_weight` may be for ring buffers that are never full at the expected rates."""
+    cells = deployment[label]
+    given = [0.75 * 2.0**shift / cells.scale for shift in cells.shifts]  # leaves the shift as it is
+    for one in (one for one in found if one.label == label):
+        kind = cells.receptors.index(one.receptor)
+        need = (one.mean + _ENOUGH * one.deviation) * (2.0 ** (one.shift - 15) / cells.scale / one.step)
+        if one.per_second > 0.0:  # ring buffers hold twice the greatest input that is told
+            given[kind] = max(given[kind], 0.5 * need)
+    return tuple(float(f"{one:.3g}") for one in given)
 
 
 def _cut(mean: np.ndarray, square: np.ndarray, once: np.ndarray, poisson: bool) -> float:

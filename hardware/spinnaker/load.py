@@ -169,6 +169,22 @@ class _Network(Joining):
                 self.problems += problems
                 self.notes += notes
 
+        self._stages()
+
+    def _stages(self) -> None:
+        """A source's late spikes all wait in one delay extension, whose stages have one length: that of its targets' ring buffers."""
+        waits: dict[int, dict[int, str]] = defaultdict(dict)
+        for one in self.synapses:
+            target = self.cells[one.post]
+            if one.delay.size and int(one.delay.max()) > target.slots:
+                waits[one.pre].setdefault(target.slots, target.label)
+        for source, targets in waits.items():
+            if len(targets) > 1:
+                told = " and ".join(f"{slots} steps ({label})" for slots, label in sorted(targets.items()))
+                self.refuse(f"population {self.cells[source].label}", f"its long delays go to ring buffers of {told}, and sPyNNaker gives a"
+                            " source one delay extension, with stages of one length",
+                            "Give these targets the same number of neurons on a core (neurons_per_core), or shorten the delays")
+
     def _shifts(self, target: LoadedCells, into: list[LoadedSynapses]) -> tuple[int, ...]:
         given = self.settings.max_expected_summed_weight.get(target.label)
         if given is not None:

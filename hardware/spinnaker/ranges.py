@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.cells import Izhikevich
 from neurosim.currents import FOREVER, ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 
 from . import data_memory, limits, rules
+from .cells import MODELS
 from .deployment import Deployment, LoadedCells, LoadedSynapses, Plastic, Problem, Settings
 
 __all__ = ["fixed", "of_cells", "of_current", "of_memory", "of_rule", "of_synapses", "table_entries"]
@@ -22,7 +24,7 @@ _TAUS = ("tau_syn_E", "tau_syn_I", "tau_syn_E2")
 _LOG_ONE = math.log(2048)  # STDP traces have 11 bits behind the point
 _ENTRIES = 65535  # of a table of decays
 _WITH = {"A_plus": ("A3_plus",), "A_minus": ("A3_minus",), "A3_plus": ("A_plus",), "A3_minus": ("A_minus",)}
-_EXPECTED = 0.01  # relative change of a time constant from which it is told
+_EXPECTED = 0.01  # relative change of a parameter from which it is told
 
 
 def fixed(value: Any) -> np.ndarray:
@@ -56,7 +58,7 @@ def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
             problems.append(Problem(what, f"{name} = {_worst(values, bad)} is beyond s16.15, -65536 to 65536",
                                     f"Give {name} within that range, in other units of weight and capacitance if need be"))
     if not problems and "tau_m" in made.parameters and "cm" in made.parameters:
-        problems += _of_membrane(made, what, dt, notes)
+        problems += _of_membrane(made, what, dt)
     for name in (one for one in _TAUS if one in made.parameters):
         values = made.parameters[name]
         if (bad := fixed(values) < 1).any():
@@ -68,7 +70,7 @@ def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
             problems.append(Problem(what, f"{name} = {_worst(values, bad, 'ms')}: dt / {name}**2 must be < 1; of"
                                           f" {dt / values[bad][0] ** 2:g} SpiNNaker keeps the fraction only, so that input would be lost",
                                     f"Give {name} > {math.sqrt(dt):.3g} ms, or a shorter step"))
-    return problems, notes
+    return problems, notes if problems else _acting(made, what, dt)
 
 
 def _steps_of(dt: float, tau: np.ndarray) -> np.ndarray:
@@ -76,7 +78,7 @@ def _steps_of(dt: float, tau: np.ndarray) -> np.ndarray:
     return np.floor(fixed(dt) * _ONE / np.maximum(fixed(tau), 1.0))
 
 
-def _of_membrane(made: LoadedCells, what: str, dt: float, notes: list[str]) -> list[Problem]:
+def _of_membrane(made: LoadedCells, what: str, dt: float) -> list[Problem]:
     """A leaky membrane: its resistance, its decay, its refractory period."""
     problems: list[Problem] = []
     tau, cm, refractory = (made.parameters[name] for name in ("tau_m", "cm", "tau_refrac"))
@@ -99,14 +101,20 @@ def _of_membrane(made: LoadedCells, what: str, dt: float, notes: list[str]) -> l
     if (bad := refractory / dt >= 65536).any():
         problems.append(Problem(what, f"tau_refrac = {_worst(refractory, bad, 'ms')} is more than 65535 steps",
                                 "Give a shorter tau_refrac"))
-    whole = np.ceil(np.floor(fixed(refractory) * _ONE / fixed(dt)) / _ONE) * dt
-    if (np.abs(whole - refractory) > 1e-4 * dt).any():
-        notes.append(f"{what}: tau_refrac is rounded up to whole steps, {_span(refractory)} ms to {_span(whole)} ms")
-    if not problems:
-        acts = -dt / np.log(np.clip(np.floor(np.exp(-_steps_of(dt, tau) / _ONE) * _ONE), 1, _ONE - 1) / _ONE)
-        if (np.abs(acts / tau - 1.0)[tau > dt] > _EXPECTED).any():
-            notes.append(f"{what}: the decay of v has 15 bits; tau_m of {_span(tau)} ms acts as {_span(acts)} ms")
     return problems
+
+
+def _acting(made: LoadedCells, what: str, dt: float) -> list[str]:
+    """Parameters that are other numbers on the machine: stored with 15 bits behind the point, decays made from dt/tau with as many."""
+    found, notes = MODELS[made.model].effective(made.parameters, dt), []
+    pulse = made.population is not None and type(made.population.cell) is Izhikevich
+    for name, values in made.parameters.items():
+        if name not in found or (pulse and name in _TAUS):
+            continue
+        off = np.abs(found[name] - values)
+        if (off > (1e-4 * dt if name == "tau_refrac" else _EXPECTED * np.abs(values))).any():
+            notes.append(f"{what}: {name} of {_span(values)} acts as {_span(found[name])}")
+    return notes
 
 
 def _span(values: np.ndarray) -> str:
@@ -256,6 +264,13 @@ def _other_binary(model: str) -> str:
 
 # ------------------------------------------------------------------------------------------ currents
 
+_UNSIGNED = {DCSource: ("amplitude",), ACSource: ("amplitude", "offset", "phase"), NoisyCurrentSource: ("mean",)}
+_POSITIVE = {
+    DCSource: "Use a StepCurrentSource with times (start, stop) and amplitudes (amplitude, 0)",
+    ACSource: "Give a phase of 180 degrees more for a negative amplitude, phases from 0 to 360, and a StepCurrentSource for the offset",
+    NoisyCurrentSource: "Give a mean of 0, and a StepCurrentSource for the mean",
+}
+
 
 def of_current(current: Any, what: str, dt: float) -> tuple[list[Problem], list[str]]:
     """An injected current."""
@@ -270,6 +285,10 @@ def of_current(current: Any, what: str, dt: float) -> tuple[list[Problem], list[
         elif (lost := (values != 0) & (fixed(values) == 0)).any():
             problems.append(Problem(what, f"{name} = {values[lost][0]:g} nA is 0 in s16.15",
                                     f"Give {name} of at least {rules.STEP:.3g} nA"))
+    for name in _UNSIGNED.get(type(current), ()):
+        if getattr(current, name) < 0:
+            problems.append(Problem(what, f"{name} = {getattr(current, name):g}: sPyNNaker 7.4.1 cannot write a negative {name} of"
+                                          f" {type(current).__name__}", _POSITIVE[type(current)]))
     if isinstance(current, ACSource) and dt != 1.0 and current.frequency:
         notes.append(f"{what}: sPyNNaker counts its time in steps, not in ms: {current.frequency:g} Hz are {current.frequency / dt:g} Hz on"
                      f" the machine (give frequency={current.frequency * dt:g} there)")
