@@ -28,7 +28,7 @@ CELLS = {
 def random_settings(seed: int) -> dict:
     """Settings for `random_network` of this seed."""
     rng = np.random.default_rng(1000 + seed)
-    per_core = {"a": int(rng.integers(8, 200)), "b": int(rng.integers(20, 300)), "inputs": int(rng.integers(5, 60))}
+    per_core = {"a": int(rng.integers(8, 110)), "b": int(rng.integers(60, 300)), "inputs": int(rng.integers(5, 60))}
     return {"dt": float(rng.choice([1.0, 1.0, 0.5, 0.1])), "neurons_per_core": per_core,
             "ring_buffer_sigma": float(rng.choice([5.0, 3.0])), "spikes_per_second": float(rng.choice([30.0, 100.0]))}
 
@@ -38,7 +38,7 @@ def random_network(seed: int) -> ns.Network:
     rng = np.random.default_rng(seed)
     dt = random_settings(seed)["dt"]
     net = ns.Network(seed=seed + 1, label=f"random {seed}")
-    sizes = {label: int(rng.integers(3, 320)) for label in "ab"}
+    sizes = {"a": int(rng.integers(3, 320)), "b": int(rng.integers(100, 320))}
     kinds = {label: str(rng.choice(list(CELLS))) for label in "ab"}
     groups = {label: net.population(sizes[label], CELLS[kinds[label]](sizes[label], rng), label=label) for label in "ab"}
     count = int(rng.integers(4, 100))
@@ -57,7 +57,7 @@ def random_network(seed: int) -> ns.Network:
         sign = -1.0 if receptor == "inhibitory" and not conductance else 1.0
         spread = [sign * 0.2 * top, sign * top]
         weight = ns.Uniform(min(spread), max(spread)) if rng.random() < 0.7 else sign * top
-        longest = float(rng.choice([1.0, 10.0, 24.0, 40.0]))
+        longest = float(rng.choice([1.0, 10.0, 24.0, 60.0]))
         delay = ns.Uniform(dt, longest * dt) if rng.random() < 0.6 and longest > 1.0 else longest * dt
         synapse = None
         if learns and post.label == "a" and rng.random() < 0.6:

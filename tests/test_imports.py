@@ -35,11 +35,12 @@ THIRD_PARTY = {
     "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export", "neurosim.hardware.spinnaker.pynn", "neurosim.hardware.spinnaker.export",
              "neurosim.hardware.spinnaker.script"),
     "spynnaker": ("neurosim.hardware.spinnaker.export",),
+    "spinn_utilities": ("neurosim.hardware.spinnaker.export",),
     "brian2": ("neurosim.hardware.pynn_export.script",),
     "mpi4py": ("neurosim.hardware.pynn_export.script",),
 }
 # Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
-OPTIONAL = ("matplotlib", "neo", "nir", "pyNN", "quantities", "sklearn", "spynnaker")
+OPTIONAL = ("matplotlib", "neo", "nir", "pyNN", "quantities", "sklearn", "spinn_utilities", "spynnaker")
 # Front doors: who imports them asks for their library, and it is needed at once.
 FRONT_DOORS = ("neurosim.pynn", "neurosim.hardware.spinnaker.pynn")
 

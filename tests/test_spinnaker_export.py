@@ -160,6 +160,23 @@ unmapped.map(20.0)
 assert set(unmapped.shifts) == {"exc", "inh"}
 unmapped.end()
 assert places() == before
+first = export(net)
+with export(net) as second:
+    with pytest.raises(SimulationError, match="sPyNNaker has another network by now"):
+        first.placement
+    first.end()
+    assert len(second.placement) == 5
+with export(net, virtual=False, neurons_per_core=CORES) as configured:  # that of the user is virtual too
+    assert configured.virtual and configured.folder is None
+    with pytest.raises(SimulationError, match="nothing is mapped yet"):
+        configured.placement
+    with pytest.raises(SimulationError, match="there is no data"):
+        configured.run(10.0)
+os.remove(".spynnaker.cfg")
+with pytest.raises(SimulationError, match="no board is configured: name it in ~/.spynnaker.cfg"):
+    export(net, virtual=False)
+with export(net) as again:
+    assert again.virtual and again.shifts
 print("ALL WELL")
 '''
 

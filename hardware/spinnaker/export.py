@@ -68,6 +68,7 @@ class Export:
     deployment : Deployment
     network : Network
     virtual : bool
+        Whether the board is virtual, by ``virtual=True`` or in the user's configuration.
     populations : dict
         sPyNNaker's populations, by label.
     projections : dict of list
@@ -86,7 +87,14 @@ class Export:
         self._mixed_up = {one.label for edge in edges_of(deployment) if edge.stages > 1 and edge.neurons > edge.per_core
                           for one in edge.synapses}
         with self._there:
-            self._model = script.build(self._sim, plain(deployment))
+            try:
+                self._model = script.build(self._sim, plain(deployment))
+            except Exception as error:
+                if type(error).__name__ != "NoConfigFoundException":
+                    raise
+                raise SimulationError("no board is configured: name it in ~/.spynnaker.cfg, of which sPyNNaker has just written a template,"
+                                      " or use virtual=True") from error
+            self.virtual = need("spinn_utilities.config_holder", "spinnaker").get_config_bool("Machine", "virtual_board")
             if lines := script.missing_binaries(self._model.populations):
                 self.end()
                 raise NetworkError("\n  ".join([f"{self.network.label} cannot be exported to SpiNNaker:", *lines]))
@@ -107,8 +115,9 @@ class Export:
         if self._ended:
             return
         self._ended = True
-        with self._there:
-            self._sim.end()
+        if self._is_held():
+            with self._there:
+                self._sim.end()
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -202,10 +211,20 @@ class Export:
         self._t += float(duration)
         self._mapped = True
 
+    def _is_held(self) -> bool:
+        """Whether sPyNNaker holds this network, not a later one."""
+        view = need("spynnaker.pyNN.data", "spinnaker").SpynnakerDataView
+        if not hasattr(self, "_model") or not view.is_setup():
+            return view.is_setup()
+        mine = next(iter(self._model.populations.values()))._vertex
+        return any(vertex is mine for vertex in view.iterate_vertices())
+
     def _current(self) -> None:
         """Raise if sPyNNaker no longer holds this network."""
         if self._ended:
             raise SimulationError(f"{self.network.label}: this export has ended")
+        if not self._is_held():
+            raise SimulationError(f"{self.network.label}: sPyNNaker has another network by now")
 
     def _after_mapping(self) -> None:
         self._current()
@@ -276,6 +295,8 @@ def export(network: Network, settings: Settings | None = None, virtual: bool = T
         For all that cannot be deployed, in one message; nothing was built then.
     ParameterError
         For bad settings.
+    SimulationError
+        If no board is configured.
     ModuleNotFoundError
         Without sPyNNaker.
     """
