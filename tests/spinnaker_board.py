@@ -264,8 +264,7 @@ import pickle, shutil, sys
 from pathlib import Path
 import spinnaker_networks
 from neurosim.errors import NetworkError, SimulationError
-from neurosim.hardware.spinnaker import export as module
-from neurosim.hardware.spinnaker.export import export
+from neurosim.hardware.spinnaker import export, plain
 from spynnaker.pyNN.data import SpynnakerDataView as View
 def read(what, label):
     try:
@@ -273,7 +272,7 @@ def read(what, label):
     except SimulationError as error:
         return str(error)
 if "unchecked" in sys.argv:
-    module.place = lambda deployment: type("Fits", (), {"problems": []})
+    plain.place = lambda deployment: type("Fits", (), {"problems": []})
 made = []
 for name, arguments, settings in pickle.loads(Path("jobs").read_bytes()):
     try:

@@ -13,7 +13,7 @@ from spinnaker_board import environment, python, run_script, synapses
 
 import neurosim as ns
 from neurosim.errors import FileFormatError, NetworkError, ParameterError
-from neurosim.hardware.spinnaker import export as module
+from neurosim.hardware.spinnaker import plain as plain_data
 from neurosim.hardware.spinnaker import script
 from neurosim.hardware.spinnaker.emulation import Emulation
 from neurosim.hardware.spinnaker.export import Export, export, write_script
@@ -67,6 +67,7 @@ def test_what_cannot_be_deployed_is_refused_in_one_message(tmp_path):
     (lambda folder: export(mixed(), cores=3), ParameterError, "no setting 'cores'"),
     (lambda folder: write_script(mixed(), folder / "net.txt"), FileFormatError, "must end in .py"),
     (lambda folder: write_script(mixed(), folder / "none" / "net.py"), FileFormatError, "cannot write"),
+    (lambda folder: write_script(mixed(), folder / "net.py", duration=-1.0), ParameterError, "duration must be > 0 ms, got -1.0"),
     (lambda folder: export(ns.Network()), NetworkError, "nothing to export")])
 def test_bad_arguments(call, error, text, tmp_path):
     with pytest.raises(error, match=text):
@@ -95,7 +96,7 @@ def test_missing_programs_are_named(needs):
 def test_delays_that_are_handed_over_are_those_steps(dt):
     steps = np.arange(1, 2000)
     for slots in (1, 2, 16, 32, 256):
-        given = module.plain.__globals__["_delays"](steps, slots, dt)
+        given = plain_data._delays(steps, slots, dt)
         assert np.array_equal(np.rint(given * (1000.0 / round(1000 * dt))), steps)
         assert np.array_equal(np.ceil(given / dt), steps)
         assert np.array_equal(np.ceil(given / (slots * dt)), -(-steps // slots))

@@ -7,17 +7,38 @@ from typing import Any
 
 import numpy as np
 
+from neurosim.errors import NetworkError, ParameterError
+from neurosim.network import Network
+
 from .cells import MODELS
-from .deployment import Deployment, LoadedCells
+from .deployment import Deployment, LoadedCells, Settings
 from .limits import CELLS, has_binary
-from .load import RECORDED_AS
+from .load import RECORDED_AS, load
+from .placement import place
 from .sources import population_seed
 
-__all__ = ["plain"]
+__all__ = ["deployed", "plain"]
 
 _ONE = 32768.0
 _CURRENTS = {"DCSource": ("amplitude", "start", "stop"), "ACSource": ("amplitude", "offset", "frequency", "phase", "start", "stop"),
              "StepCurrentSource": ("times", "amplitudes"), "NoisyCurrentSource": ("mean", "stdev", "start", "stop")}
+
+
+def deployed(network: Network, settings: Settings | None = None, **overrides: Any) -> Deployment:
+    """The deployment of a network that can be loaded and placed.
+
+    Raises NetworkError for all that stands in the way, in one message.  What `check` only estimates (full ring buffers, cores that are
+    too busy) does not.
+    """
+    if not isinstance(network, Network):
+        raise ParameterError(f"export needs a Network, got {network!r:.200}")
+    deployment = load(network, settings, **overrides)
+    problems = list(dict.fromkeys(map(str, [*deployment.problems, *place(deployment).problems])))
+    if problems:
+        raise NetworkError("\n  ".join([f"{network.label} cannot be deployed on SpiNNaker:", *problems]))
+    if not deployment.cells:
+        raise NetworkError(f"{network.label} has no population: there is nothing to export")
+    return deployment
 
 
 def plain(deployment: Deployment) -> dict[str, Any]:
