@@ -28,7 +28,8 @@ CELLS = {"IF_curr_exp": IF_curr_exp(), "IF_cond_exp": IF_cond_exp(), "IF_curr_al
          "IF_curr_delta": extra.IF_curr_delta(), "Izhikevich": extra.Izhikevich(), "Izhikevich_cond": extra.Izhikevich_cond(),
          "Izhikevich_cond_dual": extra.Izhikevich_cond_dual(), "IF_curr_dual_exp": extra.IF_curr_dual_exp(),
          "IF_curr_exp_sEMD": extra.IF_curr_exp_sEMD(), "IFCurrExpCa2Adaptive": extra.IFCurrExpCa2Adaptive(),
-         "IFCurrDeltaCa2Adaptive": extra.IFCurrDeltaCa2Adaptive(), "IFTruncDelta": extra.IFTruncDelta()}
+         "IFCurrDeltaCa2Adaptive": extra.IFCurrDeltaCa2Adaptive(), "IFTruncDelta": extra.IFTruncDelta(),
+         "IFCurrDeltaFixedProb": extra.IFCurrDeltaFixedProb()}
 RULES = {"pair": SpikePairRule(20.0, 35.0), "nearest": SpikePairRule(20.0, 20.0, pairing="nearest"), "triplet": SpikeTripletRule(),
          "vogels": Vogels2011Rule()}
 
