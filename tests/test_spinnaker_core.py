@@ -224,6 +224,48 @@ def test_cores_and_delays(same):
     assert any(one.kind.startswith("DelayExtension") for one in machine.of.values())
 
 
+@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 15))])
+def test_random_networks(same, seed):
+    """Sources, cells, sizes, cores, rules, weights, delays and currents, all drawn."""
+    rng = np.random.default_rng(seed)
+    dt = 1.0 if seed % 3 else float(rng.choice([0.1, 0.5, 2.0]))
+    network, array = driven(seed, 250, dt, sources=int(rng.integers(5, 60)), spikes=int(rng.integers(5, 40)))
+    sources = [array, network.population(int(rng.integers(5, 60)), SpikeSourcePoisson(rate=Uniform(1.0 / dt, 50.0 / dt)), "poisson")]
+    populations, settings = [], {}
+    for k in range(int(rng.integers(2, 5))):
+        name = str(rng.choice(list(CELLS)))
+        one = network.population(int(rng.integers(3, 160)), CELLS[name](), f"{name} {k}")
+        populations.append(one)
+        if rng.random() < 0.5 and dt >= 1.0:
+            settings[one.label] = int(rng.integers(20, 100))
+        if name != "IF_cond_exp" and rng.random() < 0.3:
+            one[: one.size // 2].inject(DCSource(amplitude=float(rng.uniform(0.1, 1.0)), start=20.0 * dt, stop=150.0 * dt))
+    for one in populations:
+        name = one.label.rpartition(" ")[0]
+        unit = UNIT[one.cell.weight_unit] / (1.0 if one.cell.weight_unit == "mV" else min(1.0, 3 * dt))
+        sign = 1.0 if one.cell.weight_unit == "uS" else -1.0
+        choices = [(rule, weight) for cell, rule, weight in LEARNING if cell == name]
+        rule, weight = choices[int(rng.integers(len(choices)))]
+        bounds = AdditiveWeightDependence if weight == "additive" else MultiplicativeWeightDependence
+        learns = STDPMechanism(RULES[rule], bounds(w_min=0.0, w_max=1.5 * unit), order="spinnaker")
+        few = min(one.size, settings.get(one.label, 999)) <= 60
+        for pre in [*sources, *populations]:
+            p, far = float(rng.uniform(0.02, 0.3)), float(rng.choice([3.4, 15.0, 60.0])) * dt
+            if rng.random() < 0.7:
+                network.project(pre, one, FixedProbabilityConnector(p), weight=Uniform(0.1 * unit, 0.8 * unit), delay=Uniform(dt, far))
+            if rng.random() < 0.5:
+                network.project(pre, one, FixedProbabilityConnector(p), weight=Uniform(*sorted((0.1 * unit * sign, 0.5 * unit * sign))),
+                                delay=Uniform(dt, far), receptor="inhibitory")
+            if few and dt == 1.0 and rng.random() < 0.5:
+                network.project(pre, one, FixedProbabilityConnector(p), weight=Uniform(0.3 * unit, 0.9 * unit), delay=Uniform(1.0, 14.0),
+                                synapse=learns)
+        network.project(array, one, FixedProbabilityConnector(0.1), weight=0.2 * unit, delay=33.0 * dt)
+    network.record([*sources, *populations], "spikes")
+    for one in populations:
+        network.record(one, "v", interval=dt)
+    same(network, 250, dt, neurons_per_core=settings)
+
+
 def test_saturation(same):
     """Ring buffers that are too small for what arrives hold the same on both sides."""
     network, sources = driven(7, 120)
