@@ -148,6 +148,22 @@ def test_weights_that_vanish_are_told():
     noted(lambda: sim.run(1), "1 of 2 weights are stored as 0")
 
 
+def test_input_that_is_cut_off_is_told():
+    source = sim.Population(20, sim.SpikeSourceArray([1, 2, 3]))
+    for limit in (None, [1000.0, 0.0]):
+        target = sim.Population(1, sim.IF_curr_exp(), max_expected_summed_weight=limit or [30.0, 0.0])
+        sim.Projection(source, target, sim.AllToAllConnector(), sim.StaticSynapse(weight=20.0))
+        if limit is None:
+            noted(lambda: sim.run(10), r"excitatory ring buffers were cut off.*max_expected_summed_weight")
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", sim.MachineWarning)
+                warnings.filterwarnings("ignore", message=".*tau_refrac")
+                sim.run(10)
+        sim.setup(1.0)
+        source = sim.Population(20, sim.SpikeSourceArray([1, 2, 3]))
+
+
 # ------------------------------------------------------------------------------------------ connectors
 
 

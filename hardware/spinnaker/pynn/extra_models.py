@@ -23,6 +23,7 @@ Izhikevich_cond_dual = cell_class("Izhikevich_cond_dual", extra.Izhikevich_cond_
 
 globals().update(stand_ins(EXTRA))
 
-__all__ = ["AllButMeConnector", "IFCurDelta", "IFCurrDeltaCa2Adaptive", "IFCurrDeltaFixedProb", "IFCurrExpCa2Adaptive", "IFTruncDelta", "IF_curr_dual_exp",
-           "IF_curr_exp_sEMD", "Izhikevich_cond", "Izhikevich_cond_dual", "OneToOneOffsetConnector", "PfisterSpikeTriplet",
-           "SpikeNearestPairRule", "Vogels2011Rule", "WeightDependenceAdditiveTriplet", *EXTRA]
+__all__ = ["AllButMeConnector", "IFCurDelta", "IFCurrDeltaCa2Adaptive", "IFCurrDeltaFixedProb", "IFCurrExpCa2Adaptive",
+           "IFTruncDelta", "IF_curr_dual_exp", "IF_curr_exp_sEMD", "Izhikevich_cond", "Izhikevich_cond_dual",
+           "OneToOneOffsetConnector", "PfisterSpikeTriplet", "SpikeNearestPairRule", "Vogels2011Rule",
+           "WeightDependenceAdditiveTriplet", *EXTRA]

@@ -39,7 +39,7 @@ class MachineCell(NeurosimCell):
     def __init__(self, **parameters: Any) -> None:
         """Parameters; state variables, which belong to `initialize`, are taken too, as on the machine."""
         self.initial_given = {one: parameters.pop(one) for one in list(parameters) if one in self.default_initial_values}
-        for one in self.initial_given:
+        for one in self.initial_given.keys() - {"seed"}:
             note(f"{type(self).__name__}: {one} is a state variable; PyNN would set it with initial_values, not with the parameters")
         for one in parameters:
             if one not in self.default_parameters:

@@ -83,7 +83,7 @@ class _Cells:
         for one, value in values.items():
             lazy = base.LazyArray(self._drawn(value, one), shape=(self.size,), dtype=float)
             native, sign = whole.celltype.native_variable(one)
-            self._simulator.state.initialized(self, native, sign * lazy.evaluate(simplify=True))
+            self._simulator.state.set_now(self, native, sign * lazy.evaluate(simplify=True))
 
     @property
     def current_values(self) -> dict[str, np.ndarray]:
@@ -122,12 +122,7 @@ class _Cells:
         whole, _ = self._whole()
         variable, sign = whole.celltype.native_variable(variable)
         initial_values = initial_values * sign if sign != 1.0 else initial_values
-        before = self._simulator.state.simulation
-        self._simulator.state.simulation = None  # on the machine, initial values never change what runs
-        try:
-            super()._set_initial_value_array(variable, initial_values)  # type: ignore[misc]
-        finally:
-            self._simulator.state.simulation = before
+        super()._set_initial_value_array(variable, initial_values)  # type: ignore[misc]
 
     # -- recording ------------------------------------------------------------------------------
 

@@ -80,6 +80,13 @@ class State(base.State):
         """A seed, 0 to 2**31 - 1, that the seed of `setup` and ``names`` decide."""
         return int(stream_key(self.seed, "pynn", *map(str, names)) % 2**31)
 
+    def initialized(self, cells: Any, variable: str, values: Any) -> None:
+        """On the machine, initial values never change what runs."""
+
+    def set_now(self, cells: Any, variable: str, values: Any) -> None:
+        """State variables were given values in the middle of a simulation; the next run starts with them."""
+        super().initialized(cells, variable, values)
+
     def restructured(self) -> None:
         """Something was added that the machine can take up only after a reset."""
         self._structural = True
@@ -109,6 +116,16 @@ class State(base.State):
         _report(emulation)
         self._structural = False
         return emulation
+
+    def run_until(self, tstop: float) -> None:
+        """Advance to the step nearest to ``tstop`` ms; warns of input that was cut off."""
+        before = {} if self.simulation is None else self.simulation.saturations
+        super().run_until(tstop)
+        for (label, receptor), count in self.simulation.saturations.items():
+            more = count - before.get((label, receptor), 0)
+            if more:
+                note(f"{label}: {more} additions to the {receptor} ring buffers were cut off, for more arrives in a step than sPyNNaker"
+                     " expects; Population(max_expected_summed_weight=[...]) tells it the greatest input of a step for each receptor")
 
     def prepare(self) -> None:
         """Make the machine, or let it take up what was changed.
