@@ -178,6 +178,18 @@ def test_reset_begins_a_segment_and_keeps_parameters():
     assert not spikes_of(population)
 
 
+def test_poisson_sources_go_on_after_a_reset():
+    noise = [sim.Population(10, sim.SpikeSourcePoisson(rate=100.0), label=f"noise {seed}", seed=seed) for seed in (None, 3)]
+    for one in noise:
+        one.record("spikes")
+    trials = []
+    for _ in range(3):
+        sim.run(50)
+        trials.append([spikes_of(one) for one in noise])
+        sim.reset()
+    assert all(trials[k][which] != trials[k + 1][which] for k in (0, 1) for which in (0, 1))
+
+
 def test_the_network_grows_only_after_a_reset():
     population = cells()
     population.record("spikes")

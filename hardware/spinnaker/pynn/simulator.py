@@ -9,7 +9,9 @@ import numpy as np
 from neurosim.parameters import stream_key
 from neurosim.pynn import simulator as base
 
+from ..check import Report, check
 from ..emulation import Emulation
+from ..load import load
 from .errors import SpynnakerException, note
 
 __all__ = ["ID", "State", "name", "state"]
@@ -109,11 +111,22 @@ class State(base.State):
         return {key: value for key, value in found.items() if value != {}}
 
     def made(self) -> Emulation:
-        """The machine with the network as it is described, at time 0."""
+        """The machine with the network as it is described, at time 0.
+
+        Raises
+        ------
+        neurosim.errors.NetworkError
+            For what a board would refuse: all of it, with the reasons and what to do instead.
+        """
         settings = self.settings()
-        settings["seed"] += self.segment_counter  # other spikes of Poisson sources in each segment
-        emulation = Emulation(self.network, dt=self.dt, **settings)
-        _report(emulation)
+        if self.segment_counter:  # other spikes of Poisson sources in each segment
+            settings["seed"] += self.segment_counter
+            settings["seeds"] = {label: self.seed_of(seed, self.segment_counter) for label, seed in settings.get("seeds", {}).items()}
+        deployment = load(self.network, dt=self.dt, **settings)
+        report = check(deployment)
+        deployment.problems += [one for one in report.placement.problems if one not in deployment.problems]
+        emulation = Emulation.of(deployment)
+        _tell(report)
         self._structural = False
         return emulation
 
@@ -145,17 +158,17 @@ class State(base.State):
             projection.answer()
 
 
-def _report(emulation: Emulation) -> None:
-    """Warn of what the machine does without a word."""
-    deployment = emulation.deployment
+def _tell(report: Report) -> None:
+    """Warn of what a board does without a word: loses weights, is late, cuts input off."""
+    deployment = report.deployment
     for one in deployment.synapses:
         lost = int(np.count_nonzero((one.stored == 0) & (one.asked > 0)))
         if lost and not one.plastic:
             post = deployment.cells[one.post]
             note(f"{one.label}: {lost} of {one.asked.size} weights are stored as 0, the smallest that {post.label} can have being"
                  f" {2.0 ** (post.shifts[one.receptor] - 15) / post.scale:.3g}")
-    for text in deployment.notes:
-        note(text)
+    for text in [*report.problems, *report.notes]:
+        note(str(text))
 
 
 state = State()
