@@ -55,7 +55,9 @@ def cells(n=3, label="cells", **parameters):
     (lambda: sim.Projection(cells(), cells(), sim.AllToAllConnector(), sim.StaticSynapse(
         weight=sim.RandomDistribution("uniform", (0, 1), rng=sim.NumpyRNG(seed=1)))), sim.ConfigurationException, "RandomDistribution"),
     (lambda: sim.FixedProbabilityConnector(1.5), sim.ConfigurationException, "within 0 and 1"),
-    (lambda: sim.FromListConnector([(0, 0, 1, 1, 1)]), sim.ConfigurationException, "columns"),
+    (lambda: sim.FromListConnector([(0, 0, 1, 1, 1)]), sim.ConfigurationException, "2 or 4 columns"),
+    (lambda: sim.FromListConnector([(0, 0, 1)]), sim.ConfigurationException, "2 or 4 columns"),
+    (lambda: sim.FromListConnector([(0, 0, 1)], ["weight", "delay"]), sim.ConfigurationException, "source, target, weight, delay"),
     (lambda: sim.Projection(cells(), cells(), sim.FixedNumberPreConnector(4)), sim.ConfigurationException, "n <= 3"),
     (lambda: sim.Projection(cells(), cells(), sim.OneToOneConnector(), receptor_type="third"), sim.ConfigurationException,
      "third not found"),

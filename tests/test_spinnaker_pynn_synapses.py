@@ -143,6 +143,14 @@ def test_what_the_machine_refuses_is_refused_with_the_remedy():
         sim.run(1)
 
 
+def test_rows_that_are_too_long_are_refused():
+    """What `check` finds when it places the network."""
+    rows = sorted((0, k % 20, 1.0, 1.0) for k in range(300))
+    sim.Projection(sim.Population(1, sim.SpikeSourceArray([1])), cells(20), sim.FromListConnector(rows))
+    with pytest.raises(NetworkError, match="300 synapses on one core"):
+        sim.run(1)
+
+
 def test_weights_that_vanish_are_told():
     sim.Projection(sim.Population(2, sim.SpikeSourceArray([1])), cells(2), sim.FromListConnector([(0, 0, 1e-6, 1.0), (1, 1, 3.0, 1.0)]))
     noted(lambda: sim.run(1), "1 of 2 weights are stored as 0")
@@ -186,7 +194,7 @@ def pairs(connector, n_pre, n_post, pre=None, post=None, **synapse):
     (lambda: sim.DistanceDependentProbabilityConnector("(d[0] < 0.5) * 1.0"), [(k, k) for k in range(4)]),
     (lambda: sim.FixedProbabilityConnector(1.0), [(i, j) for i in range(4) for j in range(5)]),
     (lambda: sim.FromListConnector([(3, 4), (0, 1), (3, 4)]), [(0, 1), (3, 4), (3, 4)]),
-    (lambda: sim.FromListConnector(np.array([(3, 4, 2.5), (0, 1, 1.5)])), [(0, 1), (3, 4)]),
+    (lambda: sim.FromListConnector(np.array([(3, 4, 2.5), (0, 1, 1.5)]), ["weight"]), [(0, 1), (3, 4)]),
     (lambda: sim.FromListConnector([(3, 4, 2.0)], column_names=["delay"]), [(3, 4)]),
     (lambda: sim.SmallWorldConnector(1.5, 0.0), [(i, j) for i in range(4) for j in range(5) if abs(i - j) <= 1.5]),
 ])
@@ -285,6 +293,15 @@ def test_moments_and_quantiles_are_scipys(needs, name, values, scipys, arguments
     assert np.allclose(estimates._moments(name, values), (one.mean(), one.var()), rtol=1e-10)
     for chance in (1e-6, 0.3, 1.0 - 1e-6):
         assert np.isclose(estimates._quantile(name, values, chance), one.ppf(chance), rtol=1e-8)
+
+
+def test_delays_of_a_list_count_in_whole_steps():
+    """Of 1.1 and 0.9 ms both are one step: as for equal delays, there is room for all weights at once."""
+    source = sim.Population(2, sim.SpikeSourceArray([1]))
+    for delays, equal in (((1.1, 0.9), True), ((1.6, 0.9), False)):
+        made = sim.Projection(source, cells(1), sim.FromListConnector([(k, 0, 5.0, delay) for k, delay in enumerate(delays)]))
+        assert (made.estimate().delay_variance == 0.0) == equal
+        assert (weights.greatest_input([made.estimate()], 1.0, 1.0) == 10.0) == equal
 
 
 def test_the_script_decides_how_weights_are_stored():

@@ -16,6 +16,7 @@ from pyNN.random import NumpyRNG
 from neurosim.pynn import connectors as base
 from neurosim.pynn.native_rng import NativeRNG
 
+from . import simulator
 from .distributions import refuse_rng
 from .errors import ConfigurationException, note
 from .estimates import most_selected
@@ -289,7 +290,7 @@ def _distances(projection: Any, expression: str) -> np.ndarray:
 
 
 class FromListConnector(MachineConnector, base.FromListConnector):
-    """Synapses one by one: rows (source, target) or (source, target, weight, delay), or what ``column_names`` names."""
+    """Synapses one by one: rows (source, target), (source, target, weight, delay), or with what ``column_names`` names."""
 
     on_machine = False
 
@@ -298,10 +299,13 @@ class FromListConnector(MachineConnector, base.FromListConnector):
         rows = np.asarray([] if conn_list is None else conn_list, dtype=np.float64)
         if rows.size and rows.ndim != 2:
             raise ConfigurationException(f"FromListConnector: rows must have equal lengths, got an array of shape {rows.shape}")
-        if column_names is None and rows.size and rows.shape[1] not in (2, 3, 4):
-            raise ConfigurationException(f"FromListConnector: rows must have 2, 3 or 4 columns without column_names, got {rows.shape[1]}")
-        if column_names is None and rows.size and rows.shape[1] < 4:
-            column_names = ["weight", "delay"][:rows.shape[1] - 2]
+        if column_names is None and rows.size and rows.shape[1] not in (2, 4):
+            raise ConfigurationException(f"FromListConnector: rows must have 2 or 4 columns without column_names, got {rows.shape[1]}")
+        if column_names is not None and rows.size and rows.shape[1] != len(column_names) + 2:
+            raise ConfigurationException(
+                f"FromListConnector: rows must have source, target, {', '.join(column_names)}, got {rows.shape[1]} columns")
+        if column_names is None and rows.size and rows.shape[1] == 2:
+            column_names = []
         super().__init__(rows.reshape(-1, 4) if not rows.size else rows, column_names, safe=safe)
 
     def connect(self, projection: Any) -> None:
@@ -319,9 +323,12 @@ class FromListConnector(MachineConnector, base.FromListConnector):
         super().connect(projection)
 
     def given(self, name: str) -> Any:
-        """A column of the list."""
+        """A column of the list; delays in whole steps."""
         names = list(self.column_names)
-        return self.conn_list[:, 2 + names.index(name)] if name in names and self.conn_list.size else None
+        if name not in names or not self.conn_list.size:
+            return None
+        column, us = self.conn_list[:, 2 + names.index(name)], round(1000.0 * simulator.state.dt)
+        return np.rint(column * (1000.0 / us)) * (us / 1000.0) if name == "delay" else column
 
     def fan_in(self, projection: Any) -> tuple[int, float]:
         """Counted."""
