@@ -47,8 +47,13 @@ EXAMPLES = [(page, k, code) for page in PAGES for k, code in enumerate(blocks(pa
 
 
 def test_there_are_examples_and_links():
+<<<<<<< HEAD
     pages = {"README.md", "astrocytes.md", "engine-step.md", "models.md", "neurons.md", "nir.md", "plasticity.md", "pynn.md",
              "pynn_export.md", "spinnaker_pynn.md"}
+=======
+    pages = {"README.md", "astrocytes.md", "ca3.md", "engine-step.md", "models.md", "neurons.md", "nir.md", "plasticity.md", "pynn.md",
+             "pynn_export.md"}
+>>>>>>> fd5dc7b (Docs: the CA3 memory)
     assert {page.name for page, _, _ in EXAMPLES} == pages
     assert len(links()) > 10
 

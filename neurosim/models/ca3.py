@@ -42,15 +42,13 @@ RULE = STDPMechanism(SpikePairRule(tau_plus=3.0, tau_minus=3.0, A_plus=1.0, A_mi
 def network(cues: int = 5, contents: int = 10, seed: int = 1, inhibition: float | None = None, record: str = "output") -> Network:
     """The network of `CA3Memory`, with silent inputs.
 
-    Cues and bits of the content come in one to one and go out one to one.  Between lie two ways, each with one
-    projection that learns::
+    Cues and bits of the content come in one to one and go out one to one; two projections learn (==>)::
 
-        cue in ──► cue 1 ══learns══► content 1 ──────────────────────► content merged ──► content out
-                     └─────────────┐   │  ▲ content in                      ▲
-                  condition: only if   ▼                                    │
-                  no cue came: content 2 (conditioned) ──► content 3 ───────┘
-                                                              ║ learns
-                     cue 1 ──► cue 2 (one wins, if it came in) ◄══╝ ──► cue merged ──► cue out
+        by cue      cue_in --> cue_1 ==> content_1 -----------------> content_merged --> content_out
+        by content  content_in --> content_1 --> content_2 --> content_3 ==> cue_2 --> cue_merged --> cue_out
+
+    ``cue_1`` teaches ``cue_2`` and holds all others of it back while it does, and keeps contents that are recalled by a cue out
+    of ``content_2``; ``condition``, one cell, helps contents through.
 
     Parameters
     ----------
