@@ -17,11 +17,13 @@ Each part of a step is a loop over all neurons that LLVM vectorises.  Arrays are
 import numpy as np
 
 from . import inlined, jit
-from .fixed import ONE, decay, kdivk, mulk, wrap
+from .fixed import ONE, decay, expk, kdivk, mulk, wrap
 from .spinnaker_layout import (
     ALPHA,
     CONDUCTANCE,
     DELTA,
+    FIXED_CHANCE,
+    HAZARD,
     IZHIKEVICH,
     JUMP,
     LEAKY,
@@ -45,6 +47,7 @@ _5 = 5 * ONE
 _MAGIC = 1311  # 0.04
 _LATE = 60620  # 1.85: how much longer the step after a spike is
 _SMALL = 32  # 0.001: excitatory2 of sEMD that counts as none
+_MOST = 26214  # 0.8: the greatest probability of a spike in a step, where a hazard decides
 
 
 @jit
@@ -214,14 +217,39 @@ def _chosen(state, par, fired, count):
 
 
 @jit
+def _at_risk(state, par, fired):
+    """Those that spike by a hazard exp((v - v_thresh)/du_th)/tau_th; the neurons of a core draw in turn from one generator.
+
+    The machine takes 1 - exp(+h/10 hazard), whose sign is wrong: as a number without sign it is above every draw, so that a
+    neuron spikes for certain where the hazard is not too small to be seen (v above about v_thresh - 5 du_th), up to
+    v_thresh + 5 du_th, and beyond that with probability 0.8.
+    """
+    seeds, rows, count = state[state.shape[0] - 4:].view(np.uint32), par.shape[0], 0
+    for j in range(state.shape[1]):
+        random = draw(seeds[:, par[rows - 1, j]]) & 0xFFFF
+        exponent = mulk(wrap(np.int64(state[0, j]) - par[1, j]), par[9, j])
+        chance = np.int64(_MOST)
+        if exponent < _5:
+            step = mulk(mulk(par[10, j], par[rows - 2, j]), expk(exponent))
+            chance = mulk(wrap(ONE - expk(step)), np.int64(_MOST)) & 0x7FFFFFFF
+        if chance >= random >> 1:
+            fired[count] = j
+            count += 1
+    return count
+
+
+@jit
 def _fire(code, state, par, fired):
     """Reset those at the threshold; returns how many, their numbers in ``fired``."""
-    count = 0
-    for j in range(state.shape[1]):
-        fired[count] = j
-        count += state[0, j] >= par[1, j]
-    if chance_of(code):
-        count = _chosen(state, par, fired, count)
+    if chance_of(code) == HAZARD:
+        count = _at_risk(state, par, fired)
+    else:
+        count = 0
+        for j in range(state.shape[1]):
+            fired[count] = j
+            count += state[0, j] >= par[1, j]
+        if chance_of(code) == FIXED_CHANCE:
+            count = _chosen(state, par, fired, count)
     for i in range(count):
         j = fired[i]
         state[0, j] = par[2, j]

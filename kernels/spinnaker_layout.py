@@ -14,9 +14,11 @@ state  int32 (rows, n), s16.15                            par   int64 (rows, n),
        sEMD its three, the multiplier, the last           5     R = tau_m/cm, or b
        excitatory2; where there is chance, then the       6     exp_TC = exp(-h/tau_m), or h
        four words of a random generator                   7, 8  e_rev_E, e_rev_I; or 1/h of jumps of v
-                                                          9, 10 exp(-h/tau_ca2), i_alpha; or 9 the chance, u0.32
+                                                          9, 10 exp(-h/tau_ca2), i_alpha; or 9 the chance, u0.32;
+                                                                or 1/du_th, 1/tau_th of a hazard
                                                           11... two a type: decay and what of an input is added
-                                                                (alpha: decay and h/tau**2); sEMD then its scale
+                                                                (alpha: decay and h/tau**2); sEMD then its scale;
+                                                                hazard h/10 and the first neuron of the core
 ====== ================================================== ===== ==================================================
 
 Source: the functions ``..._initialise`` of neural_modelling/src/neuron of sPyNNaker, held against the binaries of sPyNNaker 7.4.1.
@@ -29,14 +31,16 @@ from .fixed import FRACTION, ONE, ceilk, expk, expulr, kdivk, mulk
 LEAKY, IZHIKEVICH, TRUNCATED = 0, 1, 2
 EXPONENTIAL, ALPHA, DELTA, DUAL, SEMD = 0, 1, 2, 3, 4
 CURRENT, CONDUCTANCE, JUMP = 0, 1, 2
+CERTAIN, FIXED_CHANCE, HAZARD = 0, 1, 2
 
+_SHARED_SEED = (123456789, 987654321, 43219876, 6543217)  # of a core's own generator, in every program
 STATE_SYNAPSES = 3
 PAR_SYNAPSES = 11
 
 
-def code_of(membrane, synapses=EXPONENTIAL, acts_as=CURRENT, adapts=False, chance=False):
+def code_of(membrane, synapses=EXPONENTIAL, acts_as=CURRENT, adapts=False, chance=CERTAIN):
     """The number of a model."""
-    return membrane | synapses << 4 | acts_as << 8 | int(adapts) << 12 | int(chance) << 16
+    return membrane | synapses << 4 | acts_as << 8 | int(adapts) << 12 | chance << 16
 
 
 @inlined
@@ -65,7 +69,7 @@ def adapts_of(code):
 
 @inlined
 def chance_of(code):
-    """1 or 0."""
+    """CERTAIN, FIXED_CHANCE or HAZARD."""
     return (code >> 16) & 15
 
 
@@ -79,8 +83,9 @@ def types_of(code):
 def rows_of(code):
     """(rows of state, rows of par)."""
     synapses, types = synapses_of(code), types_of(code)
-    state = STATE_SYNAPSES + (3 * types if synapses == ALPHA else types) + (2 if synapses == SEMD else 0) + 4 * chance_of(code)
-    return state, PAR_SYNAPSES + (0 if synapses == DELTA else 2 * types) + (1 if synapses == SEMD else 0)
+    state = STATE_SYNAPSES + (3 * types if synapses == ALPHA else types) + (2 if synapses == SEMD else 0) + (4 if chance_of(code) else 0)
+    par = PAR_SYNAPSES + (0 if synapses == DELTA else 2 * types) + (1 if synapses == SEMD else 0) + (2 if chance_of(code) == HAZARD else 0)
+    return state, par
 
 
 @jit
@@ -121,9 +126,16 @@ def initialise(code, words, state, par):
         elif acts_as == JUMP:
             par[7, j] = kdivk(ONE, w[at])
             at += 1
-        par[1, j] = w[at]
+        if chance_of(code) == HAZARD:
+            par[9, j], par[10, j], par[1, j] = kdivk(ONE, w[at]), kdivk(ONE, w[at + 1]), w[at + 2]
+            par[par.shape[0] - 2, j] = kdivk(w[at + 3], 10 * ONE)
+            for k in range(4):
+                state[state.shape[0] - 4 + k, j] = _SHARED_SEED[k]
+            at += 3
+        else:
+            par[1, j] = w[at]
         at += 1
-        if chance_of(code):
+        if chance_of(code) == FIXED_CHANCE:
             par[9, j] = (w[at] * 0xFFFFFFFF) >> 16
             seed = state.shape[0] - 4
             for k in range(4):

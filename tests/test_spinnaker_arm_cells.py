@@ -16,7 +16,7 @@ RANGES = {
     "v_rest": (-70, -60), "cm": (0.3, 2), "tau_m": (5, 40), "tau_refrac": (0, 5), "i_offset": (-0.2, 1.2), "v_reset": (-75, -60),
     "v_thresh": (-58, -48), "tau_syn_E": (0.5, 20), "tau_syn_E2": (0.5, 20), "tau_syn_I": (0.5, 20), "e_rev_E": (-10, 10),
     "e_rev_I": (-90, -70), "tau_ca2": (10, 100), "i_alpha": (0, 0.5), "scaling_factor": (0.5, 2), "a": (0.01, 0.1), "b": (0.15, 0.3),
-    "p_thresh": (0.1, 1.0),
+    "p_thresh": (0.1, 1.0), "du_th": (0.2, 3.0), "tau_th": (5.0, 40.0),
     "c": (-70, -50), "d": (0.5, 8),
 }
 # As wide as to make sums and products wrap around.
@@ -25,6 +25,7 @@ WILD = {
     "v_reset": (-5000, 0), "v_thresh": (0, 5000), "tau_syn_E": (0.05, 900), "tau_syn_E2": (0.05, 900), "tau_syn_I": (0.05, 900),
     "e_rev_E": (-900, 900), "e_rev_I": (-900, 900), "tau_ca2": (0.05, 3000), "i_alpha": (-500, 500), "scaling_factor": (-100, 100),
     "a": (-2, 2), "b": (-3, 3), "c": (-500, 20), "d": (-300, 300), "p_thresh": (0.0, 1.0),
+    "du_th": (0.01, 300.0), "tau_th": (0.01, 900.0),
 }
 # What a core keeps of a neuron, in its order: s and p are rows of `state` and `par` (see kernels/spinnaker_layout.py).
 MEMBRANES = {
@@ -41,7 +42,7 @@ SHIFTS = {1.0: 3, 1024.0: 5}
 def kept(model: MachineModel) -> list[str]:
     """What the core keeps, by structure."""
     parts = [MEMBRANES[model.membrane], INPUTS[model.acts_as], "p9 s2 p10" if model.adapts else "",
-             "p1 p9 s5 s6 s7 s8" if "p_thresh" in model.threshold else "p1", SYNAPSES[model.synapses]]
+             {"v_thresh p": "p1 p9 s5 s6 s7 s8", "du_th tau_": "p9 p10 p1 p15"}.get(model.threshold[:10], "p1"), SYNAPSES[model.synapses]]
     return [part for part in parts if part]
 
 
@@ -109,6 +110,25 @@ def test_neurons(name, dt, steps, wild, rng):
     assert inputs > 10 * steps and spikes > steps / 10
 
 
+def test_generator_of_a_core(rng):
+    """Where chance decides all the time, the neurons of IFCondExpStoc draw from one generator in turn."""
+    model, n = MODELS["IFCondExpStoc"], 64
+    p = {each: rng.uniform(*RANGES[each], n) for each in model.parameters}
+    p |= {"du_th": np.full(n, 0.2), "v_rest": np.full(n, -40.0), "v_reset": np.full(n, -45.0), "tau_refrac": np.ones(n)}
+    par, state = model.encode(p, {}, 1.0)
+    other = state.copy()
+    other[-4, 0] += 1  # another seed
+    arm, none, fired, equal, spikes = on_arm(model, p, {}, 1.0, 5), np.zeros((2, n), np.uint16), np.zeros(n, np.int32), 0, 0
+    for t in range(1, 201):
+        arm.step(none, t)
+        count = spinnaker_cells.advance(model.code, state, par, np.zeros(n, np.int32), fired)
+        np.testing.assert_array_equal(fired[:count], arm.spiked, f"step {t}")
+        spikes += count
+        count = spinnaker_cells.advance(model.code, other, par, np.zeros(n, np.int32), fired)
+        equal += fired[:count].tolist() == arm.spiked.tolist()
+    assert equal < 3 and 0.7 < spikes / (200 * n) < 0.9
+
+
 @pytest.mark.parametrize("binary", ENTRIES)
 def test_same_code_elsewhere(binary):
     """The programs of cores that only have neurons, and those with STDP, update them by the same instructions."""
@@ -130,11 +150,12 @@ def test_instructions(name):
     model, taken = MODELS[name], []
     for n in (32, 64):
         p = {each: np.full(n, 0.0 if each in ("i_offset", "tau_refrac") else np.mean(RANGES[each])) for each in model.parameters}
-        for v, given in ((-60.0, 0), (-60.0, 1), (40.0, 0)):
-            p |= {"p_thresh": np.ones(n)} if "p_thresh" in p else {}
+        high = -53.0 if "du_th" in model.parameters else 40.0
+        for v, given in ((-60.0, 0), (-60.0, 1), (high, 0)):
+            p |= {each: np.full(n, value) for each, value in (("p_thresh", 1.0), ("du_th", 0.5)) if each in p}  # chance made certain
             arm = on_arm(model, p, {"v": np.full(n, v)}, 1.0, 0)
             taken.append(sum(arm.step(np.full((len(model.receptors), n), given, np.uint16), 1, count=True)))
-            assert arm.spiked.size == (n if v > 0.0 else 0)
+            assert arm.spiked.size == (n if v == high else 0)
     quiet, with_input, spiking = (np.array(taken[3:]) - taken[:3]) / 32
     measured = quiet, (with_input - quiet) / len(model.receptors), spiking - quiet
     np.testing.assert_allclose(model.instructions, measured, atol=0.51)

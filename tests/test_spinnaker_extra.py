@@ -12,6 +12,7 @@ CELLS = {
     "IF_curr_delta": (extra.IF_curr_delta(cm=0.5, tau_m=Uniform(8.0, 20.0)), 3.0),
     "IFCurrDeltaCa2Adaptive": (extra.IFCurrDeltaCa2Adaptive(cm=0.5, i_alpha=Uniform(0.1, 0.5)), 3.0),
     "IFCurrDeltaFixedProb": (extra.IFCurrDeltaFixedProb(cm=0.5, tau_m=10.0, v_thresh=3.0, p_thresh=Uniform(0.2, 0.9), i_offset=0.1), 3.0),
+    "IFCondExpStoc": (extra.IFCondExpStoc(cm=0.5, v_thresh=-54.0, du_th=0.2), 0.01),
     "IFTruncDelta": (extra.IFTruncDelta(cm=10.0, tau_m=Uniform(1.0, 3.0)), 2.0),
     "IFCurrExpCa2Adaptive": (extra.IFCurrExpCa2Adaptive(cm=0.5, i_alpha=Uniform(0.1, 0.5)), 1.0),
     "IF_curr_dual_exp": (extra.IF_curr_dual_exp(cm=0.5, tau_syn_E2=Uniform(1.0, 9.0)), 1.0),
@@ -52,7 +53,8 @@ def test_whole_cores(tmp_path):
     """Every spike, every sample and every synapse of all of them."""
     from spinnaker_scripts import differences
 
-    found, machine = differences(Emulation(network_of(CELLS, 200)), tmp_path, 200)
+    cores = {"IFCondExpStoc": 7, "IFCurrDeltaFixedProb": 7}  # whose random generators are those of cores
+    found, machine = differences(Emulation(network_of(CELLS, 200), neurons_per_core=cores), tmp_path, 200)
     assert not found, "\n".join(found)
     for name in CELLS:
         assert len(machine.recorded(name, "spikes")) > 30, name

@@ -36,7 +36,8 @@ _ADAPTATION = "tau_ca2 ~i_ca2 i_alpha dt"
 _UNITS = {"cm": "nF", "i_offset": "nA", "i_alpha": "nA", "i_ca2": "nA", "isyn_exc": "nA", "isyn_exc2": "nA", "isyn_inh": "nA",
           "a": "/ms", "b": "/ms", "d": "mV/ms", "u": "mV/ms", "c": "mV", "v": "mV", "e_rev_E": "mV", "e_rev_I": "mV"}
 _CHANCE = "v_thresh p_thresh ~seed0 ~seed1 ~seed2 ~seed3"
-_DIVISORS = ("cm", "tau_m", "tau_syn_E", "tau_syn_E2", "tau_syn_I", "tau_ca2")
+_HAZARD = "du_th tau_th v_thresh dt"
+_DIVISORS = ("cm", "du_th", "tau_th", "tau_m", "tau_syn_E", "tau_syn_E2", "tau_syn_I", "tau_ca2")
 
 
 def words(values: np.ndarray | float, one: int = ONE) -> np.ndarray:
@@ -50,7 +51,7 @@ def words(values: np.ndarray | float, one: int = ONE) -> np.ndarray:
 
 
 def _unit(name: str) -> str:
-    return _UNITS.get(name, "ms" if name.startswith("tau") else "mV" if name.startswith("v_") else "")
+    return _UNITS.get(name, "ms" if name.startswith("tau") else "mV" if name.startswith("v_") or name == "du_th" else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +91,8 @@ class MachineModel:
     @property
     def code(self) -> int:
         """Number of the model in the kernels."""
-        return kernel.code_of(self.membrane, self.synapses, self.acts_as, self.adapts, "p_thresh" in self.threshold)
+        chances = {_CHANCE: kernel.FIXED_CHANCE, _HAZARD: kernel.HAZARD}
+        return kernel.code_of(self.membrane, self.synapses, self.acts_as, self.adapts, chances.get(self.threshold, kernel.CERTAIN))
 
     @property
     def receptors(self) -> tuple[str, ...]:
@@ -227,6 +229,8 @@ class MachineModel:
         state = np.zeros((rows, stored.shape[1]), dtype=np.int32)
         par = np.zeros((columns, stored.shape[1]), dtype=np.int64)
         kernel.initialise(self.code, stored, state, par)
+        if self.threshold == _HAZARD:
+            par[-1] = np.arange(stored.shape[1]) // per_core * per_core
         return par, state
 
     def effective(self, parameters: Mapping[str, np.ndarray], dt: float, label: str = "") -> dict[str, np.ndarray]:
@@ -314,5 +318,6 @@ MODELS: dict[str, MachineModel] = {name: MachineModel(name, binary, **parts, ins
     ("IFCurrExpCa2Adaptive", "IF_curr_exp_ca2_adaptive", _LEAKY | {"adapts": True}, (126, 14, 53)),
     ("IFCurrDeltaCa2Adaptive", "IF_curr_delta_ca2_adaptive", _LEAKY | _JUMPS | {"adapts": True}, (127, 9, 51)),
     ("IFCurrDeltaFixedProb", "IF_curr_delta_fixed_prob", _LEAKY | _JUMPS | {"threshold": _CHANCE}, (121, 9, 76)),
+    ("IFCondExpStoc", "IF_cond_exp_stoc", _LEAKY | _CONDUCTS | {"threshold": _HAZARD}, (229, 14, 51)),
     ("IFTruncDelta", "IF_trunc_delta", {"membrane": kernel.TRUNCATED, "synapses": kernel.DELTA, "threshold": "dt"}, (109, 9, 48)),
 )}

@@ -16,8 +16,8 @@ from neurosim.cells.base import Cell, State, StepModel
 from neurosim.errors import NetworkError
 from neurosim.parameters import Value, parameter
 
-__all__ = ["IFCurrDeltaCa2Adaptive", "IFCurrDeltaFixedProb", "IFCurrExpCa2Adaptive", "IFTruncDelta", "IF_curr_alpha", "IF_curr_delta",
-           "IF_curr_dual_exp", "IF_curr_exp_sEMD", "Izhikevich", "Izhikevich_cond", "Izhikevich_cond_dual"]
+__all__ = ["IFCondExpStoc", "IFCurrDeltaCa2Adaptive", "IFCurrDeltaFixedProb", "IFCurrExpCa2Adaptive", "IFTruncDelta", "IF_curr_alpha", 
+           "IF_curr_delta", "IF_curr_dual_exp", "IF_curr_exp_sEMD", "Izhikevich", "Izhikevich_cond", "Izhikevich_cond_dual"]
 
 _V = {"v": State("mV", "v_rest", "membrane potential")}
 _CURRENTS = {"isyn_exc": State("nA", 0.0, "excitatory synaptic current"), "isyn_inh": State("nA", 0.0, "inhibitory synaptic current")}
@@ -156,6 +156,24 @@ class IFCurrDeltaFixedProb(MachineCell):
 
     states: ClassVar[Mapping[str, State]] = {**_V, **_CURRENTS, "seed": State("", 1.0, "of the random generators, one number for all")}
     weight_unit: ClassVar[str] = "nA"
+    below: ClassVar[tuple[tuple[str, str], ...]] = _RESET
+
+
+@dataclasses.dataclass(frozen=True)
+class IFCondExpStoc(_Leaky, _Decaying, _Reversing, MachineCell):
+    """`IF_cond_exp` with a threshold of chance (after Habenschuss, Jonke & Maass 2013)::
+
+        hazard exp((v - v_thresh)/du_th)/tau_th,      a spike in a step with at most 0.8
+
+    sPyNNaker 7.4.1 has a sign wrong: its neurons spike for certain wherever the hazard can be seen, which is from about 5 du_th
+    below v_thresh on, and with probability 0.8 from 5 du_th above it.  The emulation does what the machine does.
+    """
+
+    du_th: Value = parameter(0.5, "mV", "how softly the hazard rises with v", low=0, open_low=True)
+    tau_th: Value = parameter(20.0, "ms", "mean time to a spike at v_thresh", low=0, open_low=True)
+
+    states: ClassVar[Mapping[str, State]] = {**_V, **_CONDUCTANCES}
+    weight_unit: ClassVar[str] = "uS"
     below: ClassVar[tuple[tuple[str, str], ...]] = _RESET
 
 
