@@ -47,13 +47,8 @@ EXAMPLES = [(page, k, code) for page in PAGES for k, code in enumerate(blocks(pa
 
 
 def test_there_are_examples_and_links():
-<<<<<<< HEAD
-    pages = {"README.md", "astrocytes.md", "engine-step.md", "models.md", "neurons.md", "nir.md", "plasticity.md", "pynn.md",
-             "pynn_export.md", "spinnaker_pynn.md"}
-=======
     pages = {"README.md", "astrocytes.md", "ca3.md", "engine-step.md", "models.md", "neurons.md", "nir.md", "plasticity.md", "pynn.md",
-             "pynn_export.md"}
->>>>>>> fd5dc7b (Docs: the CA3 memory)
+             "pynn_export.md", "spinnaker.md", "spinnaker_pynn.md"}
     assert {page.name for page, _, _ in EXAMPLES} == pages
     assert len(links()) > 10
 
