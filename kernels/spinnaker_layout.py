@@ -25,7 +25,7 @@ Source: the functions ``..._initialise`` of neural_modelling/src/neuron of sPyNN
 """
 
 from . import inlined, jit
-from .fixed import FRACTION, ONE, ceilk, expk, expulr, kdivk, mulk
+from .fixed import FRACTION, ONE, ceilk, expk, expulr, kdivk, mulk, wrap
 
 # Digits of a code.
 LEAKY, IZHIKEVICH, TRUNCATED = 0, 1, 2
@@ -112,7 +112,7 @@ def initialise(code, words, state, par):
         elif membrane == LEAKY:
             h = w[8]
             state[0, j], state[1, j] = w[0], w[7]
-            par[4, j], par[5, j], par[6, j] = w[1], kdivk(w[3], w[2]), expk(-kdivk(h, w[3]))
+            par[4, j], par[5, j], par[6, j] = w[1], kdivk(w[3], w[2]), expk(wrap(-kdivk(h, w[3])))
             par[0, j], par[2, j], par[3, j] = w[4], w[5], ceilk(kdivk(w[6], h))
             at = 9
         else:
@@ -153,7 +153,7 @@ def initialise(code, words, state, par):
                 tau = w[at + 3]
                 for row in range(3):
                     state[STATE_SYNAPSES + 3 * k + row, j] = w[at + row]
-                par[PAR_SYNAPSES + 2 * k, j] = expulr(-kdivk(h, tau))
+                par[PAR_SYNAPSES + 2 * k, j] = expulr(wrap(-kdivk(h, tau)))
                 par[PAR_SYNAPSES + 1 + 2 * k, j] = kdivk(h, mulk(tau, tau)) & (ONE - 1)  # kept as a fraction: its whole part is lost
                 at += 4
             at += 1
@@ -163,7 +163,7 @@ def initialise(code, words, state, par):
             for k in range(types):
                 tau = w[at]
                 state[STATE_SYNAPSES + k, j] = w[at + 1]
-                lasting = expulr(-kdivk(h, tau))
+                lasting = expulr(wrap(-kdivk(h, tau)))
                 par[PAR_SYNAPSES + 2 * k, j] = lasting
                 par[PAR_SYNAPSES + 1 + 2 * k, j] = ((kdivk(tau, h) * (0xFFFFFFFF - lasting)) >> FRACTION) & 0xFFFFFFFF
                 at += 2
@@ -172,4 +172,4 @@ def initialise(code, words, state, par):
                 at += 3
             at += 1
         if adapts_of(code):
-            par[9, j], state[2, j], par[10, j] = expk(-kdivk(w[at + 3], w[at])), w[at + 1], w[at + 2]
+            par[9, j], state[2, j], par[10, j] = expk(wrap(-kdivk(w[at + 3], w[at]))), w[at + 1], w[at + 2]

@@ -76,6 +76,20 @@ def test_all_have_an_oracle():
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("dt", [0.1, 1.0, 10.0])
+def test_time_constants(name, dt, rng):
+    """What a core makes of its parameters when it starts, for time constants of all sizes."""
+    model, n = MODELS[name], 64
+    p = {each: rng.uniform(*RANGES[each], n) for each in model.parameters}
+    least = 0.006 if model.synapses == kernel.ALPHA else 1e-4
+    p |= {each: np.geomspace(least, 60000.0, n)[rng.permutation(n)] for each in p if each.startswith("tau")}
+    p |= {"cm": np.clip(p["tau_m"] * rng.uniform(0.02, 2, n), 1e-3, 65000.0)} if "cm" in p else {}
+    par, state = model.encode(p, {}, dt)
+    here = np.stack([(state if row[0] == "s" else par)[int(row[1:])] for row in " ".join(kept(model)).split()])
+    np.testing.assert_array_equal(here.astype(np.uint32), on_arm(model, p, {}, dt, 0).memory().astype(np.uint32))
+
+
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dt, steps, wild", [(1.0, 2000, False), (0.1, 400, False), (1.0, 500, True)])
 def test_neurons(name, dt, steps, wild, rng):
     """64 neurons with parameters and input of their own: all that the core keeps, records and sends, in every step."""

@@ -242,6 +242,7 @@ def test_effective_parameters():
     ("IF_curr_exp", {"tau_syn_E": 1e-5}, 1.0, r"IF_curr_exp\.tau_syn_E must be at least 3\.05e-05 ms, .* got 1e-05"),
     ("IF_curr_exp", {"tau_m": 100.0, "cm": 1e-3}, 1.0, r"tau_m / cm must be below 65535\.99997 MOhm \(s16\.15\), got 99297 at"),
     ("IF_curr_exp", {"tau_m": None}, 1.0, r"cells: IF_curr_exp needs tau_m \(ms\); given are v_rest, cm"),
+    ("IF_curr_alpha", {"tau_syn_I": 0.0055}, 1.0, r"IF_curr_alpha\.tau_syn_I must be at least 0\.0056 ms, .* got 0\.00549316 at index 0"),
     ("IFCurrDeltaFixedProb", {"p_thresh": 1.5}, 1.0, r"IFCurrDeltaFixedProb\.p_thresh must be within 0 and 1, got 1\.5 at index 0"),
     ("IFTruncDelta", {}, 0.5, r"IFTruncDelta\.v_thresh must be 0\.5 mV, as many as the step has ms, got 1"),
 ])
@@ -262,7 +263,7 @@ def test_state_refused():
         MODELS["IF_curr_alpha"].encode(p, {"isyn_exc": np.ones(2)}, 1.0)
 
 
-@pytest.mark.parametrize("seed", [[1.0, 2.0], [0.5, 0.5], [-1.0, -1.0], [2.0**32, 2.0**32]])
+@pytest.mark.parametrize("seed", [[1.0, 2.0], [0.5, 0.5], [-1.0, -1.0], [2.0**32, 2.0**32], [math.nan, math.nan]])
 def test_seed_refused(seed):
     """It is one whole number of 32 bits for all cells."""
     p = extra.IFCurrDeltaFixedProb().values(2, 1, "cells")

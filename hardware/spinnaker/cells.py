@@ -192,6 +192,9 @@ class MachineModel:
                 raise ParameterError(f"{owner} needs {field} ({_unit(field)}); given are {', '.join(parameters)}")
             rows.append(_stored(owner, field.lstrip("~="), np.broadcast_to(np.asarray(value, dtype=np.float64), (n,))))
         stored = np.stack(rows)
+        if self.synapses == kernel.ALPHA:
+            for name in ("tau_syn_E", "tau_syn_I"):
+                _check_square(f"{owner}.{name}", stored[self.fields.index(name)])
         if "cm" in self.fields:
             _check_resistance(owner, stored[self.fields.index("tau_m")], stored[self.fields.index("cm")])
         return stored
@@ -286,11 +289,19 @@ def _stored(owner: str, name: str, values: np.ndarray) -> np.ndarray:
 def _seeds(owner: str, seed: np.ndarray | float, n: int, per_core: int) -> np.ndarray:
     """The words of n generators, int64 (4, n), as sPyNNaker draws them: core by core, on each the first words, the second ..."""
     one = float(np.atleast_1d(seed)[0])
-    if (np.asarray(seed) != one).any() or one != int(one) or not 0 <= one < 2**32:
+    if not 0 <= one < 2**32 or one != int(one) or (np.asarray(seed) != one).any():
         raise ParameterError(f"{owner}: initial seed must be one whole number from 0 to 4294967295 for all cells, got {one:g}")
     generator = np.random.RandomState(int(one))
     sizes = [min(per_core, n - first) for first in range(0, n, per_core)]
     return np.concatenate([generator.uniform(0, 0xFFFFFFFF, (4, size)).astype(np.int64) for size in sizes], axis=1)
+
+
+def _check_square(what: str, tau: np.ndarray) -> None:
+    """tau**2 must not become 0: the machine divides by it."""
+    bad = np.flatnonzero(tau * tau < ONE)
+    if bad.size:
+        raise ParameterError(f"{what} must be at least {182 / ONE:.4f} ms, the least whose square s16.15 can hold above 0, "
+                             f"got {tau[bad[0]] / ONE:g} at index {bad[0]}")
 
 
 def _check_resistance(owner: str, tau_m: np.ndarray, cm: np.ndarray) -> None:
