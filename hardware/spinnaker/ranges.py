@@ -70,7 +70,10 @@ def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
             problems.append(Problem(what, f"{name} = {_worst(values, bad, 'ms')}: dt / {name}**2 must be < 1; of"
                                           f" {dt / values[bad][0] ** 2:g} SpiNNaker keeps the fraction only, so that input would be lost",
                                     f"Give {name} > {math.sqrt(dt):.3g} ms, or a shorter step"))
-    return problems, notes if problems else _acting(made, what, dt)
+    if made.model == "IFCondExpStoc":
+        notes.append(f"{what}: SpiNNaker's program has the sign of the hazard's exponent wrong: from v_thresh - 5 du_th on cells fire for"
+                     " certain")
+    return problems, notes if problems else notes + _acting(made, what, dt)
 
 
 def _steps_of(dt: float, tau: np.ndarray) -> np.ndarray:
