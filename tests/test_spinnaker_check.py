@@ -178,6 +178,8 @@ REFUSED = {
                                      "greater cm"),
     "a capacitance of nothing": (cells(ns.IF_curr_exp(cm=1e-6)), {}, "population cells", "cm = 1e-06 nF is 0", "cm >= 0.001"),
     "an offset that overflows": (cells(ns.IF_curr_exp(i_offset=5000.0)), {}, "population cells", "i_offset = 5000", "smaller i_offset"),
+    "a threshold that the program does not read": (cells(extra.IFTruncDelta(v_thresh=5.0)), {}, "population cells", "v_thresh must be 1 mV",
+                                                   "can take"),
     "a membrane too slow": (cells(ns.IF_curr_exp(tau_m=40000.0, cm=40.0)), {}, "population cells", "never move", "tau_m <= 32768"),
     "a synapse too slow": (cells(ns.IF_curr_exp(tau_syn_E=5000.0)), {"dt": 0.1}, "population cells", "forgets",
                            "tau_syn_E <= 3276.8"),
@@ -243,6 +245,41 @@ def test_what_can_be_deployed_is_not_refused(name):
 
 def test_zero_weights_can_be_accepted():
     assert check(listed([50.0, 1e-4]), allow_zero_weights=True).projections[0].zeros == 1
+
+
+EVERY_CELL = (ns.IF_curr_exp, ns.IF_cond_exp, ns.IF_curr_alpha, ns.IF_curr_delta, ns.Izhikevich, ns.IF_cond_alpha, ns.HH_cond_exp,
+              *(getattr(extra, name) for name in extra.__all__))
+
+
+def anything(rng):
+    """A network of cells, rules and numbers that nobody would choose."""
+    network, anyone = ns.Network(seed=int(rng.integers(1000))), []
+    for k in range(rng.integers(1, 4)):
+        kind = EVERY_CELL[rng.integers(len(EVERY_CELL))]
+        odd = {name: float(10.0 ** rng.uniform(-7, 5)) for name, one in kind.parameters().items()
+               if one.unit in ("ms", "nF", "nA") and rng.random() < 0.1}
+        anyone.append(network.population(int(rng.integers(1, 300)), kind(**odd), f"cells {k}"))
+    sources = [network.population(20, ns.SpikeSourcePoisson(float(10.0 ** rng.uniform(0, 6))), "poisson"),
+               network.population(5, ns.SpikeSourceArray(), "silent"), network.population(3, ns.SpikeSourceGamma(), "gamma")]
+    for _ in range(rng.integers(0, 6)):
+        pre, post = (anyone + sources)[rng.integers(len(anyone) + 3)], anyone[rng.integers(len(anyone))]
+        receptor, size = post.cell.receptors[rng.integers(len(post.cell.receptors))], float(10.0 ** rng.uniform(-8, 6))
+        rules = (PAIRS(), PAIRS(pairing="nearest"), ns.SpikeTripletRule(), ns.Vogels2011Rule(eta=float(10.0 ** rng.uniform(-10, 6))),
+                 PAIRS(A_plus=float(10.0 ** rng.uniform(-9, 6)), tau_plus=float(10.0 ** rng.uniform(-4, 6))))
+        network.project(pre, post, ns.FixedProbabilityConnector(float(rng.choice([0.0, 0.1, 1.0]))),
+                        weight=-size if receptor == "inhibitory" and post.cell.weight_unit != "uS" else size, receptor=receptor,
+                        delay=float(10.0 ** rng.uniform(-1, 4)),
+                        synapse=STDP(rules[rng.integers(5)], ADDITIVE(w_max=2.0 * size)) if rng.random() < 0.4 else None)
+    network.inject(ns.NoisyCurrentSource(mean=float(rng.normal()), stdev=float(1e6 * rng.random())), anyone[0])
+    network.record(anyone[0], "v", interval=float(rng.choice([1.0, 0.3, 2.5])))
+    return network
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_is_asked_is_answered(seed):
+    rng = np.random.default_rng(seed)
+    report = check(anything(rng), dt=float(rng.choice([10.0, 1.0, 0.1, 0.025])))
+    assert not report.ok and str(report) and json.dumps(report.as_dict())  # there is always the gamma source
 
 
 # ------------------------------------------------------------------------------------------ the report

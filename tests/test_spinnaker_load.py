@@ -338,3 +338,15 @@ def test_settings_may_be_replaced():
     assert load(pair(), given)["post"].per_core == 2
     capped = load(pair(size=300), neurons_per_core={"post": 999})
     assert capped["post"].per_core == 256 and any("256 is the most" in note for note in capped.notes)
+
+
+def test_a_rule_counts_only_if_its_source_is_there():
+    network = ns.Network()
+    absent, pre = network.population(2, ns.SpikeSourceGamma(), "absent"), network.population(2, ns.SpikeSourceArray(), "pre")
+    post = network.population(2, ns.IF_curr_exp(), "post")
+    for source, tau in ((absent, 10.0), (pre, 20.0)):
+        rule = ns.STDPMechanism(ns.SpikePairRule(tau_plus=tau), ns.AdditiveWeightDependence(), order="spinnaker")
+        network.project(source, post, ns.OneToOneConnector(), weight=0.1, synapse=rule)
+    found = load(network)
+    assert [one.what for one in found.problems] == ["population absent"]
+    assert found["post"].plastic.parameters["tau_plus"] == 20.0

@@ -243,10 +243,10 @@ def _rules(deployment: Deployment) -> list[Rule]:
     for k, cells in enumerate(deployment.cells):
         if cells.plastic is None:
             continue
-        given = next(one.projection for one in deployment.synapses if one.post == k and one.plastic)
-        assert given is not None and isinstance(given.synapse, STDPMechanism)
-        told.append(Rule(cells.label, cells.plastic.timing, cells.plastic.weight, dict(cells.plastic.parameters),
-                         rules.rescaled(given.synapse, cells.plastic)))
+        given = next((one.projection for one in deployment.synapses if one.post == k and one.plastic), None)
+        if given is not None and isinstance(given.synapse, STDPMechanism):
+            told.append(Rule(cells.label, cells.plastic.timing, cells.plastic.weight, dict(cells.plastic.parameters),
+                             rules.rescaled(given.synapse, cells.plastic)))
     return told
 
 

@@ -24,7 +24,7 @@ class Joining(Loading):
     def projection(self, one: Projection) -> None:
         """Load a projection; its weights are stored later, when all are known."""
         what = f"projection {one.label}"
-        plastic = self._dynamics(one, what)
+        rule = self._dynamics(one, what)
         pre, post = (self.place.get(end.population.label) for end in (one.pre, one.post))
         if pre is None or post is None or one.graded or isinstance(one.synapse, ElectricalSynapse):
             return
@@ -38,14 +38,16 @@ class Joining(Loading):
             self.refuse(what, str(error), "Give a connector, weights and delays that can be drawn")
             return
         source, target = (end.indices[ids].astype(np.int32) for end, ids in ((one.pre, source), (one.post, target)))
-        if plastic and isinstance(one.synapse, STDPMechanism):
+        if rule is not None and isinstance(one.synapse, STDPMechanism):
+            self._teach(rule, self.cells[post], one.receptor, what)
             bounds, sign = one.synapse.weight_dependence, -1.0 if one.sign < 0 else 1.0
             weight = sign * np.clip(sign * weight, bounds.w_min, bounds.w_max)
         self._signs(one, what, weight)
         asked, delay = self._delays(what, asked, source.size)
-        factor = self._factor(post, one.receptor, target, plastic, what)
+        factor = self._factor(post, one.receptor, target, rule is not None, what)
         self.synapses.append(LoadedSynapses(one.label, one, pre, post, receptors.index(one.receptor), source, target,
-                                            np.abs(weight) * factor, np.zeros(source.size, np.uint16), delay, asked, plastic, factor))
+                                            np.abs(weight) * factor, np.zeros(source.size, np.uint16), delay, asked,
+                                            rule is not None, factor))
 
     def poisson(self, one: PoissonInput) -> None:
         """Join the sources of a Poisson input to its targets."""
@@ -103,8 +105,8 @@ class Joining(Loading):
             self.refuse(what, f"a weight of {worst:g} {one.weight_unit} onto {one.receptor}: the machine drops the sign",
                         f"Use the {'inhibitory' if one.sign > 0 else 'excitatory'} receptor")
 
-    def _dynamics(self, one: Projection, what: str) -> bool:
-        """Whether synapses learn; what the machine has no dynamics for is refused."""
+    def _dynamics(self, one: Projection, what: str) -> Plastic | None:
+        """The rule by which synapses learn, if they do; what the machine has no dynamics for is refused."""
         synapse = one.synapse
         for name in ("homeostasis", "structure"):
             process = getattr(one, name)
@@ -118,28 +120,25 @@ class Joining(Loading):
             plastic, problems, notes = rules.plastic_of(synapse, one.label)
             self.problems += problems
             self.notes += notes
-            post = self.place.get(one.post.population.label)
-            if plastic is None or post is None:
-                return False
-            target = self.cells[post]
-            plastic = self._scaled(plastic, target, one.receptor)
-            if target.plastic is not None and target.plastic != plastic:
-                self.refuse(what, f"another rule teaches synapses of {target.label} already: {_rule(target.plastic)}; this one is"
-                                  f" {_rule(plastic)}",
-                            "Give all learning projections into a population one rule with the same parameters, or split the population")
-            target.plastic = target.plastic or plastic
-            return True
+            return plastic
         if synapse is not None:
             known = limits.SYNAPSES.get(type(synapse).__name__)
             self.refuse(what, f"SpiNNaker has no {type(synapse).__name__}", known.note if known else "Use a static synapse")
-        return False
+        return None
+
+    def _teach(self, rule: Plastic, target: LoadedCells, receptor: str, what: str) -> None:
+        """Give a population its rule, or refuse another one."""
+        plastic = self._scaled(rule, target, receptor)
+        if target.plastic is not None and target.plastic != plastic:
+            self.refuse(what, f"another rule teaches synapses of {target.label} already: {_rule(target.plastic)}; this one is"
+                              f" {_rule(plastic)}",
+                        "Give all learning projections into a population one rule with the same parameters, or split the population")
+        target.plastic = target.plastic or plastic
 
     def _scaled(self, plastic: Plastic, target: LoadedCells, receptor: str) -> Plastic:
         """The rule in the machine's unit of weight."""
         assert target.population is not None
-        found = None
-        if receptor in target.receptors:
-            found = meaning.factor(target.population.cell, target.parameters, receptor, self.dt)
+        found = meaning.factor(target.population.cell, target.parameters, receptor, self.dt)
         return plastic if found is None else rules.scaled(plastic, float(found[0]))
 
 

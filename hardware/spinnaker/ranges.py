@@ -12,6 +12,7 @@ import numpy as np
 
 from neurosim.cells import Izhikevich
 from neurosim.currents import FOREVER, ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
+from neurosim.errors import ParameterError
 
 from . import data_memory, limits, rules
 from .cells import MODELS
@@ -73,7 +74,13 @@ def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
     if made.model == "IFCondExpStoc":
         notes.append(f"{what}: SpiNNaker's program has the sign of the hazard's exponent wrong: from v_thresh - 5 du_th on cells fire for"
                      " certain")
-    return problems, notes if problems else notes + _acting(made, what, dt)
+    if not problems:
+        try:
+            MODELS[made.model].encode(made.parameters, made.initial, dt)
+            notes += _acting(made, what, dt)
+        except ParameterError as error:
+            problems.append(Problem(what, str(error), "Give a value that the machine's program can take"))
+    return problems, notes
 
 
 def _steps_of(dt: float, tau: np.ndarray) -> np.ndarray:
