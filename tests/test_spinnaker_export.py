@@ -17,6 +17,7 @@ from neurosim.hardware.spinnaker import plain as plain_data
 from neurosim.hardware.spinnaker import script
 from neurosim.hardware.spinnaker.emulation import Emulation
 from neurosim.hardware.spinnaker.export import Export, export, write_script
+from neurosim.hardware.spinnaker.extra import IFCurrDeltaFixedProb
 from neurosim.hardware.spinnaker.load import load
 from neurosim.hardware.spinnaker.placement import place
 from neurosim.hardware.spinnaker.plain import plain
@@ -38,6 +39,9 @@ def mixed(seed: int = 4) -> ns.Network:
     net.project(exc[10:40], inh, ns.FixedProbabilityConnector(0.3), weight=0.02, delay=ns.Uniform(1.0, 150.0), label="late")
     net.project(inh, exc[[3, 1, 60]], ns.AllToAllConnector(), weight=-0.3, delay=2.0, receptor="inhibitory", label="back")
     net.poisson_input(inh, rate=80.0, weight=0.05, label="drive")
+    chance = net.population(12, IFCurrDeltaFixedProb(p_thresh=0.3), label="chance", initial_values={"seed": 7.0})
+    net.project(given, chance, ns.FixedProbabilityConnector(0.5), weight=1.5, delay=1.0, label="dice")
+    net.record(chance, "spikes")
     net.inject(ns.DCSource(amplitude=1.5, start=20.0, stop=80.0), exc[5:25])
     net.inject(ns.StepCurrentSource(times=[30.0, 60.0, 90.0], amplitudes=[0.5, 1.25, 0.0]), exc)
     net.record(exc, ["spikes", "v", "isyn_inh"])
@@ -106,7 +110,7 @@ def test_lists_are_sorted_and_views_expanded():
     data = plain(load(mixed(), neurons_per_core=CORES))
     late, back = (next(one for one in data["projections"] if one["label"] == label) for label in ("late", "back"))
     assert set(late["source"]) <= set(range(10, 40)) and set(back["target"]) == {1, 3, 60}
-    assert [one["label"] for one in data["populations"]] == ["given", "exc", "inh", "drive (sources)"]
+    assert [one["label"] for one in data["populations"]] == ["given", "exc", "inh", "chance", "drive (sources)"]
     exc = data["populations"][1]
     assert exc["initial"]["isyn_inh"] == 0.125 and exc["initial"]["isyn_exc"] == 0.25 and exc["settings"]["n_synapse_cores"] == 0
     assert data["populations"][2]["initial"]["isyn_exc"] == pytest.approx(0.01 * 1024, abs=2.0**-15)
@@ -140,10 +144,10 @@ before = places()
 net = mixed()
 with export(net, neurons_per_core=CORES) as there:
     assert (os.getcwd(), os.environ["HOME"]) == before[:2]
-    assert repr(there) == "<mixed on a virtual board: 4 populations, at 1000 ms>"
-    assert len(there.placement) == 10 and there.database.is_file() and there.folder in there.database.parents
+    assert repr(there) == "<mixed on a virtual board: 5 populations, at 1000 ms>"
+    assert len(there.placement) == 11 and there.database.is_file() and there.folder in there.database.parents
     assert there.weights("late").unit == "uS" and there.weights(net.projections[0]).unit == "nA" and there.delays("late").unit == "ms"
-    with pytest.raises(NetworkError, match="no projection 'nothing' here; it has learns, late, back"):
+    with pytest.raises(NetworkError, match="no projection 'nothing' here; it has learns, late, back, dice"):
         there.weights("nothing")
     with pytest.raises(SimulationError, match="a virtual board maps and does not simulate"):
         there.run(10.0)
@@ -158,7 +162,7 @@ unmapped = Export(load(net), True)
 with pytest.raises(SimulationError, match="nothing is mapped yet; call map"):
     unmapped.shifts
 unmapped.map(20.0)
-assert set(unmapped.shifts) == {"exc", "inh"}
+assert set(unmapped.shifts) == {"exc", "inh", "chance"}
 unmapped.end()
 assert places() == before
 first = export(net)
@@ -166,7 +170,7 @@ with export(net) as second:
     with pytest.raises(SimulationError, match="sPyNNaker has another network by now"):
         first.placement
     first.end()
-    assert len(second.placement) == 5
+    assert len(second.placement) == 6
 with export(net, virtual=False, neurons_per_core=CORES) as configured:  # that of the user is virtual too
     assert configured.virtual and configured.folder is None
     with pytest.raises(SimulationError, match="nothing is mapped yet"):
@@ -207,7 +211,7 @@ def test_a_written_program_needs_no_neurosim(tmp_path):
 
     done = run("--virtual")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "cores: given: 2, exc: 3, inh: 1, drive (sources): 1" in done.stdout and "no data" in done.stdout
+    assert "cores: given: 2, exc: 3, inh: 1, chance: 1, drive (sources): 1" in done.stdout and "no data" in done.stdout
     assert set(os.listdir(elsewhere)) - {".cache", ".config"} == {"net.npz", "net.py", "neurosim.py"}
     bad = run("--time", "0")
     assert bad.returncode == 1 and "--time must be > 0 ms" in bad.stderr
@@ -239,12 +243,14 @@ def test_a_written_program_on_the_machines_own_code_does_what_the_emulator_says(
     there.run(ticks)
     emulation = Emulation(net, neurons_per_core=CORES)
     here = emulation.run(float(ticks))
-    ids = {"exc": np.arange(70), "inh": np.arange(4, 9)}
+    ids = {"exc": np.arange(70), "inh": np.arange(4, 9), "chance": np.arange(12)}
     for label, cells in ids.items():
-        sent = sorted((tick, cell) for tick, cell in there.spikes(label) if cell in cells)
+        sent = sorted((int(tick), int(cell)) for tick, cell in there.recorded(label, "spikes"))
         ours = here.spikes(label)
         assert sent == sorted(zip(np.rint(ours.times).astype(int).tolist(), ours.ids.tolist(), strict=True))
-        assert label != "exc" or len(sent) > 300
+        assert len(sent) > {"exc": 300, "inh": 0, "chance": 20}[label]
+        if label == "chance":
+            continue
         _, columns, words = there.recorded(label, "v")
         assert list(columns) == cells.tolist()
         trace = here.traces(label, "v")
@@ -262,9 +268,10 @@ def test_what_a_board_recorded_becomes_a_result():
         ("exc", "spikes"): [[7, 3.0], [2, 1.5], [1, 3.0], [9, 12.0]],
         ("exc", "v"): [[cell, step * dt, -60.0 - cell + step] for cell in range(70) for step in range(10, 30)],
         ("exc", "gsyn_inh"): [[cell, step * dt, 0.25 * cell] for step in range(10, 30) for cell in range(70)],
-        ("inh", "spikes"): [], ("inh", "v"): [[cell, step * dt, -65.0] for cell in range(4, 9) for step in range(10, 30)]}
+        ("inh", "spikes"): [], ("chance", "spikes"): [],
+        ("inh", "v"): [[cell, step * dt, -65.0] for cell in range(4, 9) for step in range(10, 30)]}
     populations = {label: SimpleNamespace(spinnaker_get_data=lambda name, label=label: np.array(tables[label, name]))
-                   for label in ("exc", "inh")}
+                   for label in ("exc", "inh", "chance")}
     board = Export.__new__(Export)
     board.deployment, board.network, board.virtual, board._t = deployment, net, False, 10.0
     board._model = SimpleNamespace(data={"dt": dt}, populations=populations)

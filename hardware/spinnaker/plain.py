@@ -80,6 +80,8 @@ def _population(deployment: Deployment, one: LoadedCells) -> dict[str, Any]:
         rule = "static" if one.plastic is None else (one.plastic.timing, one.plastic.weight)
         if has_binary(one.model, rule) == "combined":
             given["n_synapse_cores"] = 0
+        if "seed" in one.initial:  # of cells that draw numbers; one for all, given with the parameters
+            made["parameters"]["seed"] = int(one.initial["seed"][0])
         made["initial"] = _states(one, float(settings.dt))
     return made
 
@@ -87,10 +89,11 @@ def _population(deployment: Deployment, one: LoadedCells) -> dict[str, Any]:
 def _states(one: LoadedCells, dt: float) -> dict[str, Any]:
     """Initial states as the machine will have them."""
     if one.model not in MODELS:
-        return {key: _single(value) for key, value in one.initial.items()}
+        return {key: _single(value) for key, value in one.initial.items() if key != "seed"}
     model = MODELS[one.model]
     words = model.words(one.parameters, one.initial, dt, one.label)
-    return {field[1:]: _single(row / _ONE) for field, row in zip(model.fields, words, strict=True) if field[0] == "~"}
+    return {field[1:]: _single(row / _ONE) for field, row in zip(model.fields, words, strict=True)
+            if field[0] == "~" and not field.startswith("~seed")}
 
 
 def _single(values: np.ndarray) -> float | np.ndarray:
