@@ -1,111 +1,29 @@
 """A SpiNNaker core in software: the ARM968, its memories and peripherals, running a shipped application binary unchanged.
 
-A second opinion on what the machine computes, independent of every line of the package: the instructions of an ``.aplx`` file of sPyNNaker
-are executed one by one (unicorn), from reset, through the start-up code of SARK, its event loop and its interrupt handlers. Only the hardware
-below is written here: the vectored interrupt controller, timer 1, the communications controller, the DMA controller, the flags and locks of
-the system controller and the few system variables that the monitor processor prepares (SpiNNaker datasheet 2.02, sections 5 to 14;
-spinnaker_tools' sark.h for the layout of the structures in memory).
+A second opinion on what the machine computes, independent of every line of the package: the instructions of an ``.aplx`` file of
+sPyNNaker are executed one by one (unicorn), from reset, through the start-up code of SARK, its event loop and its interrupt handlers.
+Only the hardware is written here: the vectored interrupt controller, the timers, the communications controller, the DMA controller and
+the flags of the system controller (SpiNNaker datasheet 2.02, sections 5 to 14), besides the memory of tests/spinnaker_chip.py.
 
-What is idealised: a DMA transfer takes no time, a packet is never lost, and interrupts are seen where a program can be interrupted without its
-noticing: when it sleeps and when it unmasks them.
+What is idealised: a DMA transfer takes no time, a packet is never lost, and interrupts are seen where a program can be interrupted
+without its noticing: when it sleeps and when it unmasks them.
 """
 import ctypes
 import struct
 from collections import deque
 
-SDRAM, SDRAM_BYTES = 0x60000000, 128 << 20
-SYSRAM, SYSRAM_BYTES = 0xe5000000, 0x8000
+from spinnaker_chip import SDRAM, SDRAM_BYTES, SV, SYSRAM, SYSRAM_BYTES, VCPU, Chip, MachineError
+
+__all__ = ["Chip", "Core", "MachineError", "SDRAM", "VCPU"]
+
 ITCM_BYTES, DTCM, DTCM_BYTES = 0x8000, 0x400000, 0x10000
-VCPU, SV = SYSRAM + 0x7000, SYSRAM + 0x7f00
 STUBS, STUB_DATA = 0x0f000000, 0x0f001000
-CLOCK_MHZ = 200
-IDLE_POLLS = 300
-BURST = 100
 SLEEP = bytes.fromhex("900f07ee")                      # mcr p15, 0, r0, c7, c0, 4: wait for interrupt
 TIMER1, CPU, DMA_DONE, MULTICAST = 1 << 4, 1 << 18, 1 << 12, 1 << 24
-RUN_TIME_ERROR, STATES = 2, ("dead", "power down", "run time error", "watchdog", "init", "wait", "sark", "run", "sync0", "sync1", "pause", "exit")
+STATES = ("dead", "power down", "run time error", "watchdog", "init", "wait", "sark", "run", "sync0", "sync1", "pause", "exit")
 IRQ, FIQ = 0x80, 0x40
-
-
-class MachineError(RuntimeError):
-    """The program on a core stopped with a run time error; the message has the registers and what the core logged."""
-
-
-class Chip:
-    """The memory that the cores of one chip share: SDRAM and system RAM with the system variables.
-
-    Parameters
-    ----------
-    x, y : int
-        Coordinates of the chip.
-    """
-
-    def __init__(self, x=0, y=0):
-        self.sdram = ctypes.create_string_buffer(SDRAM_BYTES)
-        self.sysram = ctypes.create_string_buffer(SYSRAM_BYTES)
-        self.flags = 0                                 # of the system controller: what SYNC0 and SYNC1 wait for
-        self.locks = 0
-        self.next = SDRAM + 0x1000
-        self.edges = self.allocate(1 << 20)            # memory that cores share to hand input to each other
-        self.write(SV + 0x00, struct.pack("<H", x << 8 | y))
-        self.write(SV + 0x24, struct.pack("<HH", CLOCK_MHZ, 130))
-        self.write(SV + 0x94, bytes(range(20)))        # physical to virtual core: the same
-        self.write(SV + 0xa8, bytes(range(20)))
-        self.write(SV + 0xbc, bytes((18,)))
-        self.write(SV + 0xfc, struct.pack("<I", 0x04ffff))
-        self.words(SV + 0x50, 4096)                    # bytes of a log buffer
-        self.words(SV + 0xcc, VCPU)
-        self.words(SV + 0xdc, self.allocate(256 * 256 * 4))
-        self.words(SV + 0xe4, self.allocate(256 * 16))
-        self.words(SV + 0xd0, self.heap(1 << 21))
-        message = self.allocate(512)                   # the one buffer for messages between the monitor and the cores
-        self.words(SV + 0x68, message)
-        self.message = message
-
-    def _at(self, address):
-        if SDRAM <= address < SDRAM + SDRAM_BYTES:
-            return self.sdram, address - SDRAM
-        if SYSRAM <= address < SYSRAM + SYSRAM_BYTES:
-            return self.sysram, address - SYSRAM
-        raise MachineError(f"address 0x{address:08x} is neither SDRAM nor system RAM")
-
-    def write(self, address, data):
-        """Write bytes to shared memory."""
-        memory, at = self._at(address)
-        ctypes.memmove(ctypes.addressof(memory) + at, data, len(data))
-
-    def read(self, address, length):
-        """Read bytes from shared memory."""
-        memory, at = self._at(address)
-        return ctypes.string_at(ctypes.addressof(memory) + at, length)
-
-    def words(self, address, *values):
-        """Write 32-bit words."""
-        self.write(address, struct.pack(f"<{len(values)}I", *(v & 0xffffffff for v in values)))
-
-    def word(self, address):
-        """Read a 32-bit word."""
-        return struct.unpack("<I", self.read(address, 4))[0]
-
-    def allocate(self, length):
-        """The address of `length` fresh bytes of SDRAM, aligned to words."""
-        address = self.next
-        self.next += length + 3 & ~3
-        if self.next > SDRAM + SDRAM_BYTES:
-            raise MachineError(f"{length} bytes do not fit in what is left of the SDRAM of the chip")
-        return address
-
-    def heap(self, length):
-        """An empty heap of SARK (heap_t) of `length` bytes in fresh SDRAM; its address."""
-        base = self.allocate(length)
-        first, last = base + 16, base + length - 8
-        self.words(base, first, first, last, last - first - 8, last, 0)
-        self.words(last, 0, 0)
-        return base
-
-    def ready(self):
-        """Give the SDRAM that is left to the heap from which programs allocate (recordings); after all data are loaded."""
-        self.words(SV + 0x4c, self.heap(SDRAM + SDRAM_BYTES - self.next - 64))
+IDLE_POLLS = 300                                       # of timer 2, until the step of a core that polls it is over
+BURST = 100                                            # spikes that arrive at once
 
 
 class Core:
@@ -147,8 +65,8 @@ class Core:
         uc.mem_map(STUBS, 0x2000)
         # entry to an exception: msr cpsr_c, #mode; ldr lr, psr; msr spsr_cxsf, lr; ldr lr, return; ldr pc, vector
         for k, mode in enumerate((0xd1, 0x92, 0xd2)):
-            uc.mem_write(STUBS + 32 * k, struct.pack(
-                "<5I", 0xe321f000 | mode, 0xe59fe000 | 0xff4 - 32 * k, 0xe16ff00e, 0xe59fe000 | 0xff0 - 32 * k, 0xe59ff000 | 0xff0 - 32 * k))
+            words = 0xe321f000 | mode, 0xe59feff4 - 32 * k, 0xe16ff00e, 0xe59feff0 - 32 * k, 0xe59ffff0 - 32 * k
+            uc.mem_write(STUBS + 32 * k, struct.pack("<5I", *words))
         self.vic = {"enable": 0, "select": 0, "soft": 0, "default": 0}
         self.vectors, self.controls, self.service = [0] * 16, [0] * 16, [16]
         self.timer = [0] * 16

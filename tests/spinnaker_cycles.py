@@ -1,9 +1,9 @@
 """What a core spends: instructions and cycles of the machine code, from whole ticks under different load.
 
-`python tests/spinnaker_cycles.py` (from the root of the repository) prints the table. Loads that differ in one thing each (neurons, packets,
-synapses, spikes) run on as many cores; what one more of it costs is fitted by least squares. Cycles follow the ARM9E-S's table of instruction
-timings (technical reference manual, chapter 8) with memory that answers at once, as the tightly coupled memories do; what waits for SDRAM is not
-in them (the DMA does that beside the program).
+`python tests/spinnaker_cycles.py` (from the root of the repository) prints the table. Loads that differ in one thing each (neurons,
+packets, synapses, spikes) run on as many cores; what one more of it costs is fitted by least squares. Cycles follow the ARM9E-S's table
+of instruction timings (technical reference manual, chapter 8) with memory that answers at once, as the tightly coupled memories do; what
+waits for SDRAM is not in them (the DMA does that beside the program).
 """
 import re
 import sys
@@ -65,17 +65,20 @@ def cost(block):
 
 
 CELLS = {"IF_curr_exp": ("sim.IF_curr_exp(v_thresh=1000.0)", 0.001), "IF_cond_exp": ("sim.IF_cond_exp(v_thresh=1000.0)", 0.000001),
-         "IF_curr_alpha": ("sim.IF_curr_alpha(v_thresh=1000.0, tau_syn_E=5.0)", 0.001), "IF_curr_delta": ("sim.IF_curr_delta(v_thresh=1000.0)", 0.001),
+         "IF_curr_alpha": ("sim.IF_curr_alpha(v_thresh=1000.0, tau_syn_E=5.0)", 0.001),
+         "IF_curr_delta": ("sim.IF_curr_delta(v_thresh=1000.0)", 0.001),
          "Izhikevich": ("sim.Izhikevich()", 0.001)}
-PLASTIC = ("sim.STDPMechanism(sim.{0}, sim.{1}(w_min=0.0, w_max=1.0), weight=0.001, delay=1.0)")
+PLASTIC = "sim.STDPMechanism(sim.{0}, sim.{1}(w_min=0.0, w_max=1.0), weight=0.001, delay=1.0)"
+PAIR, NEAREST = "SpikePairRule(20.0, 20.0, 0.0, 0.0)", "extra_models.SpikeNearestPairRule(20.0, 20.0, 0.0, 0.0)"
+ADDITIVE, MULTIPLICATIVE = "AdditiveWeightDependence", "MultiplicativeWeightDependence"
 RULES = {
-    "pair, additive": PLASTIC.format("SpikePairRule(20.0, 20.0, 0.0, 0.0)", "AdditiveWeightDependence"),
-    "pair, multiplicative": PLASTIC.format("SpikePairRule(20.0, 20.0, 0.0, 0.0)", "MultiplicativeWeightDependence"),
-    "nearest pair, additive": PLASTIC.format("extra_models.SpikeNearestPairRule(20.0, 20.0, 0.0, 0.0)", "AdditiveWeightDependence"),
-    "nearest pair, multiplicative": PLASTIC.format("extra_models.SpikeNearestPairRule(20.0, 20.0, 0.0, 0.0)", "MultiplicativeWeightDependence"),
+    "pair, additive": PLASTIC.format(PAIR, ADDITIVE),
+    "pair, multiplicative": PLASTIC.format(PAIR, MULTIPLICATIVE),
+    "nearest pair, additive": PLASTIC.format(NEAREST, ADDITIVE),
+    "nearest pair, multiplicative": PLASTIC.format(NEAREST, MULTIPLICATIVE),
     "triplet, additive": "sim.STDPMechanism(sim.extra_models.PfisterSpikeTriplet(16.8, 33.7, 101.0, 114.0, 0.0, 0.0), "
                          "sim.extra_models.WeightDependenceAdditiveTriplet(w_min=0.0, w_max=1.0), weight=0.001, delay=1.0)",
-    "Vogels, additive": PLASTIC.format("extra_models.Vogels2011Rule(0.0, 20.0, 0.0, 0.0)", "AdditiveWeightDependence"),
+    "Vogels, additive": PLASTIC.format("extra_models.Vogels2011Rule(0.0, 20.0, 0.0, 0.0)", ADDITIVE),
 }
 TICKS = 60
 
@@ -123,7 +126,8 @@ def of_cell(name, folder):
         for packets, targets in LOADS:
             label = f"{neurons} {packets} {targets}"
             lines += [f"cells = sim.Population({neurons}, {model}, label={label!r})",
-                      f"sim.Projection(sources[{packets}], cells, sim.FromListConnector({pairs(packets, targets)}), sim.StaticSynapse({weight}, 1.0))"]
+                      f"sim.Projection(sources[{packets}], cells, sim.FromListConnector({pairs(packets, targets)}), "
+                      f"sim.StaticSynapse({weight}, 1.0))"]
             loads[label] = {"tick": TICKS, "neuron": neurons * TICKS, "its input": targets * bursts, "first packet": bool(packets) * bursts,
                             "packet": packets * bursts, "synapse": packets * targets * bursts}
     return measured("\n".join([*lines, f"sim.run({TICKS})", ""]), loads, folder)

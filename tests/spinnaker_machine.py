@@ -1,9 +1,9 @@
 """A whole network on SpiNNaker cores in software: what sPyNNaker's virtual board would load, loaded, started and run tick by tick.
 
-`run(script, folder)` gives a PyNN script to the real `pyNN.spiNNaker` (tests/spinnaker_board.py), puts the regions of every application core
-into the memory of software chips (tests/spinnaker_core.py) as the loader does, lets the expanders of the board make the parameters, boots the
-shipped binaries and routes their packets by the routing tables that sPyNNaker made. All cores tick together: first every core does its timer
-tick, then the packets of the tick are delivered until none is on its way.
+`machine(script, folder)` gives a PyNN script to the real `pyNN.spiNNaker` (tests/spinnaker_board.py), puts the regions of every
+application core into the memory of software chips (tests/spinnaker_core.py) as the loader does, lets the expanders of the board make the
+parameters, and boots the shipped binaries; their packets go by the routing tables that sPyNNaker made. All cores tick together: first
+every core does its timer tick, then the packets of the tick are delivered until none is on its way.
 """
 import base64
 import struct
@@ -214,9 +214,10 @@ class Machine:
         return sorted(found)
 
     def synapses(self, label):
-        """What the rows in the memory of a population's cores hold now: (source label, source cell, target cell, type, delay, weight, plastic).
+        """What the rows in the memory of a population's cores hold now.
 
-        The delay is in steps, with what a delay extension adds; the weight is the stored 16-bit number. Sorted.
+        Tuples (source label, source cell, target cell, type, delay, weight, whether it learns). The delay is in steps, with
+        what a delay extension adds; the weight is the stored 16-bit number. Sorted.
         """
         found = []
         for one in self.board.of(label):
@@ -288,10 +289,11 @@ def _row(row, index_bits, type_bits, delay_bits):
     plastic_words = int(row[0])
     fixed, plastic = int(row[1 + plastic_words]), int(row[2 + plastic_words])
     at = 3 + plastic_words
-    low = index_bits + type_bits
+    longest = 1 << delay_bits
 
     def split(word):
-        return word & (1 << index_bits) - 1, word >> index_bits & (1 << type_bits) - 1, (word >> low & (1 << delay_bits) - 1) or 1 << delay_bits
+        delay = word >> index_bits + type_bits & longest - 1
+        return word & (1 << index_bits) - 1, word >> index_bits & (1 << type_bits) - 1, delay or longest
     for word in row[at:at + fixed]:
         yield (*split(int(word)), int(word) >> 16, False)
     controls = row[at + fixed:].view("<u2")[:plastic]

@@ -1,4 +1,4 @@
-"""PyNN scripts for the real `pyNN.spiNNaker`, written from what the package says it would load; and the machine's answer beside the emulator's."""
+"""PyNN scripts for the real `pyNN.spiNNaker`, written from what the package would load; the machine's answer beside the emulator's."""
 import dataclasses
 
 import numpy as np
@@ -32,7 +32,8 @@ def _rule(plastic):
     timing = _call(name, **{key: float(given[key]) for key in keys.split()})
     bounds = {key: float(given[key]) for key in ("w_min", "w_max")}
     if plastic.timing == "triplet":
-        weight = _call("sim.extra_models.WeightDependenceAdditiveTriplet", **bounds, **{k: float(given[k]) for k in ("A3_plus", "A3_minus")})
+        bounds |= {key: float(given[key]) for key in ("A3_plus", "A3_minus")}
+        weight = _call("sim.extra_models.WeightDependenceAdditiveTriplet", **bounds)
     else:
         weight = _call(WEIGHT[plastic.weight], **bounds)
     return f"sim.STDPMechanism(timing_dependence={timing}, weight_dependence={weight}, backprop_delay={plastic.backprop_delay})"
@@ -44,8 +45,8 @@ def script_of(deployment, ticks):
     Populations in their order, all numbers written out, every projection as a list of its synapses; sources and cells under their labels.
     """
     settings = deployment.settings
-    lines = ["import pyNN.spiNNaker as sim",
-             f"sim.setup(timestep={settings.dt!r}, time_scale_factor={max(settings.time_scale_factor, round(1 / settings.dt))!r})", "cells = []"]
+    slower = max(settings.time_scale_factor, round(1 / settings.dt))
+    lines = ["import pyNN.spiNNaker as sim", _call("sim.setup", timestep=settings.dt, time_scale_factor=slower), "cells = []"]
     for one in deployment.cells:
         extra = {}
         if one.label in settings.neurons_per_core:
@@ -65,7 +66,8 @@ def script_of(deployment, ticks):
             model = _call(f"sim.{'' if one.model in NATIVE else 'extra_models.'}{one.model}",
                           **{key: _numbers(values) for key, values in one.parameters.items()},
                           **{"seed": int(one.initial[key][0]) for key in one.initial if key == "seed"})
-        lines.append(f"cells.append(sim.Population({one.size}, {model}, label={one.label!r}{''.join(f', {k}={v!r}' for k, v in extra.items())}))")
+        given = "".join(f", {key}={value!r}" for key, value in extra.items())
+        lines.append(f"cells.append(sim.Population({one.size}, {model}, label={one.label!r}{given}))")
         states = {"v": one.initial.get("v"), "u": one.initial.get("u")}
         states = {key: _numbers(value) for key, value in states.items() if value is not None}
         if states and not one.is_source:
@@ -73,7 +75,8 @@ def script_of(deployment, ticks):
         for current, ids in one.currents:
             values = {key: np.asarray(value).tolist() for key, value in dataclasses.asdict(current).items()
                       if value is not None and np.isfinite(value).all()}
-            lines += [_call(f"source = sim.{type(current).__name__}", **values), f"cells[-1][{int(ids[0])}:{int(ids[-1]) + 1}].inject(source)"]
+            lines += [_call(f"source = sim.{type(current).__name__}", **values),
+                      f"cells[-1][{int(ids[0])}:{int(ids[-1]) + 1}].inject(source)"]
     for one in deployment.synapses:
         if not len(one.source):
             continue
@@ -82,11 +85,12 @@ def script_of(deployment, ticks):
         rule = _rule(post.plastic) if one.plastic else "sim.StaticSynapse()"
         lines.append(f"sim.Projection(cells[{one.pre}], cells[{one.post}], sim.FromListConnector({rows!r}), {rule}, "
                      f"receptor_type={post.receptors[one.receptor]!r}, label={one.label!r})")
+    places = {one.label: k for k, one in enumerate(deployment.cells)}
     for one in deployment.records:
-        name = RECORDED_AS.get(one.variable, one.variable)
         if not deployment[one.label].is_source:
-            lines.append(f"cells[{[c.label for c in deployment.cells].index(one.label)}].record([{name!r}], sampling_interval={one.steps * settings.dt!r})"
-                         if name != "spikes" else f"cells[{[c.label for c in deployment.cells].index(one.label)}].record(['spikes'])")
+            name, every = RECORDED_AS.get(one.variable, one.variable), one.steps * settings.dt
+            often = "" if name == "spikes" else f", sampling_interval={every!r}"
+            lines.append(f"cells[{places[one.label]}].record([{name!r}]{often})")
     return "\n".join([*lines, f"sim.run({ticks * settings.dt!r})", ""])
 
 
@@ -117,11 +121,13 @@ def differences(emulation, folder, ticks):
             times, ids, words = board.recorded(record.label, RECORDED_AS.get(record.variable, record.variable))
             ours = np.rint(np.abs(trace.values) * 32768 * np.sign(trace.values)).astype(int)
             sign = -1 if record.variable == "isyn_inh" else 1
-            if words.shape != ours.shape or not np.array_equal(words * sign, ours):
-                at = np.argwhere(words * sign != ours)[0] if words.shape == ours.shape else None
-                found.append(f"{record.label}.{record.variable}: {words.shape} and {ours.shape} samples; "
-                             + (f"first at tick {times[at[0]]}, cell {at[1]}: {words[tuple(at)] * sign} on the machine, {ours[tuple(at)]} emulated"
-                                if at is not None else ""))
+            theirs = words * sign
+            if theirs.shape != ours.shape:
+                found.append(f"{record.label}.{record.variable}: {theirs.shape} samples on the machine, {ours.shape} emulated")
+            elif not np.array_equal(theirs, ours):
+                k, cell = np.argwhere(theirs != ours)[0]
+                found.append(f"{record.label}.{record.variable}: first at tick {times[k]}, cell {cell}: {theirs[k, cell]} on the machine, "
+                             f"{ours[k, cell]} emulated")
     for one in deployment.synapses:
         if len(one.source):
             found += _synapses(deployment, one, before, board, emulation)
@@ -148,9 +154,11 @@ def _synapses(deployment, one, before, board, emulation):
     def theirs(rows):
         return sorted((source, target, delay, weight) for label, source, target, kind, delay, weight, plastic in rows
                       if (label, kind, plastic) == (pre.label, one.receptor, one.plastic))
-    found = _differ(f"{one.label}: stored synapses", theirs(before[post.label]), sorted((*key, w) for key, w in zip(keys, stored, strict=True)))
+    def ours(weights):
+        return sorted((*key, weight) for key, weight in zip(keys, weights, strict=True))
+    found = _differ(f"{one.label}: stored synapses", theirs(before[post.label]), ours(stored))
     if one.plastic:
         unit = 2.0 ** (post.shifts[one.receptor] - 15) / post.scale
         last = [int(round(abs(float(w)) / unit)) for other in same for w in emulation.weights(other.label).last]
-        found += _differ(f"{one.label}: weights learned", theirs(board.synapses(post.label)), sorted((*key, w) for key, w in zip(keys, last, strict=True)))
+        found += _differ(f"{one.label}: weights learned", theirs(board.synapses(post.label)), ours(last))
     return found

@@ -119,10 +119,11 @@ def test_cells(same, dt):
     populations = [network.population(30, make(), name) for name, make in CELLS.items()]
     for one in populations:
         unit = UNIT[one.cell.weight_unit] / (1.0 if one.cell.weight_unit == "mV" else min(1.0, 5 * dt))
-        low, high = sorted((0.1 * unit, 0.4 * unit)) if one.cell.weight_unit == "uS" else sorted((-0.1 * unit, -0.4 * unit))
+        inhibitory = {"weight": Uniform(0.1 * unit, 0.4 * unit) if one.cell.weight_unit == "uS" else Uniform(-0.4 * unit, -0.1 * unit),
+                      "delay": Uniform(dt, 8 * dt), "receptor": "inhibitory"}
         network.project(sources, one, FixedProbabilityConnector(0.4), weight=Uniform(0.4 * unit, 2 * unit), delay=Uniform(dt, 20 * dt))
-        network.project(sources, one, FixedProbabilityConnector(0.4), weight=Uniform(low, high), delay=Uniform(dt, 8 * dt), receptor="inhibitory")
-        network.project(one, one, FixedProbabilityConnector(0.2), weight=Uniform(low, high), delay=Uniform(dt, 8 * dt), receptor="inhibitory")
+        network.project(sources, one, FixedProbabilityConnector(0.4), **inhibitory)
+        network.project(one, one, FixedProbabilityConnector(0.2), **inhibitory)
     network.record([sources, *populations], "spikes")
     for one in populations:
         network.record(one, ["v", *(("isyn_exc", "isyn_inh") if one.cell.weight_unit == "nA" else ())], interval=dt)
@@ -215,7 +216,8 @@ def test_cores_and_delays(same):
     network.project(sources, first, FixedProbabilityConnector(0.1), weight=Uniform(0.5, 1.5), delay=Uniform(1.0, 120.0), synapse=learns)
     network.project(sources, first, FixedProbabilityConnector(0.1), weight=Uniform(0.5, 1.5), delay=Uniform(130.0, 250.0), synapse=learns)
     network.project(first, second, FixedProbabilityConnector(0.15), weight=Uniform(0.5, 1.5), delay=Uniform(1.0, 30.0), synapse=learns)
-    network.project(second, first, FixedProbabilityConnector(0.15), weight=Uniform(-1.0, -0.5), delay=Uniform(1.0, 90.0), receptor="inhibitory")
+    network.project(second, first, FixedProbabilityConnector(0.15), weight=Uniform(-1.0, -0.5), delay=Uniform(1.0, 90.0),
+                    receptor="inhibitory")
     network.project(second, second, FixedProbabilityConnector(0.1), weight=Uniform(0.5, 1.5), delay=Uniform(1.0, 9.0))
     network.record([sources, first, second], "spikes")
     network.record([first, second], "v")
