@@ -61,7 +61,8 @@ def script_of(deployment, ticks):
             values = {key: _numbers(one.parameters[key]) for key in ("rate", "start")}
             if not (one.parameters["duration"] >= FOREVER).all():
                 values["duration"] = _numbers(one.parameters["duration"])
-            model, extra["seed"] = _call("sim.SpikeSourcePoisson", **values), population_seed(settings.seed, one.label)
+            model = _call("sim.SpikeSourcePoisson", **values)
+            extra["seed"] = settings.seeds.get(one.label, population_seed(settings.seed, one.label))
         else:
             model = _call(f"sim.{'' if one.model in NATIVE else 'extra_models.'}{one.model}",
                           **{key: _numbers(values) for key, values in one.parameters.items()},
@@ -159,6 +160,6 @@ def _synapses(deployment, one, before, board, emulation):
     found = _differ(f"{one.label}: stored synapses", theirs(before[post.label]), ours(stored))
     if one.plastic:
         unit = 2.0 ** (post.shifts[one.receptor] - 15) / post.scale
-        last = [int(round(abs(float(w)) / unit)) for other in same for w in emulation.weights(other.label).last]
+        last = [int(w) for other in same for w in np.rint(np.abs(emulation.weights(other.label).last) * other.factor / unit)]
         found += _differ(f"{one.label}: weights learned", theirs(board.synapses(post.label)), ours(last))
     return found

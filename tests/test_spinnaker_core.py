@@ -236,7 +236,7 @@ def test_random_networks(same, seed):
     populations, settings = [], {}
     for k in range(int(rng.integers(2, 5))):
         name = str(rng.choice(list(CELLS)))
-        one = network.population(int(rng.integers(3, 160)), CELLS[name](), f"{name} {k}")
+        one = network.population(int(rng.integers(3, 130)), CELLS[name](), f"{name} {k}")
         populations.append(one)
         if rng.random() < 0.5 and dt >= 1.0:
             settings[one.label] = int(rng.integers(20, 100))
