@@ -75,6 +75,7 @@ def test_a_script_runs_as_it_is(tmp_path):
     script.write_text("import spynnaker8 as old, spynnaker.pyNN as new, pyNN.spiNNaker as p\n"
                       "from pyNN.spiNNaker.extra_models import SpikeNearestPairRule\n"
                       "assert old is new is p and p.extra_models.SpikeNearestPairRule is SpikeNearestPairRule\n"
+                      "from spynnaker8.utilities import neo_convertor\nassert neo_convertor.count_spikes\n"
                       "import sys\np.setup(1.0)\ncells = p.Population(2, p.IF_curr_exp(i_offset=2.0))\ncells.record('spikes')\np.run(100)\n"
                       "print(sys.argv[1:], cells.mean_spike_count())\np.end()\n")
     command = [sys.executable, "-W", "ignore", "-m", "neurosim.hardware.spinnaker.pynn", str(script), "an argument"]
@@ -304,6 +305,23 @@ def test_clearing_data():
     assert float(after.analogsignals[0].t_start) == 30.0 and after.analogsignals[0].shape == (20, 2)
     assert all(float(train.t_start) == 30.0 and (train >= train.t_start).all() for train in after.spiketrains)
     assert before.analogsignals[0].shape == (30, 2)
+
+
+def test_data_as_tables():
+    """``neo_convertor`` gives the rows of `spinnaker_get_data`."""
+    population = cells(3, i_offset=1.7)
+    population.record(["spikes", "v", "gsyn_exc", "gsyn_inh"])
+    sim.run(40)
+    block, tables = population.get_data(), sim.utilities.neo_convertor
+    for variable in ("spikes", "v"):
+        assert tables.convert_data(block, variable).tolist() == population.spinnaker_get_data(variable).tolist()
+    assert tables.convert_spikes(block).shape == (tables.count_spikes(block), 2) and tables.count_spikes(block) > 5
+    assert [one.shape for one in tables.convert_v_list(block)] == [(120, 3)]
+    assert tables.convert_gsyn(block, block).shape == (120, 4)
+    assert len(tables.convert_gsyn_exc_list(block)) == len(tables.convert_gsyn_inh_list(block)) == 1
+    for action in (lambda: tables.convert_data(block, "all"), lambda: tables.convert_spikes(block, 1)):
+        with pytest.raises(ValueError, match="got"):
+            action()
 
 
 def test_recording_to_files(tmp_path):

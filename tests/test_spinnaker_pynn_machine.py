@@ -75,6 +75,30 @@ def test_what_is_drawn_is_stored_alike(tmp_path):
         assert np.isclose(mine[:, 0].mean(), other[:, 0].mean(), rtol=0.06)
 
 
+TABLES = """
+import numpy as np, neo
+from spynnaker.pyNN.utilities import neo_convertor as tables
+block = neo.io.PickleIO("block.pkl").read_block()
+np.savez("tables.npz", spikes=tables.convert_spikes(block), v=tables.convert_v_list(block)[0], gsyn=tables.convert_gsyn_inh_list(block)[0],
+         count=tables.count_spikes(block))
+"""
+
+
+def test_spynnaker_reads_our_blocks(tmp_path):
+    """Its own converter makes of them what ours makes."""
+    from spinnaker_board import python
+    sim.setup(1.0)
+    population = sim.Population(4, sim.IF_curr_exp(i_offset=[0.0, 1.0, 2.0, 3.0], tau_refrac=2.0), label="cells")
+    population.record(["spikes", "v", "gsyn_exc", "gsyn_inh"])
+    sim.run(50)
+    population.write_data(str(tmp_path / "block.pkl"))
+    python(tmp_path, "-c", TABLES)
+    theirs, tables, block = np.load(tmp_path / "tables.npz"), sim.utilities.neo_convertor, population.get_data()
+    assert np.array_equal(theirs["spikes"], tables.convert_spikes(block)) and len(theirs["spikes"]) == theirs["count"] > 5
+    assert np.array_equal(theirs["v"], tables.convert_v_list(block)[0])
+    assert np.array_equal(theirs["gsyn"], tables.convert_gsyn_inh_list(block)[0])
+
+
 def _digits(weights):
     """Binary digits after the point that the weights need."""
     digits = 0

@@ -12,7 +12,7 @@ need("pyNN", "pynn")
 from pyNN.random import NumpyRNG
 from pyNN.space import Cuboid, Grid2D, Grid3D, Line, RandomStructure, Space, Sphere
 
-from . import external_devices, extra_models
+from . import external_devices, extra_models, utilities
 from .absent import ABSENT, stand_ins
 from .connectors import (
     AllToAllConnector,

@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from types import ModuleType
 
 from neurosim.extras import need
@@ -15,7 +16,7 @@ from neurosim.pynn.__main__ import run_script
 USAGE = ("usage: python -m neurosim.hardware.spinnaker.pynn SCRIPT [ARGUMENT ...]   (pyNN.spiNNaker, spynnaker.pyNN and spynnaker8 are"
          " emulated)")
 NAMES = ("pyNN.spiNNaker", "spynnaker.pyNN", "spynnaker8")
-PARTS = ("extra_models", "external_devices")
+PARTS = ("extra_models", "external_devices", "utilities", "utilities.neo_convertor")
 
 
 def as_spynnaker() -> ModuleType:
@@ -27,7 +28,7 @@ def as_spynnaker() -> ModuleType:
     for name in NAMES:
         sys.modules[name] = emulation
         for part in PARTS:
-            sys.modules[f"{name}.{part}"] = getattr(emulation, part)
+            sys.modules[f"{name}.{part}"] = attrgetter(part)(emulation)
     return emulation
 
 
