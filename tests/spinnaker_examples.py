@@ -132,8 +132,9 @@ times = [sorted({(7 * i + 13 * k) % 199 for k in range(30)}) for i in range(6)]
 source = sim.Population(6, sim.SpikeSourceArray(times), label="source")
 kinds = [sim.Izhikevich(i_offset=4.0), sim.IF_curr_alpha(tau_syn_E=3.0, tau_syn_I=4.0), sim.IF_curr_delta(),
          sim.extra_models.IFCurrExpCa2Adaptive(i_offset=1.0), sim.extra_models.IF_curr_dual_exp(),
-         sim.extra_models.Izhikevich_cond(i_offset=5.0), sim.extra_models.IFCurrDeltaFixedProb(p_thresh=0.7, tau_m=5.0, cm=5.0, seed=7)]
-weights = [3.0, 9.0, 9.0, 1.5, 2.0, 0.05, 9.0]
+         sim.extra_models.Izhikevich_cond(i_offset=5.0), sim.extra_models.IFCurrDeltaFixedProb(p_thresh=0.7, tau_m=5.0, cm=5.0, seed=7),
+         sim.extra_models.IFCondExpStoc(i_offset=0.6)]
+weights = [3.0, 9.0, 9.0, 1.5, 2.0, 0.05, 9.0, 0.05]
 groups = []
 for k, (kind, weight) in enumerate(zip(kinds, weights)):
     group = sim.Population(6, kind, label="group %d" % k)

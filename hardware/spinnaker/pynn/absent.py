@@ -28,7 +28,6 @@ ABSENT = {
 """Names of pyNN.spiNNaker, and what is said when they are used."""
 
 EXTRA = {
-    "IFCondExpStoc": _STOCHASTIC,
     "StocExp": _STOCHASTIC,
     "StocExpStable": _STOCHASTIC,
     "StocSigma": _STOCHASTIC,

@@ -12,6 +12,7 @@ from .synapses import PfisterSpikeTriplet, SpikeNearestPairRule, Vogels2011Rule,
 _V = {"v": -65.0, "isyn_exc": 0.0, "isyn_inh": 0.0}
 _IZHIKEVICH = {"u": -14.0, "v": -70.0, "isyn_exc": 0.0, "isyn_inh": 0.0}
 
+IFCondExpStoc = cell_class("IFCondExpStoc", extra.IFCondExpStoc, _V)
 IFCurrExpCa2Adaptive = cell_class("IFCurrExpCa2Adaptive", extra.IFCurrExpCa2Adaptive, {"i_ca2": 0.0, **_V})
 IFCurrDeltaCa2Adaptive = cell_class("IFCurrDeltaCa2Adaptive", extra.IFCurrDeltaCa2Adaptive, {"i_ca2": 0.0, **_V})
 IFCurrDeltaFixedProb = cell_class("IFCurrDeltaFixedProb", extra.IFCurrDeltaFixedProb, {**_V, "v": 0.0, "seed": 1.0})
@@ -23,7 +24,7 @@ Izhikevich_cond_dual = cell_class("Izhikevich_cond_dual", extra.Izhikevich_cond_
 
 globals().update(stand_ins(EXTRA))
 
-__all__ = ["AllButMeConnector", "IFCurDelta", "IFCurrDeltaCa2Adaptive", "IFCurrDeltaFixedProb", "IFCurrExpCa2Adaptive",
+__all__ = ["AllButMeConnector", "IFCondExpStoc", "IFCurDelta", "IFCurrDeltaCa2Adaptive", "IFCurrDeltaFixedProb", "IFCurrExpCa2Adaptive",
            "IFTruncDelta", "IF_curr_dual_exp", "IF_curr_exp_sEMD", "Izhikevich_cond", "Izhikevich_cond_dual",
            "OneToOneOffsetConnector", "PfisterSpikeTriplet", "SpikeNearestPairRule", "Vogels2011Rule",
            "WeightDependenceAdditiveTriplet", *EXTRA]
