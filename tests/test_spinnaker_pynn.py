@@ -252,11 +252,11 @@ def test_the_procedural_functions_and_single_cells(tmp_path):
     assert target.get(["i_offset", "v_thresh"]) == {"i_offset": [1.0, 0.1, 0.1, 0.1], "v_thresh": [-51.0] * 4}
     assert (target[0].i_offset, target[2].tau_m, target[2].id, target[1:3].get("tau_m")) == (1.0, 10.0, 2, [20.0, 10.0])
     assert target.initial_values["v"].tolist() == [-65.0, -65.0, -65.0, -60.0]
-    target[3].inject(sim.DCSource(amplitude=-1.0, start=1.0, stop=20.0))
+    target[3].inject(sim.DCSource(amplitude=0.4, start=1.0, stop=20.0))
     sim.run(20)
     assert len(made.get("weight", "list")) == 12 and target[1].get_spike_counts() == {1: target.get_spike_counts()[1]}
     v = target.spinnaker_get_data("v", as_matrix=True)
-    assert v[19].argmin() == 3 and v[0, 3] == -60.0
+    assert v[0, 3] == -60.0 and v[10, 3] - v[10, 1] > 5.0  # of the 5 mV at first, 3 are left
     sim.end()
     assert (tmp_path / "v.pkl").stat().st_size > 0
 
