@@ -8,7 +8,8 @@ Contents are random: ``K`` of ``BITS`` bits.  An answer is *exact* if it is that
   with and without recalls of each content after it was learnt (`consolidated`);
 * *unique*: how often a single bit names one cue alone, beside what follows from the bits' being drawn;
 * *fragments*: exact answers in a row of recalls by 1, 2 or 4 bits, since recalls teach;
-* *noise*: recall by cue if synapses fail, or if half of the bits come late while they are learnt.
+* *noise*: recall by cue if synapses fail, or if half of the bits come late while they are learnt;
+* *coarse*: some contents in large memories on the machine, whose weights are multiples of a larger step there.
 
 Numbers go to results/ca3_capacity.json.
 """
@@ -35,6 +36,7 @@ BITS, K = 256, 8
 STORED = (16, 32, 64, 128, 256, 512)
 LARGER = 16  # bits of a content, of which the machine cannot remember as much
 SPARSE = (1, 2, 4, 8)
+SIZES = ((256, 256), (500, 1000), (1000, 2000), (1000, 4000))  # cues and bits
 ROUNDS, ASKED, FRAGMENTS = 8, 64, (1, 2, 4)
 FAILING, LATE = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), (0, 2, 3, 4, 5, 6)
 
@@ -133,7 +135,22 @@ def noise(rng: np.random.Generator) -> list[dict[str, Any]]:
     return rows
 
 
-MEASURED = {"stored": stored, "unique": unique, "fragments": fragments, "noise": noise}
+def coarse(rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Exact answers of large memories on the machine, with the step of the weights from contents to cues (nA)."""
+    rows = []
+    for cues, bits in SIZES:
+        table = {int(cue): fragment(range(bits), K, rng) for cue in rng.choice(cues, ASKED, replace=False)}
+        asked = [recall(cue=cue) for cue in table] + [recall(content=fragment(own, 1, rng)) for own in table.values()]
+        operations = consolidated([learn(cue, own) for cue, own in table.items()]) + asked
+        made = memory(cues, "emulator", bits=bits)
+        answers = made.run(operations)
+        right = [a.said == b.said for a, b in zip(answers, perfect(operations), strict=True)]
+        rows.append({"cues": cues, "bits": bits, "contents": ASKED, "step_nA": 2.0**(made.simulation.deployment["cue_2"].shifts[0] - 15),
+                     "exact": float(np.mean(right))})
+    return rows
+
+
+MEASURED = {"stored": stored, "unique": unique, "fragments": fragments, "noise": noise, "coarse": coarse}
 
 
 def averaged(runs: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -169,7 +186,8 @@ def picture(found: dict[str, list[dict[str, Any]]]) -> Any:
         lines(ax, rows, "contents", "unique", f"{k} of {BITS} bits each", colour, "o")
         x = np.geomspace(STORED[0], STORED[-1], 100)
         ax.plot(x, 100.0 * (1.0 - k / BITS)**(x - 1), "-", color=colour, lw=1)
-    ax.set(xscale="log", xlabel="contents stored", ylabel="one bit names its cue alone, %", title="How sharp a question is: (1 - k/256)^(n - 1)")
+    ax.set(xscale="log", xlabel="contents stored", ylabel="one bit names its cue alone, %",
+           title="How sharp a question is: (1 - k/256)^(n - 1)")
     ax = axes[2]
     for size, colour in zip(FRAGMENTS, colours):
         lines(ax, [r for r in found["fragments"] if r["bits"] == size], "round", "exact", f"by {size} bit{'s' * (size > 1)}", colour)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from neurosim.benchmarks import ca3_capacity
 
 from neurosim import Network, ParameterError
 from neurosim.models import MODELS
@@ -287,6 +288,48 @@ def test_operations_that_come_too_early_are_refused():
     assert memory.t == 30.0
     with pytest.raises(ParameterError, match="the first operation can begin at 31 ms, got 30 ms"):
         memory.run(two, at=[30.0, 50.0])
+
+
+# ------------------------------------------------------------------------------------------ how much it holds
+
+
+def test_the_numbers_of_the_page_are_those_that_were_measured():
+    found = json.loads(ca3_capacity.RESULTS.read_text(encoding="utf-8"))
+    page = (Path(__file__).resolve().parents[1] / "docs" / "ca3.md").read_text(encoding="utf-8")
+    page = " ".join(page.split())
+
+    def value(name, column, **which):
+        (row,) = [row for row in found[name] if all(row[key] == wanted for key, wanted in which.items())]
+        return f"{100.0 * row[column]:.0f} %"
+
+    plain = {"k": 8, "backend": "emulator", "consolidated": False}
+    assert all(row["by_cue"] == row["by_bit"] == 1.0 for row in found["stored"] if row["backend"] == "engine")
+    assert all(row["by_cue"] == row["by_bit"] == 1.0 for row in found["stored"] if row["consolidated"] and row["k"] == 8)
+    assert (f"{value('stored', 'by_cue', contents=128, **plain)} of 128 contents are recalled exactly by cue,"
+            f" {value('stored', 'by_cue', contents=512, **plain)} of 512") in page
+    assert f"keep only {value('stored', 'by_bit', **{**plain, 'k': 16})} of the answers" in page
+    first, last = ({size: value("fragments", "exact", bits=size, round=n) for size in (2, 4)} for n in (1, 8))
+    assert last[4] == "0 %" and f"by two bits each, {first[2]} are answered exactly in the first round and {last[2]} in the eighth;" in page
+    assert f"by four bits, {first[4]} and none" in page
+    assert [value("noise", "exact", kind="synapses fail", value=p) for p in (0.001, 0.01)] == ["98 %", "73 %"]
+    assert not any(row["wrong_bits"] for row in found["noise"])
+    assert [value("noise", "exact", kind="ms late", value=by) for by in (4, 6)] == ["100 %", "0 %"]
+    assert all(row["exact"] == 1.0 for row in found["coarse"]) and [row["step_nA"] for row in found["coarse"]] == [1 / 16, 0.25, 0.5, 1.0]
+    assert all(abs(row["unique"] - row["expected"]) < 0.15 for row in found["unique"]) and len(found["unique"]) == 24
+
+
+def test_capacity_is_measured_and_drawn(tmp_path, monkeypatch, capsys):
+    for name, small in (("STORED", (4, 8)), ("ASKED", 6), ("ROUNDS", 2), ("FAILING", (0.0, 0.05)), ("LATE", (0, 6)), ("SPARSE", (1, 2)),
+                        ("BITS", 32), ("K", 4), ("LARGER", 5), ("FRAGMENTS", (1, 2)), ("SIZES", ((8, 16),))):
+        monkeypatch.setattr(ca3_capacity, name, small)
+    out, picture = tmp_path / "capacity.json", tmp_path / "capacity.png"
+    ca3_capacity.main(["--seeds", "2", "--results", str(out), "--picture", str(picture)])
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert sorted(found) == sorted(ca3_capacity.MEASURED) and all(found.values())
+    assert all(row["seeds"] == 2 for rows in found.values() for row in rows)
+    assert all(row["by_cue"] == row["by_bit"] == 1.0 for row in found["stored"] if row["backend"] == "engine")
+    assert [row["bits"] > 0.8 for row in found["noise"] if row["kind"] == "ms late"] == [True, False]
+    assert picture.stat().st_size > 10_000 and "fragments bits=1 round=1 exact=1" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------ the model of the command line

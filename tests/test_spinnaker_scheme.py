@@ -238,9 +238,6 @@ def test_below_threshold_the_fixed_point_is_the_scheme_but_for_rounding(name, to
 
 # ------------------------------------------------------------------------------------------ convergence
 
-ORDERS = {"IF_curr_exp": 2, "IF_cond_exp": 1, "IF_curr_alpha": 1, "IF_curr_delta": 1}
-
-
 def potential(name, dt, scheme):
     """v at 40 ms, below threshold, after six inputs at whole ms to each receptor with delays of 1 ms, beginning at 3 ms."""
     kind, parameters, up, down, _ = KINDS[name]
@@ -259,7 +256,7 @@ def test_the_scheme_converges_to_the_exact_solution(name):
     errors = [abs(potential(name, dt, scheme=True) - exact) for dt in (0.5, 0.25, 0.125, 0.0625)]
     measured = np.log2(np.array(errors[:-1]) / errors[1:])
     assert errors[0] > 1e-4
-    assert np.allclose(measured, ORDERS[name], atol=0.15)
+    assert np.allclose(measured, CELLS[KINDS[name][0]].order, atol=0.15)
 
 
 def test_alpha_currents_converge_unless_inputs_of_two_sizes_overlap():

@@ -65,7 +65,9 @@ class _Scheme(Cell):
 
 
 class CurrExp(_Scheme, IF_curr_exp):
-    """`IF_curr_exp` as the machine updates it."""
+    """`IF_curr_exp` as the machine updates it; below threshold of order 2 in dt, since the charge of an input is kept."""
+
+    order: ClassVar[int] = 2
 
     def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
         """The arrays for ``kernels.spinnaker_scheme.step_exp``."""
@@ -74,7 +76,7 @@ class CurrExp(_Scheme, IF_curr_exp):
 
 
 class CondExp(_Scheme, IF_cond_exp):
-    """`IF_cond_exp` as the machine updates it."""
+    """`IF_cond_exp` as the machine updates it; of order 1, and unstable where conductance times dt is beyond 2 cm."""
 
     def step_model(self, p: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], dt: float) -> StepModel:
         """The arrays for ``kernels.spinnaker_scheme.step_cond``."""
