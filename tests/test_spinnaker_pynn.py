@@ -222,6 +222,17 @@ def test_initial_values_count_from_a_reset_and_states_at_once():
     assert population.spinnaker_get_data("v", as_matrix=True)[0].tolist() == [-55.0, -55.0]
 
 
+def test_states_of_all_models_can_be_read():
+    kinds = [sim.IF_curr_alpha(tau_syn_E=3.0, tau_syn_I=3.0), sim.IF_cond_exp(), sim.Izhikevich(), sim.extra_models.IFCurrExpCa2Adaptive()]
+    made = [sim.Population(2, kind, initial_values={"v": [-61.0, -62.0]}) for kind in kinds]
+    assert [one.current_values["v"].tolist() for one in made] == [[-61.0, -62.0]] * 4
+    sim.run(1)
+    for one in made:
+        assert {"v", "isyn_exc"} <= set(one.current_values) or one is made[0]
+        assert one.current_values["v"].shape == (2,) and one[1:2].current_values["v"].tolist() == one.current_values["v"][1:].tolist()
+    assert made[2].current_values["u"].tolist() != [-14.0, -14.0]
+
+
 def test_callbacks_and_run_until():
     population, seen = cells(1, i_offset=2.0), []
     population.record("spikes")

@@ -23,8 +23,6 @@ from .connectors import (
     FixedNumberPreConnector,
     FixedProbabilityConnector,
     FixedTotalNumberConnector,
-    FromFileConnector,
-    FromListConnector,
     IndexBasedProbabilityConnector,
     OneToOneConnector,
     SmallWorldConnector,
@@ -34,6 +32,7 @@ from .currents import ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 from .distributions import RandomDistribution
 from .errors import ConfigurationException, MachineWarning, SpynnakerException
 from .kernel import KernelConnector
+from .listed import FromFileConnector, FromListConnector
 from .models import IF_cond_exp, IF_curr_alpha, IF_curr_delta, IF_curr_exp, Izhikevich, MachineCell, SpikeSourceArray, SpikeSourcePoisson
 from .populations import Population, PopulationView
 from .projections import Projection, SpiNNakerProjection

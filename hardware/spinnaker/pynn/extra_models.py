@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import extra
 from .absent import EXTRA, stand_ins
-from .connectors import AllButMeConnector, OneToOneOffsetConnector
+from .listed import AllButMeConnector, OneToOneOffsetConnector
 from .models import IF_curr_delta as IFCurDelta
 from .models import cell_class
 from .synapses import PfisterSpikeTriplet, SpikeNearestPairRule, Vogels2011Rule, WeightDependenceAdditiveTriplet

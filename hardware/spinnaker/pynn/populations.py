@@ -9,6 +9,7 @@ from pyNN.models import BaseCellType
 from pyNN.random import RandomDistribution as PyNNDistribution
 from pyNN.recording import get_io
 
+from neurosim.errors import ParameterError
 from neurosim.pynn import populations as base
 
 from ..weights import greatest_input
@@ -87,13 +88,19 @@ class _Cells:
 
     @property
     def current_values(self) -> dict[str, np.ndarray]:
-        """State variables now, one value for each cell."""
+        """State variables now, one value for each cell; of parts of synapses only those that the machine keeps as they are."""
         whole, chosen = self._whole()
         simulation = self._simulator.state.simulation
         if simulation is None:
             return self.initial_values
-        names = {one: whole.celltype.native_variable(one) for one in whole.celltype.default_initial_values}
-        return {one: sign * simulation.get(whole.native, native)[chosen] for one, (native, sign) in names.items()}
+        found = {}
+        for one in whole.celltype.default_initial_values:
+            native, sign = whole.celltype.native_variable(one)
+            try:
+                found[one] = sign * simulation.get(whole.native, native)[chosen]
+            except ParameterError:  # part of a state that the machine keeps in another form
+                continue
+        return found
 
     def _check_names(self, names: Any, known: Any, kind: str) -> None:
         for one in names:
