@@ -4,7 +4,8 @@
 
 Each network is simulated three times with the same input (`neurosim.hardware.spinnaker.compare`): exactly, in the machine's scheme of steps
 in double precision, and in its fixed point.  Tables go to results/spinnaker_compare.md, numbers beside it as JSON, a
-picture of each network into the folder that is named.  The emulator's speed is that of a run of its own, one thread, after its first 100 ms.
+picture of each network into the folder that is named.  The emulator's speed is that of a run of its own, one thread, after its
+first 100 ms.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = [name for name in given.models.split(",") if name not in CASES]
     if unknown:
         parser.error(f"unknown model {unknown[0]!r}; there are: {', '.join(CASES)}")
-    rows, parts = {}, [f"# Exact, in steps, in fixed point\n\n`python -m neurosim.benchmarks.spinnaker_compare`, {machine_name()}, {given.duration:g} ms.\n"]
+    rows = {}
+    parts = ["# Exact, in steps, in fixed point\n\n"
+             f"`python -m neurosim.benchmarks.spinnaker_compare`, {machine_name()}, {given.duration:g} ms.\n"]
     for name in tqdm(given.models.split(","), disable=not sys.stderr.isatty()):
         case = CASES[name]
         network = models.MODELS[case.model].build(case.scale, 1, case.dt)

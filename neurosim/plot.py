@@ -473,7 +473,8 @@ def comparison(results: Mapping[str, Result], within: float, population: str | N
             at = [-row - 0.25 * k for row, neuron in enumerate(rows) for _ in trains[name].get(neuron, ())]
             times = [t for neuron in rows for t in trains[name].get(neuron, ())]
             dots.plot(times, at, "|", color=colour[name], markersize=3.0, markeredgewidth=1.0, label=name)
-        dots.set_yticks([-row - 0.25 for row in range(len(rows))][::max(1, len(rows) // 8)], [str(n) for n in rows][::max(1, len(rows) // 8)])
+        every = max(1, len(rows) // 8)
+        dots.set_yticks([-row - 0.25 for row in range(0, len(rows), every)], [str(n) for n in rows[::every]])
         dots.set(title=f"{population} of {last.label}", ylabel="neuron", xlim=(last.t_start, last.t_stop))
         dots.tick_params(axis="x", labelbottom=False)
         dots.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(names), borderaxespad=0.0, handletextpad=0.1)

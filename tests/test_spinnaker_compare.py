@@ -65,7 +65,8 @@ def test_rates_and_differences_are_those_of_the_results():
             spikes = getattr(comparison, way).spikes(label)
             assert comparison.rates[label][way] == pytest.approx(spikes.count / spikes.size / 0.5)
         for a, b in PAIRS:
-            assert comparison.pairs[a, b][label] == differences(getattr(comparison, a).spikes(label), getattr(comparison, b).spikes(label), 2.0)
+            one, other = (getattr(comparison, name).spikes(label) for name in (a, b))
+            assert comparison.pairs[a, b][label] == differences(one, other, 2.0)
     told = json.loads(json.dumps(comparison.as_dict()))
     assert told["rates"]["cells"] == comparison.rates["cells"] and set(told["differences"]) == {f"{a} - {b}" for a, b in PAIRS}
     assert all(f"{rate:.2f}" in str(comparison) for rates in comparison.rates.values() for rate in rates.values())
@@ -106,7 +107,8 @@ def test_saturated_ring_buffers_are_told():
     cells = net.population(4, IF_curr_exp(), "cells").record("spikes")
     net.project(source, cells, AllToAllConnector(), weight=Uniform(0.1, 0.2), delay=Uniform(1.0, 1.4))
     comparison = compare(net, 40.0, max_expected_summed_weight={"cells": (1.0, 1.0)})
-    assert comparison.saturations["cells", "excitatory"] > 0 and "inputs were cut off by full ring buffers: cells/excitatory" in str(comparison)
+    assert comparison.saturations["cells", "excitatory"] > 0
+    assert "inputs were cut off by full ring buffers: cells/excitatory" in str(comparison)
     assert not compare(net, 40.0, max_expected_summed_weight={"cells": (40.0, 1.0)}).saturations
 
 

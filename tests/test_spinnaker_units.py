@@ -98,7 +98,8 @@ def test_the_exact_part_is_orthogonal_to_the_rows(rng):
     net, lateral = units.projected(n=9, k=2)
     rates = rng.uniform(0, 100, 9)
     left = lateral.exact(rates)
-    np.testing.assert_allclose(lateral.rows @ left, (np.eye(2) - lateral.rows @ lateral.rows.T) @ lateral.rows @ (rates - lateral.mean), atol=1e-9)
+    meant = (np.eye(2) - lateral.rows @ lateral.rows.T) @ lateral.rows @ (rates - lateral.mean)
+    np.testing.assert_allclose(lateral.rows @ left, meant, atol=1e-9)
     assert [one.size for one in (*lateral.lateral, *lateral.output)] == [2, 2, 9, 9]
     assert Simulation(net, dt=1.0).run(50.0).complete
 

@@ -1,6 +1,7 @@
 """Neurons with astrocytes (`IF_curr_delta_astro`), expressed with cells that SpiNNaker has.
 
-The machine has no calcium that cells share.  Here an astrocyte is a handful of slowly integrating neurons, and gain is inhibition that lets go:
+The machine has no calcium that cells share.  Here an astrocyte is a handful of slowly integrating neurons, and gain is inhibition
+that lets go:
 
     cells of a group ──► astrocyte, steps 0 .. m-1      the synaptic current decays with tau_c: it is the calcium c; step k fires
          ▲    ▲               │        │                while c exceeds c_k, at most every `period`
@@ -11,9 +12,9 @@ The machine has no calcium that cells share.  Here an astrocyte is a handful of 
          │      gain                   ▼
          └───────────────────────── relays, one a step and sender ◄── senders
 
-The threshold's fall ``kappa tanh c`` becomes a depolarisation by m steps, each kappa (v_thresh - v_rest)/m high on average, of which the k-th begins where
-tanh c = k/m and is complete where it is (k + 1)/m.  The gain ``1 + g_astro c`` becomes m copies of each synapse, of which the k-th
-passes while c > (k + 1/2) c_max/m: the gain ends at 1 + g_astro c_max.
+The threshold's fall ``kappa tanh c`` becomes a depolarisation by m steps, each kappa (v_thresh - v_rest)/m high on average, of
+which the k-th begins where tanh c = k/m and is complete where it is (k + 1)/m.  The gain ``1 + g_astro c`` becomes m copies of each
+synapse, of which the k-th passes while c > (k + 1/2) c_max/m: the gain ends at 1 + g_astro c_max.
 A relay sends in the tick in which it is reached, so a copy takes the same time as its synapse if that has two ticks or more.
 """
 
@@ -94,7 +95,8 @@ def with_machine_astrocytes(network: Network, steps: int = 8, period: float = 10
         cell = population.cell
         differing = [name for name in cell.parameters() if not isinstance(getattr(cell, name), float)]
         if differing:
-            raise NetworkError(f"{population.label}: {differing[0]} of {cell.name} must be one number for all cells, to be made of other cells")
+            raise NetworkError(f"{population.label}: {differing[0]} of {cell.name} must be one number for all cells, "
+                               "to be made of other cells")
         common = {name: getattr(cell, name) for name in IF_curr_delta.parameters()}
         inward = [one for one in twin.projections if one.post.population is population]
         calcium = population.initial_values.pop("c", 0.0)
@@ -152,7 +154,8 @@ def _gain(net: Network, unit: _Astrocytes, astrocyte: Population, inward: list[P
                          i_offset=4.0 * _THETA)
     brake = net.population(astrocyte.size, silent, f"{label} brake", initial_values={"v": 0.0})
     one_each = np.column_stack([np.arange(astrocyte.size)] * 2)
-    net.project(astrocyte, brake, FromListConnector(one_each), weight=-8.0 * _THETA, delay=dt, receptor="inhibitory", label=f"{label}: release")
+    net.project(astrocyte, brake, FromListConnector(one_each), weight=-8.0 * _THETA, delay=dt, receptor="inhibitory",
+                label=f"{label}: release")
     for one in inward:
         pre, post, weight, delay = wiring.arrays(one, net.seed, dt)
         source, group = one.pre.indices[pre], one.post.indices[post] // unit.size

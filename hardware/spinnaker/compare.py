@@ -111,7 +111,8 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """The table as plain data."""
         return {
-            "label": self.fixed.label, "duration": self.fixed.duration, "dt": self.dt, "exact_dt": self.exact_dt, "within": self.within, "rates": self.rates,
+            "label": self.fixed.label, "duration": self.fixed.duration, "dt": self.dt, "exact_dt": self.exact_dt,
+            "within": self.within, "rates": self.rates,
             "saturations": {f"{label}/{receptor}": count for (label, receptor), count in self.saturations.items()},
             "differences": {f"{a} - {b}": {label: dataclasses.asdict(one) for label, one in self.pairs[a, b].items()} for a, b in PAIRS},
         }
@@ -123,12 +124,15 @@ class Comparison:
         rows = [[label, *(f"{rate:.2f}" for rate in rates.values()), *(_percent(self.pairs[pair][label].shared) for pair in PAIRS),
                  _two(self.pairs["exact", "fixed"][label].distance)] for label, rates in self.rates.items()]
         widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
-        lines = ["  ".join(cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths))) for row in [head, *rows]]
+        lines = ["  ".join(cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths)))
+                 for row in [head, *rows]]
         told = [f"first divergence, {a} - {b}: {self.first((a, b)) or 'none'}" for a, b in PAIRS]
         lost = sum(self.saturations.values())
-        told += [f"{lost:,} inputs were cut off by full ring buffers: " + ", ".join("/".join(place) for place in self.saturations)] if lost else []
-        return "\n".join([title, f"rates in Hz; share of spikes in common, within {self.within:g} ms; van Rossum distance exact - fixed (0 same, 1 unrelated)", "",
-                          *lines, "", *told])
+        if lost:
+            told.append(f"{lost:,} inputs were cut off by full ring buffers: " + ", ".join("/".join(place) for place in self.saturations))
+        meaning = (f"rates in Hz; share of spikes in common, within {self.within:g} ms; "
+                   "van Rossum distance exact - fixed (0 same, 1 unrelated)")
+        return "\n".join([title, meaning, "", *lines, "", *told])
 
     def plot(self, population: str | None = None, neurons: int = 40) -> Any:
         """Spikes of some neurons, how many spikes are shared in time, rates.
@@ -206,9 +210,11 @@ def compare(network: Network, duration: float, dt: float = 1.0, exact_dt: float 
     scheme = Simulation(in_scheme(given), dt=dt, seed=seed).run(duration - dt, progress=progress)  # ticks 0 to duration/dt - 1
     labels = [one.label for one in explicit.populations
               if not one.cell.is_source and one.label in {other.label for other in meant.populations}]
-    results = {"exact": _of(exact, labels, 0.0, duration), "scheme": _of(scheme, labels, dt, duration), "fixed": _of(fixed, labels, dt, duration)}
+    results = {"exact": _of(exact, labels, 0.0, duration), "scheme": _of(scheme, labels, dt, duration),
+               "fixed": _of(fixed, labels, dt, duration)}
     rates = {label: {name: _rate(result, label) for name, result in results.items()} for label in _recorded(results["fixed"], labels)}
-    pairs = {(a, b): {label: differences(results[a].spikes(label), results[b].spikes(label), within, tau) for label in rates} for a, b in PAIRS}
+    pairs = {(a, b): {label: differences(results[a].spikes(label), results[b].spikes(label), within, tau) for label in rates}
+             for a, b in PAIRS}
     lost = {place: count for place, count in emulation.saturations.items() if count}
     return Comparison(**results, dt=dt, exact_dt=exact_dt, within=within, rates=rates, pairs=pairs, saturations=lost,
                       input=_of(fixed, list(sent), 0.0, duration))

@@ -167,7 +167,8 @@ ABSENT_CELLS: Mapping[str, str] = {
     "IF_cond_alpha": "Use IF_cond_exp (tau_syn about e/2 times as long keeps the half-width)",
     "IF_cond_exp_gsfa_grr": "Use IFCurrExpCa2Adaptive of extra_models, or IF_cond_exp without adaptation",
     "IF_cond_exp_homeostatic": "Use IF_cond_exp with the threshold that homeostasis ended at",
-    "IF_curr_delta_astro": "Use IF_curr_delta, with the gain put into its weights",
+    "IF_curr_delta_astro": "Use neurosim.hardware.spinnaker.astrocytes.with_machine_astrocytes, or IF_curr_delta with the gain put into"
+                           " its weights",
     "IF_facets_hardware1": "Use IF_cond_exp with the parameters of that hardware",
     "IF_jump": "Use IF_curr_delta",
     "HH_cond_exp": "Use IF_cond_exp, or Izhikevich_cond of extra_models",
@@ -239,7 +240,7 @@ SYNAPSES: Mapping[str, Support] = {
     "MultiQuantalSynapse": Support(False, "Use a static synapse with the mean weight"),
     "ElectricalSynapse": Support(False, "There are no gap junctions"),
     "Rewiring": Support(False, "Use StructuralMechanismStatic in a script of your own"),
-    "LateralSubspace": Support(False, "Use a population with Hebbian weights"),
+    "LateralSubspace": Support(False, "Use neurosim.hardware.spinnaker.projection.lateral_projection, with rows that are learnt already"),
     "SynapticScaling": Support(False, "Give the weights that scaling ended at"),
     "WeightNormalization": Support(False, "Give the weights that normalisation ended at"),
 }

@@ -16,7 +16,8 @@ _EXACT = "bit for bit, held against the machine's code"
 _HEAD = f"""# SpiNNaker as data
 
 What sPyNNaker {limits.VERSION} has, as `neurosim.hardware.spinnaker.limits` holds it and `check` uses it; the tables are written by
-`python -m neurosim.hardware.spinnaker.tables`. A test compares every number that can be read from the installed package, and the list of binaries.
+`python -m neurosim.hardware.spinnaker.tables`. A test compares every number that can be read from the installed package, and the
+list of binaries.
 [What to do with it](spinnaker.md)."""
 
 
@@ -42,9 +43,10 @@ def _cells() -> str:
         model = MODELS.get(one.name)
         state = _SOURCES.get(one.name, "no") if model is None else _EXACT if model.verified else "unverified"
         counted = " + ".join(str(n) for n in model.instructions) if model else "-"
-        rows.append([f"`{one.name}`", one.module.removeprefix("pyNN."), state, ", ".join(one.receptors) or "-", one.per_core or "any", counted])
-    return ("Instructions were counted in the shipped binaries: of a cell and step, + each receptor with input, + a spike. No instruction takes"
-            " less than one of the core's 200,000 cycles a ms.\n\n"
+        rows.append([f"`{one.name}`", one.module.removeprefix("pyNN."), state, ", ".join(one.receptors) or "-",
+                     one.per_core or "any", counted])
+    return ("Instructions were counted in the shipped binaries: of a cell and step, + each receptor with input, + a spike. No instruction"
+            " takes less than one of the core's 200,000 cycles a ms.\n\n"
             + _table(("cell", "from", "emulated", "receptors", "on a core", "instructions"), rows))
 
 
