@@ -325,7 +325,11 @@ def test_nothing_raises_on_the_way():
 @pytest.mark.parametrize("wrong, words", [
     ({"dt": 0.0}, "dt must be > 0"), ({"dt": 1e-5}, "at least 0.001 ms"), ({"speed": 3}, "no setting 'speed'"),
     ({"neurons_per_core": {"nobody": 5}}, "names 'nobody'"), ({"neurons_per_core": {"post": 0}}, "must be a whole number >= 1"),
-    ({"spikes_per_second": math.nan}, "spikes_per_second must be > 0"),
+    ({"spikes_per_second": math.nan}, "spikes_per_second must be > 0"), ({"neurons_per_core": 5}, "must be a dict, .* got 5"),
+    ({"max_expected_summed_weight": {"post": 1.0}}, r"max_expected_summed_weight\['post'\] must be a finite number >= 0 for each receptor"),
+    ({"max_expected_summed_weight": {"post": (math.nan, 1.0)}}, "for each receptor, got .nan"),
+    ({"max_expected_summed_weight": {"post": (1.0, -1.0)}}, r"for each receptor, got \(1.0, -1.0\)"),
+    ({"seed": 1.5}, "seed must be a whole number, got 1.5"), ({"seeds": {"pre": -1}}, "from 0 to 4294967295, got -1"),
 ])
 def test_settings_without_meaning_are_refused(wrong, words):
     with pytest.raises(ParameterError, match=words):

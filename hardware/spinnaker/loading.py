@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from neurosim.errors import ParameterError
 from neurosim.network import Network, PoissonInput
+from neurosim.parameters import numbers
 
 from .deployment import LoadedCells, LoadedSynapses, Problem, Sampled, Settings
 
@@ -31,14 +33,31 @@ def settings_of(network: Network, settings: Settings | None = None, **overrides:
         raise ParameterError(f"SpiNNaker setting dt must be at least 0.001 ms (1 us), got {made.dt:g} ms")
     labels = {population.label for population in network.populations} | {sources_label(one) for one in network.inputs}
     for name in ("neurons_per_core", "max_expected_summed_weight", "seeds"):
-        for label in getattr(made, name):
+        given = getattr(made, name)
+        if not isinstance(given, Mapping):
+            raise ParameterError(f"SpiNNaker setting {name} must be a dict, label of a population -> value, got {given!r}")
+        for label in given:
             if label not in labels:
                 known = sorted(labels)
                 raise ParameterError(f"SpiNNaker setting {name} names {label!r}, which is no population; there are {', '.join(known)}")
     for label, count in made.neurons_per_core.items():
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+        if not _whole(count) or count < 1:
             raise ParameterError(f"SpiNNaker setting neurons_per_core[{label!r}] must be a whole number >= 1, got {count!r}")
+    for label, greatest in made.max_expected_summed_weight.items():
+        row = numbers(greatest)
+        if row is None or row.ndim != 1 or not (np.isfinite(row) & (row >= 0.0)).all():
+            raise ParameterError(f"SpiNNaker setting max_expected_summed_weight[{label!r}] must be a finite number >= 0 for each receptor,"
+                                 f" got {greatest!r}")
+    if not _whole(made.seed):
+        raise ParameterError(f"SpiNNaker setting seed must be a whole number, got {made.seed!r}")
+    for label, seed in made.seeds.items():
+        if not _whole(seed) or not 0 <= seed < 2**32:
+            raise ParameterError(f"SpiNNaker setting seeds[{label!r}] must be a whole number from 0 to 4294967295, got {seed!r}")
     return made
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def sources_label(one: PoissonInput) -> str:
@@ -66,7 +85,7 @@ class Loading:
     def _refuse_time(self) -> None:
         us = 1000.0 * self.dt
         if abs(us - round(us)) > 1e-6:
-            self.refuse("dt", f"{self.dt:g} ms is not a whole number of microseconds", f"Use {round(us) / 1000:g} ms")
+            self.refuse("dt", f"{self.dt!r} ms is not a whole number of microseconds", f"Use {round(us) / 1000:g} ms")
         elif math.ceil(us) != round(us):
             self.refuse("dt", f"sPyNNaker would round {self.dt!r} ms up to {math.ceil(us)} us", f"Use {round(us) / 1000!r} ms")
         real = round(us) * self.settings.time_scale_factor

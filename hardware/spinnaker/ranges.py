@@ -76,7 +76,7 @@ def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
                      " certain")
     if not problems:
         try:
-            MODELS[made.model].encode(made.parameters, made.initial, dt)
+            MODELS[made.model].encode(made.parameters, made.initial, dt, per_core=made.per_core)
             notes += _acting(made, what, dt)
         except ParameterError as error:
             problems.append(Problem(what, str(error), "Give a value that the machine's program can take"))
@@ -295,6 +295,11 @@ def of_current(current: Any, what: str, dt: float) -> tuple[list[Problem], list[
         elif (lost := (values != 0) & (fixed(values) == 0)).any():
             problems.append(Problem(what, f"{name} = {values[lost][0]:g} nA is 0 in s16.15",
                                     f"Give {name} of at least {rules.STEP:.3g} nA"))
+    if isinstance(current, ACSource):
+        for name, unit, factor in (("frequency", "Hz", 2e-3 * math.pi), ("phase", "degrees", math.pi / 180.0)):
+            if not -(2**31) <= fixed(getattr(current, name) * factor) < 2**31:
+                problems.append(Problem(what, f"{name} = {getattr(current, name):g} {unit} is beyond s16.15, where it is counted in radians"
+                                              f"{' per ms' if unit == 'Hz' else ''}", f"Give a smaller {name}"))
     for name in _UNSIGNED.get(type(current), ()):
         if getattr(current, name) < 0:
             problems.append(Problem(what, f"{name} = {getattr(current, name):g}: sPyNNaker 7.4.1 cannot write a negative {name} of"
