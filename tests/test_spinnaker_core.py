@@ -173,7 +173,7 @@ def test_poisson(same, rates):
 def test_ca3_memory(same):
     """The content-addressable memory of CA3: what it learns, recalls, forgets, on the machine."""
     from neurosim.models.ca3 import CA3Memory, learn, recall
-    memory = CA3Memory(record="all")
+    memory = CA3Memory(backend="emulator", record="all")
     answers = memory.run([learn(0, {0, 1, 8, 9}), learn(4, {1, 5, 6}), learn(3, {4, 5, 6, 8}), recall(cue=0), recall(content={6}),
                           recall(content={0, 4}), learn(3, {1, 3, 4, 8}), recall(cue=3), recall(content={6})], every=10)
     network = memory.simulation.network
