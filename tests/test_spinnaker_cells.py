@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import neurosim as ns
 from neurosim.errors import NetworkError, ParameterError
-from neurosim.hardware.spinnaker import extra, limits
+from neurosim.hardware.spinnaker import data_memory, extra, limits, memory
 from neurosim.hardware.spinnaker.cells import MODELS, words
 from neurosim.kernels import fixed, spinnaker_cells
 from neurosim.kernels import spinnaker_layout as kernel
@@ -210,6 +210,8 @@ def test_tables_agree(name):
     par, state = model.encode(p, cell().initial_values(4, 1, name, {}, p), 1.0, name)
     assert (len(state), len(par)) == kernel.rows_of(model.code) and (state[0] == words(cell().initial_values(4, 1, name, {}, p)["v"])).all()
     assert model.verified and min(model.instructions) > 0
+    unread = name == "IFTruncDelta"  # whose program does not read the structure of a threshold that the host writes
+    assert memory._PARAMETERS[name][1] == len(model.fields) + unread and name in data_memory.STATE
 
 
 def test_initial_states_are_those_of_the_network():

@@ -29,7 +29,7 @@ CELLS = {"IF_curr_exp": IF_curr_exp(), "IF_cond_exp": IF_cond_exp(), "IF_curr_al
          "Izhikevich_cond_dual": extra.Izhikevich_cond_dual(), "IF_curr_dual_exp": extra.IF_curr_dual_exp(),
          "IF_curr_exp_sEMD": extra.IF_curr_exp_sEMD(), "IFCurrExpCa2Adaptive": extra.IFCurrExpCa2Adaptive(),
          "IFCurrDeltaCa2Adaptive": extra.IFCurrDeltaCa2Adaptive(), "IFTruncDelta": extra.IFTruncDelta(),
-         "IFCurrDeltaFixedProb": extra.IFCurrDeltaFixedProb()}
+         "IFCurrDeltaFixedProb": extra.IFCurrDeltaFixedProb(), "IFCondExpStoc": extra.IFCondExpStoc()}
 RULES = {"pair": SpikePairRule(20.0, 35.0), "nearest": SpikePairRule(20.0, 20.0, pairing="nearest"), "triplet": SpikeTripletRule(),
          "vogels": Vogels2011Rule()}
 

@@ -215,6 +215,21 @@ def test_saturation_is_counted():
     assert result.traces("cells", "isyn_exc").values[3] == pytest.approx(whole, rel=1e-3)
 
 
+def test_a_buffer_that_is_just_full_has_lost_nothing():
+    """65535 stored units fit, one more is cut."""
+    net = Network()
+    source = net.population(2, SpikeSourceArray([2.0]), "source")
+    cells = net.population(2, IF_curr_exp(), "cells")
+    net.project(source, cells, AllToAllConnector(), weight=0.5)
+    deployment = load(net)
+    one = deployment.synapses[0]
+    one.stored[:] = np.where(one.source == 0, 30000, 35535 + one.target)
+    emulation = Emulation.of(deployment)
+    emulation.run(3.0)
+    assert emulation.saturations["cells", "excitatory"] == 1
+    assert emulation._m.ring.max() == 65535 and (emulation._m.ring == 65535).sum() == 2
+
+
 # ------------------------------------------------------------------------------------ chunks, recording
 
 

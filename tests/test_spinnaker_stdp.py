@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from neurosim.hardware.spinnaker import memory, ranges, rules
 from neurosim.hardware.spinnaker.deployment import LoadedCells, Plastic
 from neurosim.hardware.spinnaker.learning import RULES, exponential_table, learning
 from neurosim.kernels import spinnaker_stdp as stdp
@@ -200,6 +201,20 @@ def test_errors_name_what_is_wrong():
         build("pair", "additive", A_plus=70.0, scale=1024.0)
     with pytest.raises(ValueError, match="20000.0 ms at a step of 0.1 ms needs a decay table of .* at most 65535"):
         build("pair", "additive", tau_plus=20000.0, dt=0.1)
+
+
+@pytest.mark.parametrize("timing, weight", COMBINATIONS)
+@pytest.mark.parametrize("scale, types, dt", [(1.0, 2, 1.0), (1024.0, 3, 0.1), (1024.0, 2, 0.5)])
+def test_what_is_checked_and_placed_is_what_is_loaded(timing, weight, scale, types, dt):
+    """`check` and `place` reckon amplitudes and sizes of tables by themselves: they are those of the rule that is loaded."""
+    kind = RULES[timing, weight]
+    names = ["w_min", "w_max", *kind.amplitudes]
+    taus = [name for name, _ in kind.taus]
+    plastic = Plastic(timing, weight, {name: PARAMETERS[name] for name in [*names, *taus, "alpha"]})
+    made, amplitudes = learning(plastic, cells((0,) * types, scale), dt), rules.amplitudes(plastic, scale)
+    assert made.terms[:, :len(names)].tolist() == [[round(amplitudes[name] * 32768) for name in names]] * types
+    assert max(len(exponential_table(dt, PARAMETERS[name], shift)) for name, shift in kind.taus) == ranges.table_entries(plastic, dt)
+    assert len(made.region()) == memory._rule(plastic, types, dt)
 
 
 @pytest.mark.needs("spynnaker")

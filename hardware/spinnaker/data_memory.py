@@ -23,7 +23,7 @@ HEAP = 60756  # bytes: 65536 less data and stacks of the fullest program; up to 
 STATE = {
     "IF_curr_exp": 72, "IF_cond_exp": 80, "IF_curr_alpha": 88, "IF_curr_delta": 60, "Izhikevich": 76, "Izhikevich_cond": 84,
     "Izhikevich_cond_dual": 96, "IF_curr_dual_exp": 84, "IF_curr_exp_sEMD": 96, "IFCurrExpCa2Adaptive": 84, "IFCurrDeltaCa2Adaptive": 72,
-    "IFCurrDeltaFixedProb": 80, "IFTruncDelta": 48,
+    "IFCurrDeltaFixedProb": 80, "IFCondExpStoc": 92, "IFTruncDelta": 48,
 }
 _REST, _SOURCE, _DELAYED, _MATRIX = 5248, 28, 40, 4
 _RULE, _HEAD = 72, 8
