@@ -451,15 +451,18 @@ def comparison(results: Mapping[str, Result], within: float, population: str | N
     Raises
     ------
     ParameterError
-        If no population recorded its spikes in all results.
+        If no population recorded its spikes in all results, or for fewer than 2 results or more than 6.
     """
+    colours = (_INK, "#E6A100", "#0072B2", "#D55E00", "#56B4E9", "#332288")
+    if not 2 <= len(results) <= len(colours):
+        raise ParameterError(f"a comparison is one of 2 to {len(colours)} results, got {len(results)}")
     names, last = list(results), list(results.values())[-1]
     labels = [label for label in last.populations if all("spikes" in one.recorded.get(label, ()) for one in results.values())]
     if not labels:
         raise ParameterError(f"no population of {last.label!r} recorded spikes in {', '.join(names)}")
     if population is None:
         population = max(labels, key=lambda label: last.spikes(label).count)
-    colour = dict(zip(names, (_INK, "#E6A100", "#0072B2", "#D55E00", "#56B4E9", "#332288")))
+    colour = dict(zip(names, colours))
     trains = {name: one.spikes(population).trains() for name, one in results.items()}
     fired = sorted(set().union(*trains.values()))
     rows = [fired[k] for k in np.unique(np.linspace(0, len(fired) - 1, min(neurons, len(fired))).astype(int))] if fired else []

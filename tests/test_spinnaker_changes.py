@@ -106,6 +106,27 @@ def test_seeds_are_those_of_spynnaker():
     assert sources.population_seed(1, "a") == sources.population_seed(1, "a") != sources.population_seed(2, "a")
 
 
+def test_a_word_of_a_seed_that_may_not_be_zero(monkeypatch):
+    """Nor may the last one be greater than 698769068."""
+    class Zeros:
+        def randint(self, low, high, size):
+            return np.full(size, low)
+
+    monkeypatch.setattr(np.random, "RandomState", lambda seed: Zeros())
+    assert sources.core_seeds(1, 2).tolist() == [[0, 13031301, 0, 1]] * 2
+
+
+def test_sources_start_and_end_at_the_nearest_step():
+    """Halves are rounded up, start and duration each by itself."""
+    net = Network()
+    starts, durations = [2.0, 2.4, 2.5, 3.5, 2.6, 0.0], [10.0, 10.4, 10.5, 10.0, 0.4, 1e12]
+    net.population(6, SpikeSourcePoisson(rate=100.0, start=starts, duration=durations), "noise").record("spikes")
+    first, end = sources.poisson_spans(load(net)["noise"], 1.0)
+    assert first.tolist() == [2, 2, 3, 4, 3, 0] and end.tolist() == [12, 12, 14, 14, 3, 0xFFFFFFFF]
+    first, end = sources.poisson_spans(load(net, dt=0.5)["noise"], 0.5)
+    assert first.tolist() == [4, 5, 5, 7, 5, 0] and end.tolist() == [24, 26, 26, 27, 6, 0xFFFFFFFF]
+
+
 @pytest.mark.parametrize("rate", [5.0, 15.0, 200.0, 3000.0, 9000.0, 15000.0])
 def test_poisson_numbers(rate):
     """Rates within five standard errors of what the machine makes of them, and variances those of a Poisson process.

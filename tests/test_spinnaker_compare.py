@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neurosim import (AllToAllConnector, FixedProbabilityConnector, IF_cond_exp, IF_curr_exp, Network, OneToOneConnector, Simulation,
-                      SpikeSourceArray, SpikeSourcePoisson, Uniform)
+                      SpikeSourceArray, SpikeSourcePoisson, Uniform, plot)
 from neurosim.benchmarks import spinnaker_compare as command
 from neurosim.errors import NetworkError, ParameterError
 from neurosim.hardware.spinnaker import tables
@@ -136,6 +136,7 @@ def test_a_network_is_left_as_it_was():
     ({"duration": 50.0, "exact_dt": 0.3}, ParameterError, "dt must be a multiple of exact_dt, got 1 and 0.3 ms"),
     ({"duration": 50.0, "exact_dt": 2.0}, ParameterError, "dt must be a multiple of exact_dt, got 1 and 2 ms"),
     ({"duration": 50.0, "dt": -1.0}, ParameterError, "dt"),
+    ({"duration": 50.0, "against": "net"}, ParameterError, "compare needs a Network, got 'net'"),
 ])
 def test_what_does_not_fit_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
@@ -155,6 +156,10 @@ def test_the_picture_shows_all_three(tmp_path):
     assert [text.get_text() for text in raster.get_legend().get_texts()] == ["exact", "scheme", "fixed"]
     assert len(shared.patches) == 2 and len(bars.patches) == 6
     figure.savefig(tmp_path / "p.png")
+    one = emulate(small(), 20.0)
+    for count in (1, 7):
+        with pytest.raises(ParameterError, match=f"a comparison is one of 2 to 6 results, got {count}"):
+            plot.comparison({str(k): one for k in range(count)}, within=1.0)
 
 
 def test_the_scheme_of_a_network_without_machine_cells_is_refused():

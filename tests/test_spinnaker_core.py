@@ -163,7 +163,7 @@ def test_poisson(same, rates):
         one = network.population(30, SpikeSourcePoisson(rate=rate, start=3.0, duration=180.0), f"at {rate:g} Hz")
         network.project(one, cells, FixedProbabilityConnector(0.3), weight=min(0.5, 5.0 / rate), delay=Uniform(1.0, 8.0))
         sources.append(one)
-    mixed = network.population(40, SpikeSourcePoisson(rate=Uniform(2.0, 60.0)), "mixed")
+    mixed = network.population(40, SpikeSourcePoisson(rate=Uniform(2.0, 60.0), start=2.5, duration=Uniform(90.0, 150.0)), "mixed")
     network.project(mixed, cells, FixedProbabilityConnector(0.3), weight=0.3, delay=Uniform(1.0, 8.0))
     network.record([*sources, mixed, cells], "spikes")
     network.record(cells, "v")

@@ -336,6 +336,11 @@ def test_settings_without_meaning_are_refused(wrong, words):
         load(pair(), **wrong)
 
 
+def test_only_networks_are_loaded():
+    with pytest.raises(ParameterError, match="SpiNNaker needs a Network, got 'net'"):
+        load("net")
+
+
 def test_settings_may_be_replaced():
     given = Settings(dt=0.5, neurons_per_core={"post": 2})
     assert settings_of(pair(), given, dt=2.0) == Settings(dt=2.0, neurons_per_core={"post": 2})

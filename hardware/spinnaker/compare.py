@@ -198,15 +198,18 @@ def compare(network: Network, duration: float, dt: float = 1.0, exact_dt: float 
     check_dt(exact_dt, "compare: exact_dt")
     if abs(dt / exact_dt - round(dt / exact_dt)) > 1e-6 or dt < exact_dt * (1 - 1e-9):
         raise ParameterError(f"compare: dt must be a multiple of exact_dt, got {dt:g} and {exact_dt:g} ms")
+    for one in (network,) if against is None else (network, against):
+        if not isinstance(one, Network):
+            raise ParameterError(f"compare needs a Network, got {one!r:.200}")
     explicit = with_explicit_sources(network)
     emulation = Emulation(explicit, dt=dt, seed=seed, **settings)
     fixed = emulation.run(duration, progress=progress)
+    if duration < 2 * dt:
+        raise ParameterError(f"compare: duration must be at least two steps of the machine ({2 * dt:g} ms), got {duration:g} ms")
     sent = {one.label: fixed.spikes(one.label) for one in explicit.populations if one.cell.is_source}
     given = with_given_input(explicit, sent)
     meant = given if against is None else with_given_input(with_explicit_sources(against), sent)
     exact = Simulation(meant, dt=exact_dt, seed=seed).run(duration, progress=progress)
-    if duration < 2 * dt:
-        raise ParameterError(f"compare: duration must be at least two steps of the machine ({2 * dt:g} ms), got {duration:g} ms")
     scheme = Simulation(in_scheme(given), dt=dt, seed=seed).run(duration - dt, progress=progress)  # ticks 0 to duration/dt - 1
     labels = [one.label for one in explicit.populations
               if not one.cell.is_source and one.label in {other.label for other in meant.populations}]

@@ -20,6 +20,8 @@ __all__ = ["Loading", "settings_of", "sources_label"]
 
 def settings_of(network: Network, settings: Settings | None = None, **overrides: Any) -> Settings:
     """Settings with some replaced, checked; raises ParameterError."""
+    if not isinstance(network, Network):
+        raise ParameterError(f"SpiNNaker needs a Network, got {network!r:.200}")
     known = [field.name for field in dataclasses.fields(Settings)]
     for name in overrides:
         if name not in known:
