@@ -116,6 +116,38 @@ def test_a_word_of_a_seed_that_may_not_be_zero(monkeypatch):
     assert sources.core_seeds(1, 2).tolist() == [[0, 13031301, 0, 1]] * 2
 
 
+def test_a_reset_takes_currents_back_too():
+    """A current in steps counts those that it took, a noisy one draws; both begin anew."""
+    net = Network()
+    cells = net.population(3, IF_curr_exp(), "cells").record(["spikes", "v"])
+    net.inject(StepCurrentSource(times=[5.0, 30.0], amplitudes=[3.0, 0.5]), cells)
+    net.inject(NoisyCurrentSource(mean=0.1, stdev=0.2), cells)
+    emulation = Emulation(net)
+    first = emulation.run(50.0)
+    emulation.reset()
+    assert emulation.run(50.0) == first and first.spikes("cells").count > 3
+
+
+def test_a_saved_state_is_one_of_the_same_numbers(tmp_path):
+    """Currents, rates and initial states belong to the network as synapses do; numbers of NumPy are settings as others are."""
+    def network(amplitude=0.5, rate=20.0, v=-60.0):
+        net = Network()
+        noise = net.population(3, SpikeSourcePoisson(rate=rate), "noise")
+        cells = net.population(3, IF_curr_exp(), "cells").record("v").initialize(v=v)
+        net.project(noise, cells, OneToOneConnector(), weight=1.0, delay=2.0)
+        net.inject(DCSource(amplitude=amplitude), cells)
+        return net
+
+    emulation = Emulation(network(), neurons_per_core={"cells": np.int64(2)}, seed=np.int32(7))
+    emulation.run(20.0)
+    emulation.save(tmp_path / "state")
+    expected = emulation.run(20.0)
+    assert Emulation.load(tmp_path / "state", network()).run(20.0) == expected
+    for other in ({"amplitude": 0.6}, {"rate": 30.0}, {"v": -61.0}):
+        with pytest.raises(FileFormatError, match="was saved from another network"):
+            Emulation.load(tmp_path / "state", network(**other))
+
+
 def test_sources_start_and_end_at_the_nearest_step():
     """Halves are rounded up, start and duration each by itself."""
     net = Network()

@@ -268,6 +268,13 @@ def after_a_spike(cell, weight, dt, steps, variable):
     return np.array(samples)
 
 
+def test_a_charge_of_alpha_is_that_under_its_curve():
+    t = np.linspace(0.0, 400.0, 400_001)
+    charge = np.trapezoid(t / 7.0 * np.exp(1.0 - t / 7.0), t)
+    one = load(pair(ns.IF_curr_alpha(tau_syn_E=7.0), weight=0.3)).synapses[0]
+    np.testing.assert_allclose(one.asked, 0.3 * charge, rtol=1e-6)
+
+
 def test_a_weight_of_alpha_is_the_peak():
     found = after_a_spike(ns.IF_curr_alpha(tau_syn_E=5.0, tau_syn_I=5.0), 0.7, 0.1, 150, "gsyn_exc")
     assert found.max() == pytest.approx(0.7, rel=0.02) and abs(found.argmax() * 0.1 - 5.0) < 0.3

@@ -171,6 +171,7 @@ def follow(emulation: Emulation) -> Emulation:
                 new._poisson[cells.label] = now
         else:
             _carry_currents(old, before, m, row)
+    new._worst = new._most()
     new.clear()
     return new
 

@@ -34,13 +34,14 @@ _LOADED = ("pops", "par", "shifts", "rows", "first_row", "lags", "target", "dela
 
 
 def fingerprint(emulation: Emulation) -> str:
-    """A hash of all that is loaded and does not change in a run."""
+    """A hash of all that is loaded: what does not change in a run, and how it begins."""
     digest = hashlib.blake2b(digest_size=8)
     for name in _LOADED:
         array = getattr(emulation._m, name)
         digest.update(f"{name}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(emulation._initial["weight"].tobytes())
+    for array in emulation._initial.values():
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 
