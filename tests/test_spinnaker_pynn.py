@@ -4,7 +4,6 @@ import os
 import runpy
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import pytest
 pytest.importorskip("pyNN", reason="needs PyNN, which is not installed")
 
 import spinnaker_examples as examples
+from spinnaker_dialect import begun, cells, noted  # noqa: F401
 
 import neurosim.hardware.spinnaker.pynn as sim
 from neurosim.hardware.spinnaker.emulation import emulate
@@ -19,24 +19,6 @@ from neurosim.hardware.spinnaker.pynn import simulator
 from neurosim.hardware.spinnaker.pynn.__main__ import main, standing_in
 
 ALL = [name for name, text in vars(examples).items() if name.isupper() and isinstance(text, str)]
-
-
-@pytest.fixture(autouse=True)
-def begun():
-    """A machine with steps of 1 ms; notes that a test does not ask for are left out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sim.MachineWarning)
-        sim.setup(timestep=1.0)
-        yield
-
-
-def noted(action, match):
-    with pytest.warns(sim.MachineWarning, match=match):
-        return action()
-
-
-def cells(n=3, label="cells", **parameters):
-    return sim.Population(n, sim.IF_curr_exp(**parameters), label=label)
 
 
 def spikes_of(population):

@@ -7,28 +7,12 @@ import pytest
 
 pytest.importorskip("pyNN", reason="needs PyNN, which is not installed")
 
+from spinnaker_dialect import begun, cells, noted  # noqa: F401
+
 import neurosim.hardware.spinnaker.pynn as sim
 from neurosim.errors import NetworkError
 from neurosim.hardware.spinnaker import weights
 from neurosim.hardware.spinnaker.pynn import estimates, simulator
-
-@pytest.fixture(autouse=True)
-def begun():
-    """A machine with steps of 1 ms; notes that a test does not ask for are left out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sim.MachineWarning)
-        sim.setup(timestep=1.0)
-        yield
-
-
-def noted(action, match):
-    with pytest.warns(sim.MachineWarning, match=match):
-        return action()
-
-
-def cells(n=3, label="cells", **parameters):
-    return sim.Population(n, sim.IF_curr_exp(**parameters), label=label)
-
 
 # ------------------------------------------------------------------------------------------ projections
 
