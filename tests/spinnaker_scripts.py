@@ -82,7 +82,8 @@ def script_of(deployment, ticks):
         if not len(one.source):
             continue
         post = deployment.cells[one.post]
-        rows = list(zip(one.source.tolist(), one.target.tolist(), one.asked.tolist(), one.asked_delay.tolist(), strict=True))
+        # In order: of a list that is not, sPyNNaker 7.4.1 loses synapses.
+        rows = sorted(zip(one.source.tolist(), one.target.tolist(), one.asked.tolist(), one.asked_delay.tolist(), strict=True))
         rule = _rule(post.plastic) if one.plastic else "sim.StaticSynapse()"
         lines.append(f"sim.Projection(cells[{one.pre}], cells[{one.post}], sim.FromListConnector({rows!r}), {rule}, "
                      f"receptor_type={post.receptors[one.receptor]!r}, label={one.label!r})")
