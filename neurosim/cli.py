@@ -173,7 +173,7 @@ def _describe(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     from .hardware.spinnaker.check import check
     task = _task(arguments, dt=1.0)
-    report = check(task.network, dt=task.dt, **_options(arguments.option, "--option"))
+    report = check(task.network, **{"dt": task.dt, **_options(arguments.option, "--option")})
     print(json.dumps(report.as_dict()) if arguments.json else report)
     return 0 if report.ok else 1
 

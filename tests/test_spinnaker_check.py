@@ -388,10 +388,24 @@ def test_command_line(tmp_path, capsys):
     assert cli.main(["check", str(script), "--json", "--option", "neurons_per_core={'cells': 5}"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["populations"][0]["cores"] == 4 and found["settings"]["dt"] == 1.0
+    assert cli.main(["check", str(script), "--json", "--option", "dt=0.5"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["dt"] == 0.5
     assert cli.main(["check", str(script), "--dt", "0.0105"]) == 1
     assert "1. dt: " in capsys.readouterr().out
     assert cli.main(["check", str(script), "--option", "speed=3"]) == 2
     assert "no setting 'speed'" in capsys.readouterr().err
+
+
+def test_the_first_line_counts_what_follows():
+    def first(report):
+        return str(report).partition("\n")[0].rpartition(": ")[2], str(report).partition("\n")[0]
+
+    calm = joined(ns.IF_curr_exp(tau_refrac=2.0))
+    assert check(calm).notes == [] and first(check(calm))[0] == "can be deployed"
+    noted = check(joined(ns.IF_curr_exp(tau_refrac=0.1)))
+    assert len(noted.notes) == 1 and first(noted)[0] == "can be deployed, with 1 note"
+    refused = check(joined(ns.HH_cond_exp()))
+    assert first(refused)[1].endswith(f"cannot be deployed: {len(refused.problems)} problem{'s' * (len(refused.problems) > 1)}")
 
 
 def test_command_line_of_a_built_in_model(capsys):

@@ -269,8 +269,8 @@ def _full(deployment: Deployment, found: list[Ring]) -> list[Problem]:
 
 
 def _crowded(deployment: Deployment, found: list[Ring]) -> list[str]:
-    return [f"population {one.label}: {one.receptor} ring buffers have room for {one.room:.4g} in a step, {one.at_once:.4g} can arrive, and"
-            f" about {one.per_second:.2g} times a second a spike finds them full: what is over is lost"
+    return [f"population {one.label}: {one.receptor} ring buffers have room for {one.room:.4g} in a step, one spike of each source"
+            f" makes {one.at_once:.4g}, and about {one.per_second:.2g} times a second a spike finds them full: what is over is lost"
             f" ({_room(deployment, one.label, found)} makes room)"
             for one in found if one.mean <= one.room and one.per_second > _SELDOM]
 
@@ -292,7 +292,7 @@ def _unsteady(deployment: Deployment, found: list[Ring]) -> list[str]:
             total += min(one.mean, one.room) * steps + _HIGH * one.deviation * math.sqrt(0.5 * steps)
         reached = total * dt / float(cells.parameters["cm"].min())
         if reached > 1.0:
-            notes.append(f"population {cells.label}: a conductance of {total:.3g} uS, which is to be expected, moves v in one step by"
+            notes.append(f"population {cells.label}: a conductance of {total:.3g} uS, as it is to be expected at times, moves v in one step by"
                          f" {reached:.2g} times its distance from the reversal potential: above 1 v overshoots, above 2 it swings ever"
                          " further (take a shorter step)")
     return notes

@@ -19,7 +19,8 @@ def text(report: Any) -> str:
     deployment, placed = report.deployment, report.placement
     settings = deployment.settings
     slow = f", {settings.time_scale_factor:g} times slower than real time" if settings.time_scale_factor != 1 else ""
-    verdict = "can be deployed" if report.ok else f"cannot be deployed: {_count(len(report.problems), 'problem')}"
+    found = [_count(len(some), what) for some, what in ((report.problems, "problem"), (report.notes, "note")) if some]
+    verdict = ("can be deployed, with " if report.ok else "cannot be deployed: ") + " and ".join(found) if found else "can be deployed"
     parts = [f"{deployment.network.label} on SpiNNaker (sPyNNaker {limits.VERSION}), steps of {settings.dt:g} ms{slow}: {verdict}"]
     parts += [_problem(k, one) for k, one in enumerate(report.problems, 1)]
     if deployment.cells:
