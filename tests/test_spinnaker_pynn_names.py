@@ -90,6 +90,35 @@ def test_what_is_not_there_says_what_to_use(names, module):
         assert not isinstance(3, stand_in)
 
 
+def test_what_only_pynn_has_says_what_to_use():
+    for name, remedy in {"EIF_cond_exp_isfa_ista": "Use IF_cond_exp", "TsodyksMarkramSynapse": "Use a static synapse",
+                         "CloneConnector": "Use a FromListConnector", "nonsense": "pyNN.spiNNaker has no nonsense$"}.items():
+        with pytest.raises(AttributeError, match=remedy):
+            getattr(sim, name)
+        assert not hasattr(sim, name)
+
+
+def test_signs_and_delays_that_the_machine_changes_are_told():
+    def join(receptor="excitatory", **given):
+        return sim.Projection(cells(), cells(), sim.AllToAllConnector(), sim.StaticSynapse(**given), receptor_type=receptor)
+
+    noted(lambda: join(weight=-1.0).get("weight", "list"), "drops the sign, and they excite")
+    noted(lambda: join(weight=1.0, delay=0.4).get("delay", "list"), "delays below the time step are 1 ms")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sim.MachineWarning)
+        join("inhibitory", weight=-1.0, delay=1.0).get("weight", "list")
+        join("inhibitory", weight=1.0).get("weight", "list")
+
+
+def test_populations_that_come_after_a_run_are_not_warned_of():
+    cells()
+    sim.run(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sim.MachineWarning)
+        late = cells(label="late")
+    noted(lambda: late.initialize(v=-60.0), "without reset")
+
+
 def test_notes_name_the_line_of_the_script():
     with pytest.warns(sim.MachineWarning, match="never on") as caught:
         sim.DCSource(amplitude=1.0).inject_into(cells())

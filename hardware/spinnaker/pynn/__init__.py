@@ -5,6 +5,8 @@ A script written for sPyNNaker runs on the machine's own arithmetic, emulated, w
 and `machine_settings` what it told the machine.  What sPyNNaker has and this has not is in ``absent``, with what to use instead.
 """
 
+from typing import Any
+
 from neurosim.extras import need
 
 need("pyNN", "pynn")
@@ -13,7 +15,7 @@ from pyNN.random import NumpyRNG
 from pyNN.space import Cuboid, Grid2D, Grid3D, Line, RandomStructure, Space, Sphere
 
 from . import external_devices, extra_models, utilities
-from .absent import ABSENT, stand_ins
+from .absent import ABSENT, lacking, stand_ins
 from .connectors import (
     AllToAllConnector,
     ArrayConnector,
@@ -39,6 +41,10 @@ from .projections import Projection, SpiNNakerProjection
 from .synapses import AdditiveWeightDependence, MultiplicativeWeightDependence, SpikePairRule, STDPMechanism, StaticSynapse
 
 globals().update(stand_ins(ABSENT))
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(lacking(name))
 
 
 def list_standard_models() -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["ABSENT", "DEVICES", "EXTRA", "stand_ins"]
+from .. import limits
+
+__all__ = ["ABSENT", "DEVICES", "EXTRA", "lacking", "stand_ins"]
 
 _STRUCTURE = "synapses that form and disappear are not emulated; natively neurosim has Structure"
 _LOCAL = "local-only cores are not emulated; KernelConnector or FromListConnector make the same synapses"
@@ -66,6 +68,13 @@ class _Refusing(type):
         if name.startswith("_"):
             raise AttributeError(name)
         raise NotImplementedError(f"{cls.__name__}.{name}: {cls.sentence}")
+
+
+def lacking(name: str) -> str:
+    """What is said of a name that sPyNNaker has not either: what to use instead, of cells, synapses and connectors of PyNN."""
+    support = {**limits.SYNAPSES, **limits.CONNECTORS}.get(name)
+    remedy = limits.ABSENT_CELLS.get(name) or (support.note if support is not None and not support.there else "")
+    return f"pyNN.spiNNaker has no {name}" + (f". {remedy}" if remedy else "")
 
 
 def stand_ins(sentences: dict[str, str]) -> dict[str, type]:

@@ -70,7 +70,7 @@ class _Cells:
         """Values of state variables at time 0; after a run they count from the next `reset` on, as on the machine."""
         whole, _ = self._whole()
         self._check_names(initial_values, whole.celltype.default_initial_values, "state variable")
-        if self._simulator.state.simulation is not None and self._simulator.state.t > 0:
+        if whole.made and self._simulator.state.simulation is not None and self._simulator.state.t > 0:
             note(f"{self.label}: initialize() without reset() changes nothing now; set_state() sets what a state variable is now")
         super().initialize(**{one: self._drawn(value, one) for one, value in initial_values.items()})  # type: ignore[misc]
 
@@ -217,6 +217,7 @@ class Population(_Cells, base.Population):
 
     _recorder_class = Recorder
     _view_class = PopulationView
+    made = False
 
     def __init__(self, size: Any, cellclass: Any, cellparams: dict[str, Any] | None = None, structure: Any = None,
                  initial_values: dict[str, Any] | None = None, label: str | None = None,
@@ -233,6 +234,7 @@ class Population(_Cells, base.Population):
             given.setdefault("seed", float(self.next_seed()))
         for variable, value in given.items():
             self.initialize(**{variable: value})
+        self.made = True
         self._simulator.state.restructured()
 
     def _create_cells(self) -> None:

@@ -70,9 +70,14 @@ class SpiNNakerProjection(base.Projection):
             if weights.size and weights.min() < 0 < weights.max():
                 note(f"{self.label}: weights have both signs ({weights.min():g} to {weights.max():g}); the machine drops them, all act on"
                      f" {self.receptor_type}")
+            elif weights.size and weights.max() < 0 and not self.receptor_type.startswith("inhibitory"):
+                note(f"{self.label}: weights are negative and the receptor is {self.receptor_type}; the machine drops the sign, and they"
+                     " excite (receptor_type='inhibitory' makes them inhibit)")
             values = {**values, "weight": np.abs(weights) * self._sign if weights.ndim else float(abs(weights) * self._sign)}
         if "delay" in values:
             delays = np.maximum(values["delay"], self._simulator.state.dt)
+            if (delays > values["delay"]).any():
+                note(f"{self.label}: delays below the time step are {self._simulator.state.dt:g} ms")
             values = {**values, "delay": delays if np.ndim(delays) else float(delays)}
         super()._connect_pairs(pre, post, values, location_selector)
 
