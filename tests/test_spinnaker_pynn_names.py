@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import warnings
 
 import pytest
 
@@ -108,6 +109,18 @@ def test_signs_and_delays_that_the_machine_changes_are_told():
         warnings.simplefilter("error", sim.MachineWarning)
         join("inhibitory", weight=-1.0, delay=1.0).get("weight", "list")
         join("inhibitory", weight=1.0).get("weight", "list")
+
+
+def test_delays_of_many_stages_are_taken():
+    """Of a list sPyNNaker 7.4.1 would lose some; a connector that the machine draws is right there."""
+    source = sim.Population(300, sim.SpikeSourceArray([[k] for k in range(300)]), label="source")
+    target = cells(300, label="target", tau_refrac=2.0)
+    sim.Projection(source, target, sim.OneToOneConnector(), sim.StaticSynapse(weight=50.0, delay=144.0))
+    target.record("spikes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sim.MachineWarning)
+        sim.run(500)
+    assert [float(one[0]) for one in target.get_data().segments[0].spiketrains] == [k + 144.0 for k in range(300)]
 
 
 def test_populations_that_come_after_a_run_are_not_warned_of():

@@ -176,12 +176,16 @@ def _rows(edge: Edge, target: LoadedCells, source: LoadedCells) -> Iterator[Prob
                           f" row has room for {MACHINE.row_length} words", "Use fewer neurons_per_core of the target")
 
 
+LOST = "sPyNNaker loses synapses"
+"""Of problems that are a fault of sPyNNaker's lists, and none of the machine."""
+
+
 def _misplaced(edge: Edge, target: LoadedCells, source: LoadedCells) -> Iterator[Problem]:
     """Lists with two delay stages or more: sPyNNaker 1!7.4.1 counts their rows with the target's neurons per core, not the source's."""
     per_core = min(target.per_core, target.size)
     if edge.stages > 1 and (source.size % per_core or edge.per_core != per_core):
         yield Problem(f"population {source.label} to {target.label}",
-                      f"delays of more than {2 * target.slots} steps: sPyNNaker loses synapses unless each core of {source.label} holds"
+                      f"delays of more than {2 * target.slots} steps: {LOST} unless each core of {source.label} holds"
                       f" {per_core} cells, as those of {target.label} do",
                       f"Use shorter delays, or fewer neurons_per_core of {target.label}, or make all cores of both of one size")
 

@@ -10,8 +10,10 @@ from neurosim.parameters import stream_key
 from neurosim.pynn import simulator as base
 
 from ..check import Report, check
+from ..deployment import Problem
 from ..emulation import Emulation
 from ..load import load
+from ..placement import LOST
 from .errors import SpynnakerException, note
 
 __all__ = ["ID", "State", "name", "state"]
@@ -124,9 +126,10 @@ class State(base.State):
             settings["seeds"] = {label: self.seed_of(seed, self.segment_counter) for label, seed in settings.get("seeds", {}).items()}
         deployment = load(self.network, dt=self.dt, **settings)
         report = check(deployment)
-        deployment.problems += [one for one in report.placement.problems if one not in deployment.problems]
+        faults = [one for one in report.placement.problems if LOST in one.reason]  # of its lists: the machine takes such delays
+        deployment.problems += [one for one in report.placement.problems if one not in deployment.problems and one not in faults]
         emulation = Emulation.of(deployment)
-        _tell(report)
+        _tell(report, faults)
         self._structural = False
         return emulation
 
@@ -158,7 +161,7 @@ class State(base.State):
             projection.answer()
 
 
-def _tell(report: Report) -> None:
+def _tell(report: Report, faults: list[Problem]) -> None:
     """Warn of what a board does without a word: loses weights, is late, cuts input off."""
     deployment = report.deployment
     for one in deployment.synapses:
@@ -167,7 +170,7 @@ def _tell(report: Report) -> None:
             post = deployment.cells[one.post]
             note(f"{one.label}: {lost} of {one.asked.size} weights are stored as 0, the smallest that {post.label} can have being"
                  f" {2.0 ** (post.shifts[one.receptor] - 15) / post.scale:.3g}")
-    for text in [*report.problems, *report.notes]:
+    for text in [*(one for one in report.problems if one not in faults), *report.notes]:
         note(str(text))
 
 
