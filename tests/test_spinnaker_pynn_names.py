@@ -5,6 +5,7 @@ import inspect
 import json
 import warnings
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pyNN", reason="needs PyNN, which is not installed")
@@ -109,6 +110,20 @@ def test_signs_and_delays_that_the_machine_changes_are_told():
         warnings.simplefilter("error", sim.MachineWarning)
         join("inhibitory", weight=-1.0, delay=1.0).get("weight", "list")
         join("inhibitory", weight=1.0).get("weight", "list")
+
+
+def test_weights_and_delays_as_text_are_functions_of_the_distance():
+    def join(weight, delay):
+        sheet = sim.Population(9, sim.IF_curr_exp(), structure=sim.Grid2D())
+        return sim.Projection(sheet, sheet, sim.AllToAllConnector(), sim.StaticSynapse(weight=weight, delay=delay))
+
+    text, function = join("0.2 * exp(-d)", "1 + d"), join(lambda d: 0.2 * np.exp(-d), lambda d: 1 + d)
+    sim.run(1)
+    made, meant = ([list(row) for row in one.get(["weight", "delay"], "list")] for one in (text, function))
+    assert made == meant and len({row[2] for row in made}) > 4 and made[2][3] == 3.0
+    for text in ("0.2 * exp(-x)", "0.2 *", "d.shape"):
+        with pytest.raises(sim.ConfigurationException, match="weight must be a number"):
+            sim.StaticSynapse(weight=text)
 
 
 def test_delays_of_many_stages_are_taken():

@@ -292,7 +292,7 @@ def _unsteady(deployment: Deployment, found: list[Ring]) -> list[str]:
             total += min(one.mean, one.room) * steps + _HIGH * one.deviation * math.sqrt(0.5 * steps)
         reached = total * dt / float(cells.parameters["cm"].min())
         if reached > 1.0:
-            notes.append(f"population {cells.label}: a conductance of {total:.3g} uS, as it is to be expected at times, moves v in one step by"
+            notes.append(f"population {cells.label}: a conductance of {total:.3g} uS, to be expected at times, moves v in one step by"
                          f" {reached:.2g} times its distance from the reversal potential: above 1 v overshoots, above 2 it swings ever"
                          " further (take a shorter step)")
     return notes

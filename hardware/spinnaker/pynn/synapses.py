@@ -7,6 +7,7 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
 from pyNN.parameters import LazyArray
 from pyNN.random import RandomDistribution
 
@@ -38,7 +39,7 @@ class StaticSynapse(base.StaticSynapse):
     parameter_checks: dict[str, Any] = {}  # of signs: there are none
 
     def __init__(self, weight: Any = 0.0, delay: Any = None, pad_to_length: int | None = None) -> None:
-        super().__init__(weight=weight, delay=delay)
+        super().__init__(weight=_of_distance("weight", weight), delay=_of_distance("delay", delay))
 
     def drawn(self, next_seed: Any, refuse: bool) -> StaticSynapse:
         """The same with random numbers that the target's seed decides; ``refuse``: those with a generator of their own."""
@@ -54,6 +55,25 @@ class StaticSynapse(base.StaticSynapse):
     def w_max(self) -> float | None:
         """The greatest weight that learning may set."""
         return None
+
+
+_FUNCTIONS = {name: getattr(np, name) for name in ("arccos", "arcsin", "arctan", "arctan2", "ceil", "cos", "cosh", "exp", "fabs", "floor",
+                                                   "fmod", "hypot", "log", "log10", "maximum", "minimum", "power", "sin", "sinh", "sqrt",
+                                                   "tan", "tanh", "e", "pi")}
+
+
+def _of_distance(name: str, given: Any) -> Any:
+    """A text such as ``"0.2 * exp(-d)"`` as a function of the distance; anything else as it is."""
+    if not isinstance(given, str):
+        return given
+    try:
+        code = compile(given, given, "eval")
+    except SyntaxError:
+        code = None
+    if code is None or not set(code.co_names) <= {"d", *_FUNCTIONS}:
+        raise ConfigurationException(f"{name} must be a number, a distribution or an expression of d with {', '.join(_FUNCTIONS)};"
+                                     f" got {given!r:.100}")
+    return lambda d: eval(code, {"__builtins__": {}, **_FUNCTIONS}, {"d": d})
 
 
 # ------------------------------------------------------------------------------------------ learning
