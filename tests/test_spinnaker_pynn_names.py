@@ -126,6 +126,14 @@ def test_weights_and_delays_as_text_are_functions_of_the_distance():
             sim.StaticSynapse(weight=text)
 
 
+def test_all_distances_count_for_how_weights_are_stored():
+    """Of cells 0 to 8 apart, joined where they are neighbours: the greatest of all weights decides, as sPyNNaker reckons."""
+    line = sim.Population(9, sim.IF_curr_exp(), structure=sim.Line())
+    made = sim.Projection(line, line, sim.DistanceDependentProbabilityConnector("d < 1.5"), sim.StaticSynapse("0.1 * 2 ** d", 1.0))
+    sim.run(1)
+    assert made.estimate().greatest == pytest.approx(0.1 * 2**8) and max(row[2] for row in made.get("weight", "list")) < 0.21
+
+
 def test_delays_of_many_stages_are_taken():
     """Of a list sPyNNaker 7.4.1 would lose some; a connector that the machine draws is right there."""
     source = sim.Population(300, sim.SpikeSourceArray([[k] for k in range(300)]), label="source")

@@ -89,6 +89,8 @@ class SpiNNakerProjection(base.Projection):
         for name in ("weight", "delay"):
             own, lazy = connector.given(name), space[name]
             drawn = self._values[name] if own is None else own
+            if own is None and not lazy.operations and callable(lazy.base_value):  # of all pairs, connected or not
+                drawn = np.asarray(lazy.base_value(self.space.distances(self.pre.positions.T, self.post.positions.T)))
             given.append((None if own is not None or lazy.operations else lazy.base_value, drawn))
         return estimate(count, draws, given[0], given[1], self.synapse_type.w_max)
 
