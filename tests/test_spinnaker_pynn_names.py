@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("pyNN", reason="needs PyNN, which is not installed")
 
+from pyNN.errors import InvalidParameterValueError
 from spinnaker_dialect import begun, cells, noted  # noqa: F401
 
 import neurosim.hardware.spinnaker.pynn as sim
@@ -25,6 +26,7 @@ from neurosim.hardware.spinnaker.pynn import absent, connectors
     (lambda: cells().get("v"), KeyError, "not a parameter"),
     (lambda: cells().initialize(w=1), KeyError, "not a state variable"),
     (lambda: sim.IF_curr_exp(foo=1), TypeError, "no parameter 'foo'"),
+    (lambda: sim.Population(1, sim.SpikeSourceArray("3 ms")), InvalidParameterValueError, "must be times in ms, got '3 ms'"),
     (lambda: sim.Population(0, sim.IF_curr_exp()), sim.ConfigurationException, "must be > 0"),
     (lambda: sim.Population(2.5, sim.IF_curr_exp()), sim.ConfigurationException, "whole number"),
     (lambda: sim.Population(2, sim.IF_curr_exp(), {"tau_m": 3.0}), sim.ConfigurationException, "cellparams must be None"),

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+from pyNN.errors import InvalidParameterValueError
 from pyNN.parameters import LazyArray, Sequence
 from pyNN.random import RandomDistribution
 
@@ -141,6 +142,8 @@ class SpikeSourceArray(_Source):
         """Sorted sequences."""
         if value is None:
             return Sequence([])
+        if isinstance(value, str):
+            raise InvalidParameterValueError(f"SpikeSourceArray.{name} must be times in ms, got {value!r:.100}")
         if isinstance(value, Sequence):
             return Sequence(np.sort(value.value))
         if not hasattr(value, "__len__"):
