@@ -1,6 +1,7 @@
 """Networks through the real sPyNNaker: what a written program does by itself, what is read back, what is refused."""
 
 import dataclasses
+import inspect
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from spinnaker_board import environment, python, run_script, synapses
 
 import neurosim as ns
 from neurosim.errors import FileFormatError, NetworkError, ParameterError
+from neurosim.hardware.pynn_export import script as pynn_script
 from neurosim.hardware.spinnaker import plain as plain_data
 from neurosim.hardware.spinnaker import script
 from neurosim.hardware.spinnaker.emulation import Emulation
@@ -104,6 +106,11 @@ def test_delays_that_are_handed_over_are_those_steps(dt):
         assert np.array_equal(np.rint(given * (1000.0 / round(1000 * dt))), steps)
         assert np.array_equal(np.ceil(given / dt), steps)
         assert np.array_equal(np.ceil(given / (slots * dt)), -(-steps // slots))
+
+
+def test_both_kinds_of_programs_read_their_data_alike():
+    assert inspect.getsource(script.load) == inspect.getsource(pynn_script.load)
+    assert script.load.__module__ != pynn_script.load.__module__
 
 
 def test_lists_are_sorted_and_views_expanded():

@@ -31,6 +31,7 @@ from neurosim.network import Network, Projection
 from neurosim.parameters import numbers
 from neurosim.result import Result, Spikes, Trace, Weights, populations_of
 
+from ..packing import packed
 from . import script, targets
 from .plan import Note, Plan, make_plan
 
@@ -206,7 +207,7 @@ def write_script(network: Any, path: str | os.PathLike, sim: str = "nest", durat
     refused = {name: targets.checks(name, made.data)[0] for name in targets.TARGETS}
     data = {**made.data, "neurosim": __version__, "seed": seed, "duration": float(duration), "refused": refused}
     arrays: dict[str, np.ndarray] = {}
-    told = json.dumps(_packed(data, arrays))
+    told = json.dumps(packed(data, arrays))
     try:
         np.savez_compressed(program.with_suffix(".npz"), network=np.array(told), **arrays)
         program.write_text(_program(made, program, sim, float(duration)), encoding="utf-8")
@@ -268,19 +269,6 @@ def _ends(network: Network) -> list[Any]:
 
 
 # ------------------------------------------------------------------------------------------ the program
-
-
-def _packed(part: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The data for JSON; arrays are put aside under names."""
-    if isinstance(part, np.ndarray):
-        name = f"array{len(arrays)}"
-        arrays[name] = part
-        return {"array": name}
-    if isinstance(part, dict):
-        return {key: _packed(value, arrays) for key, value in part.items()}
-    if isinstance(part, (list, tuple)):
-        return [_packed(value, arrays) for value in part]
-    return part.item() if isinstance(part, np.generic) else part
 
 
 def _program(made: Plan, path: Path, sim: str, duration: float) -> str:

@@ -16,6 +16,7 @@ from neurosim.errors import FileFormatError, ParameterError
 from neurosim.network import Network
 from neurosim.parameters import numbers
 
+from ..packing import packed
 from . import script
 from .deployment import Deployment, Settings
 from .limits import VERSION
@@ -60,26 +61,13 @@ def write_script(network: Network, path: str | os.PathLike, duration: float = 10
         raise ParameterError(f"duration must be > 0 ms, got {duration!r}")
     deployment = deployed(network, settings, **overrides)
     arrays: dict[str, np.ndarray] = {}
-    told = json.dumps(_packed({**plain(deployment), "neurosim": __version__, "duration": float(duration)}, arrays))
+    told = json.dumps(packed({**plain(deployment), "neurosim": __version__, "duration": float(duration)}, arrays))
     try:
         np.savez_compressed(program.with_suffix(".npz"), network=np.array(told), **arrays)  # type: ignore[arg-type]
         program.write_text(_program(deployment, program, float(duration)), encoding="utf-8")
     except OSError as error:
         raise FileFormatError(f"cannot write {program}: {error.strerror or error}") from error
     return list(deployment.notes)
-
-
-def _packed(part: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The data for JSON; arrays are put aside under names."""
-    if isinstance(part, np.ndarray):
-        name = f"array{len(arrays)}"
-        arrays[name] = part
-        return {"array": name}
-    if isinstance(part, dict):
-        return {key: _packed(value, arrays) for key, value in part.items()}
-    if isinstance(part, (list, tuple)):
-        return [_packed(value, arrays) for value in part]
-    return part.item() if isinstance(part, np.generic) else part
 
 
 def _program(deployment: Deployment, path: Path, duration: float) -> str:
