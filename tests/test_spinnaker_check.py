@@ -368,6 +368,16 @@ def test_load_grows_with_synapses_and_shrinks_with_time():
     assert total(neurons_per_core={"post": 50}) < total()
 
 
+def test_routing_tables_that_must_be_compressed_are_noted():
+    def routing(size):
+        network = cells(ns.IF_curr_exp(), size)
+        network.project(network["cells"], network["cells"], ns.OneToOneConnector(), weight=0.5)
+        return [note for note in check(network, neurons_per_core={"cells": 1}).notes if note.startswith("routing")]
+
+    assert not routing(1023)
+    assert "may need 1024 entries" in routing(1024)[0] and "has 1023" in routing(1024)[0]
+
+
 def test_lines_are_short():
     assert max(map(len, str(check(twice_taught())).splitlines())) <= 100
 

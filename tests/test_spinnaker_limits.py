@@ -10,8 +10,11 @@ from spinnaker_board import python
 import neurosim as ns
 from neurosim.cells.base import Model
 from neurosim.connectors import Connector
-from neurosim.hardware.spinnaker import limits
+from neurosim.hardware.spinnaker import cells, data_memory, limits, weights
+from neurosim.hardware.spinnaker.deployment import Settings
 from neurosim.hardware.spinnaker.limits import ABSENT_CELLS, BINARIES, CELLS, CONNECTORS, DYNAMICS, MACHINE, SYNAPSES
+from neurosim.kernels import spinnaker
+from neurosim.kernels import spinnaker_stdp as stdp
 
 READ = '''
 import configparser, importlib, importlib.metadata, json, sys
@@ -160,3 +163,15 @@ def test_all_of_the_librarys_cells_connectors_and_synapses_are_told():
     assert len(rules) > 15 and rules - set(SYNAPSES) == set()
     assert all(one.there or one.note for one in (*CONNECTORS.values(), *SYNAPSES.values()))
     assert np.all([remedy.startswith("Use ") for remedy in ABSENT_CELLS.values()])
+
+
+def test_numbers_that_the_code_has_by_itself_are_those_of_the_machine():
+    assert stdp.EVENTS == MACHINE.stdp_traces
+    assert (cells.LOWEST, cells.HIGHEST, 1.0 / cells.ONE) == (MACHINE.s1615_least, MACHINE.s1615_most, MACHINE.s1615_step)
+    assert {one.scale for one in CELLS.values()} == {1.0, MACHINE.conductance_scale} == {one.scale for one in cells.MODELS.values()}
+    assert CELLS["SpikeSourcePoisson"].per_core == MACHINE.poisson_per_core
+    assert spinnaker.HALF_WORD == 2**MACHINE.weight_bits - 1 == weights._MASK
+    assert 0.9 * MACHINE.dtcm < data_memory.HEAP < MACHINE.dtcm
+    settings = Settings()
+    assert (settings.dt, settings.ring_buffer_sigma, settings.spikes_per_second) == (
+        MACHINE.dt, MACHINE.ring_buffer_sigma, MACHINE.spikes_per_second)

@@ -209,7 +209,7 @@ def check(network: Network | Deployment, settings: Settings | None = None, **ove
     placement = place(deployment)
     found, busy = rings(deployment), loads(deployment)
     problems = [*deployment.problems, *placement.problems, *_full(deployment, found), *_late(busy, deployment)]
-    notes = [*deployment.notes, *_crowded(deployment, found), *_unsteady(deployment, found)]
+    notes = [*deployment.notes, *_crowded(deployment, found), *_unsteady(deployment, found), *_routed(placement)]
     return Report(deployment, placement, problems, _together(notes), _populations(deployment, placement),
                   [_stored(deployment, one) for one in deployment.synapses], _rules(deployment), found, busy)
 
@@ -296,6 +296,15 @@ def _unsteady(deployment: Deployment, found: list[Ring]) -> list[str]:
                          f" {reached:.2g} times its distance from the reversal potential: above 1 v overshoots, above 2 it swings ever"
                          " further (take a shorter step)")
     return notes
+
+
+def _routed(placement: Placement) -> list[str]:
+    """Routing tables that only fit if they can be compressed."""
+    most = limits.MACHINE.router_entries
+    if placement.entries <= most:
+        return []
+    return [f"routing: a chip may need {placement.entries} entries, one for each core that sends, and its table has {most}: it maps if"
+            " sPyNNaker can compress them (more neurons_per_core make fewer cores)"]
 
 
 def _late(busy: list[Load], deployment: Deployment) -> list[Problem]:
