@@ -28,7 +28,7 @@ CELLS = {
 def random_settings(seed: int) -> dict:
     """Settings for `random_network` of this seed."""
     rng = np.random.default_rng(1000 + seed)
-    per_core = {"a": int(rng.integers(8, 110)), "b": int(rng.integers(60, 300)), "inputs": int(rng.integers(5, 60))}
+    per_core = {"a": int(rng.integers(8, 110)), "b": min(180, int(rng.integers(60, 300))), "inputs": int(rng.integers(5, 60))}
     return {"dt": float(rng.choice([1.0, 1.0, 0.5, 0.1])), "neurons_per_core": per_core,
             "ring_buffer_sigma": float(rng.choice([5.0, 3.0])), "spikes_per_second": float(rng.choice([30.0, 100.0]))}
 
