@@ -71,7 +71,7 @@ def test_examples_run(page, number, code, tmp_path, monkeypatch, capsys, needs):
 
 def test_the_readme_example_is_short_and_alive(tmp_path, monkeypatch, needs):
     needs("matplotlib")
-    (code,) = blocks(ROOT / "README.md", "python")
+    code = blocks(ROOT / "README.md", "python")[0]
     assert len([line for line in code.splitlines() if line.strip()]) <= 16
     monkeypatch.chdir(tmp_path)
     (tmp_path / "example.py").write_text(code, encoding="utf-8")
