@@ -1,5 +1,7 @@
 """A network as SpiNNaker loads it: shifts, stored weights, delays, rules, and what weights mean."""
 
+import dataclasses
+import json
 import math
 
 import numpy as np
@@ -346,6 +348,16 @@ def test_settings_without_meaning_are_refused(wrong, words):
 def test_only_networks_are_loaded():
     with pytest.raises(ParameterError, match="SpiNNaker needs a Network, got 'net'"):
         load("net")
+
+
+def test_settings_may_be_numbers_of_numpy():
+    given = {"dt": np.float64(0.5), "time_scale_factor": np.int64(2), "ring_buffer_sigma": np.float32(4.0), "seed": np.int32(7),
+             "neurons_per_core": {"post": np.int64(2)}, "max_expected_summed_weight": {"post": np.array([1.0, 2.0])},
+             "seeds": {"pre": np.uint32(9)}}
+    made = settings_of(pair(), **given)
+    assert made == Settings(dt=0.5, time_scale_factor=2, ring_buffer_sigma=4.0, seed=7, neurons_per_core={"post": 2},
+                            max_expected_summed_weight={"post": (1.0, 2.0)}, seeds={"pre": 9})
+    assert json.loads(json.dumps(dataclasses.asdict(made)))["dt"] == 0.5
 
 
 def test_settings_may_be_replaced():

@@ -55,7 +55,13 @@ def settings_of(network: Network, settings: Settings | None = None, **overrides:
     for label, seed in made.seeds.items():
         if not _whole(seed) or not 0 <= seed < 2**32:
             raise ParameterError(f"SpiNNaker setting seeds[{label!r}] must be a whole number from 0 to 4294967295, got {seed!r}")
-    return made
+    factor = float(made.time_scale_factor)
+    return dataclasses.replace(  # in numbers that can be written down
+        made, dt=float(made.dt), time_scale_factor=int(factor) if factor.is_integer() else factor,
+        ring_buffer_sigma=float(made.ring_buffer_sigma), spikes_per_second=float(made.spikes_per_second), seed=int(made.seed),
+        neurons_per_core={label: int(count) for label, count in made.neurons_per_core.items()},
+        max_expected_summed_weight={label: tuple(map(float, row)) for label, row in made.max_expected_summed_weight.items()},
+        seeds={label: int(seed) for label, seed in made.seeds.items()})
 
 
 def _whole(value: Any) -> bool:
