@@ -29,12 +29,19 @@ _AFTER_SPIKE = 1.85  # length of the step after a spike
 
 
 @jit
-def _leak(v, current, r, rest, keep, resistance):
-    """(v, ticks of refractoriness left) at the end of a tick with a constant current."""
-    if r > 0.0:
-        return v, r - 1.0
-    goal = current * resistance + rest
-    return goal - keep * (goal - v), r
+def _end(s, own, refractory, i, p, c, v, current, ids, count):
+    """Advance a leaky cell with a constant current and test it; ``own`` and ``refractory`` are rows.  Returns the number of spikes."""
+    if s[refractory, i] > 0.0:
+        s[refractory, i] -= 1.0
+    else:
+        goal = current * p[5, c] + p[3, c]
+        v = goal - p[4, c] * (goal - v)
+    if v >= p[0, c]:
+        v, s[refractory, i] = p[1, c], p[2, c]
+        ids[count] = i
+        count += 1
+    s[own, i] = v
+    return count
 
 
 @jit
@@ -65,12 +72,7 @@ def step_exp(lo, hi, n, n_par, S, P, J, out, t, dt, key):
             g = s[1 + k, i] * p[7 + 2 * k, c] if t > 0 else s[1 + k, i]
             s[1 + k, i] = g + s[6 + k, i] * p[8 + 2 * k, c]
             s[6 + k, i] = 0.0
-        v, s[3, i] = _leak(v, s[1, i] + s[2, i] + p[6, c] + j[i], s[3, i], p[3, c], p[4, c], p[5, c])
-        if v >= p[0, c]:
-            v, s[3, i] = p[1, c], p[2, c]
-            ids[count] = i
-            count += 1
-        s[4, i] = v
+        count = _end(s, 4, 3, i, p, c, v, s[1, i] + s[2, i] + p[6, c] + j[i], ids, count)
     return count
 
 
@@ -94,12 +96,7 @@ def step_cond(lo, hi, n, n_par, S, P, J, out, t, dt, key):
             s[1 + k, i] = g + s[6 + k, i] * p[8 + 3 * k, c]
             s[6 + k, i] = 0.0
             current += s[1 + k, i] * (p[9 + 3 * k, c] - v)
-        v, s[3, i] = _leak(v, current, s[3, i], p[3, c], p[4, c], p[5, c])
-        if v >= p[0, c]:
-            v, s[3, i] = p[1, c], p[2, c]
-            ids[count] = i
-            count += 1
-        s[4, i] = v
+        count = _end(s, 4, 3, i, p, c, v, current, ids, count)
     return count
 
 
@@ -133,12 +130,7 @@ def step_alpha(lo, hi, n, n_par, S, P, J, out, t, dt, key):
                 linear = (linear + x * slope) * (1.0 - 1.0 / falling)
             s[b, i], s[b + 1, i] = linear, falling
             s[1 + k, i] = sign * linear * falling
-        v, s[3, i] = _leak(v, s[1, i] + s[2, i] + p[6, c] + j[i], s[3, i], p[3, c], p[4, c], p[5, c])
-        if v >= p[0, c]:
-            v, s[3, i] = p[1, c], p[2, c]
-            ids[count] = i
-            count += 1
-        s[4, i] = v
+        count = _end(s, 4, 3, i, p, c, v, s[1, i] + s[2, i] + p[6, c] + j[i], ids, count)
     return count
 
 
@@ -156,13 +148,8 @@ def step_delta(lo, hi, n, n_par, S, P, J, out, t, dt, key):
     for i in range(lo, hi):
         c = i if n_par > 1 else 0
         v = _start(s, 2, 3, i)
-        v, s[1, i] = _leak(v, s[4, i] * p[7, c] + p[6, c] + j[i], s[1, i], p[3, c], p[4, c], p[5, c])
+        count = _end(s, 2, 1, i, p, c, v, s[4, i] * p[7, c] + p[6, c] + j[i], ids, count)
         s[4, i] = 0.0
-        if v >= p[0, c]:
-            v, s[1, i] = p[1, c], p[2, c]
-            ids[count] = i
-            count += 1
-        s[2, i] = v
     return count
 
 
