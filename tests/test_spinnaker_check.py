@@ -11,11 +11,12 @@ import pytest
 import neurosim as ns
 from neurosim import cli
 from neurosim.errors import NetworkError
-from neurosim.hardware.spinnaker import extra, limits
+from neurosim.hardware.spinnaker import extra, limits, sources
 from neurosim.hardware.spinnaker.check import check
 from neurosim.hardware.spinnaker.emulation import Emulation
 from neurosim.hardware.spinnaker.estimates import CYCLES
 from neurosim.hardware.spinnaker.load import load
+from neurosim.kernels import spinnaker_sources as kernel
 
 STDP, PAIRS, ADDITIVE = ns.STDPMechanism, ns.SpikePairRule, ns.AdditiveWeightDependence
 
@@ -466,3 +467,94 @@ def test_instructions_are_those_of_the_binaries(tmp_path, monkeypatch):
     for one in report.loads:
         told = one.total * limits.MACHINE.clock * 1e-3 / CYCLES
         assert (counted[1][one.label] - counted[0][one.label]) / 15 == pytest.approx(told, rel=0.15), one.label
+
+
+# ------------------------------------------------------------------------------------------ faults of the machine's programs
+
+
+def told(network, *words, **settings):
+    """Notes with all of these words."""
+    return [note for note in check(network, **settings).notes if all(word in note for word in words)]
+
+
+def bursting(times, timing=PAIRS(tau_plus=30.0, tau_minus=10.0), weight=ADDITIVE()):
+    return with_(taught(timing, weight), lambda n: n["pre"].set(spike_times=times))
+
+
+def test_traces_that_wrap_around_are_told():
+    words = "learning in post", "wrap around at 16"
+    assert not told(bursting(list(range(15))), *words)
+    burst = np.arange(60.0)
+    peak = np.exp(-burst / 30.0).sum()  # after the last spike
+    assert peak > 16.0 and f"traces reach {peak:.3g} (sources) spikes" in told(bursting(burst), *words)[0]
+    assert not told(bursting(burst, PAIRS(tau_plus=30.0, tau_minus=10.0, pairing="nearest")), *words)  # one spike counts
+    assert "(sources)" in told(bursting(burst, ns.SpikeTripletRule(tau_plus=1.0, tau_x=30.0)), *words)[0]
+    slow = taught(PAIRS(tau_plus=10.0, tau_minus=100.0), ADDITIVE())
+    assert not told(slow, *words)
+    assert "(targets)" in told(slow, *words, spikes_per_second=150.0)[0]
+
+    def driven(rate):
+        network = ns.Network()
+        pre, post = network.population(3, ns.SpikeSourcePoisson(rate), "pre"), network.population(3, ns.IF_curr_exp(), "post")
+        network.project(pre, post, ns.AllToAllConnector(), weight=0.25, synapse=STDP(PAIRS(tau_plus=20.0), ADDITIVE(), order="spinnaker"))
+        return network
+
+    assert told(driven(800.0), *words) and not told(driven(200.0), *words)
+
+
+def test_a_trace_that_wraps_depresses():
+    """What the note says: in the emulator a spike of the target after a long burst lowers the weight."""
+    def learnt(burst):
+        network = bursting(burst, PAIRS(tau_plus=30.0, tau_minus=10.0, A_plus=0.01, A_minus=0.0), ADDITIVE(w_max=1.0))
+        network["post"].set(v_thresh=100.0)  # one spike, by the current
+        network.inject(ns.StepCurrentSource([62.0, 63.0], [500.0, 0.0]), network["post"])
+        network["pre"].set(spike_times=[*burst, 90.0])
+        emulation = Emulation(network)
+        emulation.run(100.0)
+        return emulation.weights("into post").values[0]
+
+    assert learnt(np.arange(50.0, 60.0)) > 0.25 > learnt(np.arange(30.0, 60.0))
+
+
+def test_multiplicative_weights_beyond_their_bounds_are_told():
+    words = "learning in post", "not cut at their bounds"
+    bounds = ns.MultiplicativeWeightDependence(w_min=0.0, w_max=1.0)
+    assert not told(taught(PAIRS(), bounds), *words)
+    assert "w_max (A_plus = 1.5" in told(taught(PAIRS(A_plus=1.5), bounds), *words)[0]
+    assert "w_min (A_minus = 0.9 times a trace of 3" in told(taught(PAIRS(A_minus=0.9), bounds), *words)[0]
+    assert not told(taught(PAIRS(A_minus=0.9, pairing="nearest"), bounds), *words)
+    assert not told(taught(PAIRS(A_plus=1.5), ADDITIVE(w_max=2.0)), *words)
+
+
+def test_what_rules_do_otherwise_is_told():
+    assert "steps of four ticks, 2 ms" in told(taught(ns.SpikeTripletRule()), "learning in post", "slow traces", dt=0.5)[0]
+    assert told(taught(ns.Vogels2011Rule(eta=0.01)), "learning in post", "w_min is ignored")
+    assert told(taught(PAIRS(pairing="nearest")), "learning in post", "as if it had fired at tick 0")
+    assert not told(taught(), "learning in post")
+
+
+def test_rates_of_slow_sources_are_told_as_they_act():
+    def acting(rate, dt=1.0):
+        return told(cells(ns.SpikeSourcePoisson(rate)), "population cells: rate of", dt=dt)
+
+    assert not acting(9.9) and not acting(1.0) and not acting(0.0) and not acting(1000.0, 60.0)
+    assert acting(0.15, 60.0) == ["population cells: rate of 0.15 Hz acts as 0.1572 Hz"]  # 16 steps a second, 106 steps
+    assert acting(1e-5) == ["population cells: rate of 1e-05 Hz acts as 0 Hz"]
+    assert acting([1e-4, 5.0, 5.0, 5.0])[0].startswith("population cells: rate of 0.0001 Hz acts as 0.000")
+
+
+@pytest.mark.parametrize("rate, dt", [(7.77, 1.0), (0.15, 60.0), (0.0008, 1.0), (0.0001, 1.0)])
+def test_rates_of_slow_sources_are_those_of_the_kernels(rate, dt):
+    deployed = load(cells(ns.SpikeSourcePoisson(rate)), dt=dt)["cells"]
+    source, seed = np.zeros(kernel.Q_COLUMNS, np.int64), np.array([123456789, 987654321, 362436069, 123217], np.uint32)
+    kernel.set_rate(source, int(sources.poisson_rates(deployed)[0]), sources.seconds_per_tick(dt), sources.ticks_per_second(dt), seed)
+    mean = np.mean([kernel._wait(source[kernel.Q_MEAN], seed) for _ in range(40_000)]) / kernel.SCALE * dt * 1e-3
+    assert source[kernel.Q_MEAN] > 0 and 1.0 / mean == pytest.approx(sources.acting_rates(deployed, dt)[0], rel=0.025)
+
+
+def test_the_top_of_the_sine_is_told():
+    assert told(injected(ns.ACSource(0.5, frequency=10.0)), "current into cells", "wrong sign")
+    assert not told(injected(ns.DCSource(0.5)), "wrong sign")
+    angle = np.arange(1, 102944)  # half a turn, s16.15
+    wrong = np.array([kernel.sink(int(k)) for k in angle]) < 0
+    assert wrong.any() and (angle[wrong] / 32768 > np.radians(89.7)).all() and (angle[wrong] / 32768 < np.radians(90.0)).all()

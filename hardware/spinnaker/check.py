@@ -14,7 +14,7 @@ from neurosim.plasticity import STDPMechanism
 
 from . import limits, report, rules
 from .deployment import Deployment, LoadedSynapses, Problem, Settings
-from .estimates import Load, Ring, ample, loads, rings
+from .estimates import Load, Ring, ample, loads, rings, traces
 from .load import load
 from .placement import PLANNED_STEPS, Placement, place
 
@@ -23,6 +23,7 @@ __all__ = ["Report", "Rule", "Stored", "Told", "check"]
 _FULL_TIME = 1.0  # of a step
 _SELDOM = 1e-3  # times a second
 _HIGH = 3.0  # standard deviations
+_WRAPPED = 16.0  # what a trace of 16 bits, 11 of them behind the point and one the sign, has no room for
 
 
 class Told(NamedTuple):
@@ -209,7 +210,8 @@ def check(network: Network | Deployment, settings: Settings | None = None, **ove
     placement = place(deployment)
     found, busy = rings(deployment), loads(deployment)
     problems = [*deployment.problems, *placement.problems, *_full(deployment, found), *_late(busy, deployment)]
-    notes = [*deployment.notes, *_crowded(deployment, found), *_unsteady(deployment, found), *_routed(placement)]
+    notes = [*deployment.notes, *_crowded(deployment, found), *_unsteady(deployment, found), *_traced(deployment),
+             *_routed(placement)]
     return Report(deployment, placement, problems, _together(notes), _populations(deployment, placement),
                   [_stored(deployment, one) for one in deployment.synapses], _rules(deployment), found, busy)
 
@@ -295,6 +297,24 @@ def _unsteady(deployment: Deployment, found: list[Ring]) -> list[str]:
             notes.append(f"population {cells.label}: a conductance of {total:.3g} uS, to be expected at times, moves v in one step by"
                          f" {reached:.2g} times its distance from the reversal potential: above 1 v overshoots, above 2 it swings ever"
                          " further (take a shorter step)")
+    return notes
+
+
+def _traced(deployment: Deployment) -> list[str]:
+    """Traces of learning rules beyond what the machine has room for, or great enough to push weights over their bounds."""
+    notes = []
+    for one in traces(deployment):
+        plastic, what = deployment[one.label].plastic, f"learning in {one.label}"
+        assert plastic is not None
+        sides = (("sources", one.source, "A_plus", "w_max"), ("targets", one.target, "A_minus", "w_min"))
+        if far := [f"{most:.3g} ({name})" for name, most, _, _ in sides if most >= _WRAPPED]:
+            notes.append(f"{what}: at the expected rates traces reach {' and '.join(far)} spikes within a time constant, and wrap around"
+                         f" at {_WRAPPED:g}, so that potentiation becomes depression and the other way round (give shorter time constants,"
+                         " or spikes_per_second if cells fire less)")
+        over = [f"{bound} ({amplitude} = {plastic.parameters[amplitude]:g} times a trace of {most:.3g})"
+                for _, most, amplitude, bound in sides if plastic.parameters.get(amplitude, 0.0) * most > 1.0]
+        if plastic.weight == "multiplicative" and over:
+            notes.append(f"{what}: multiplicative weights are not cut at their bounds, and a step can go beyond {' and '.join(over)}")
     return notes
 
 

@@ -16,14 +16,14 @@ from neurosim.parameters import _gamma_cdf
 
 from . import limits
 from .cells import MODELS
-from .deployment import Deployment, LoadedCells, LoadedSynapses
+from .deployment import Deployment, LoadedCells, LoadedSynapses, Plastic
 from .learning import RULES
 from .weights import store
 
-__all__ = ["CYCLES", "Load", "Ring", "ample", "loads", "rates", "rings"]
+__all__ = ["CYCLES", "Load", "Ring", "Traces", "ample", "loads", "rates", "rings", "traces"]
 
 _FULL = 0xFFFF
-_FAR, _ENOUGH = 8.0, 6.5  # standard deviations
+_FAR, _ENOUGH, _HIGH = 8.0, 6.5, 3.0  # standard deviations
 
 
 # Of an instruction, on average: 1.26 in the update of neurons, 1.24 in rows of synapses, 1.58 where packets are received
@@ -98,6 +98,59 @@ def rates(cells: LoadedCells, dt: float, spikes_per_second: float) -> np.ndarray
         last = max((int(row[-1]) + 1 for row in cells.ticks if row.size), default=1)
         return np.array([row.size for row in cells.ticks]) * (1000.0 / (last * dt))
     return np.full(cells.size, float(spikes_per_second))
+
+
+class Traces(NamedTuple):
+    """How great the traces of a population's learning rule get, in spikes.
+
+    Attributes
+    ----------
+    label : str
+    source, target : float
+        The greatest of its sources and of its cells.
+    """
+
+    label: str
+    source: float
+    target: float
+
+
+def traces(deployment: Deployment) -> list[Traces]:
+    """The greatest traces of each population that learns: those of given spike times as they are, else three deviations above the mean."""
+    settings, found = deployment.settings, []
+    for k, cells in enumerate(deployment.cells):
+        into = [one for one in deployment.synapses if one.post == k and one.plastic and one.source.size]
+        if cells.plastic is None or not into:
+            continue
+        before, after = _longest(cells.plastic, "tau_plus", "tau_x"), _longest(cells.plastic, "tau_minus", "tau_y")
+        senders = [(deployment.cells[one.pre], np.unique(one.source)) for one in into]
+        found.append(Traces(cells.label, max(_trace(one, ids, before, settings.dt, settings.spikes_per_second) for one, ids in senders),
+                            _trace(cells, np.arange(cells.size), after, settings.dt, settings.spikes_per_second)))
+    return found
+
+
+def _longest(plastic: Plastic, *names: str) -> float:
+    """The longest time constant of one side, ms; 0 where only one spike counts."""
+    return 0.0 if plastic.timing == "nearest_pair" else max(plastic.parameters.get(name, 0.0) for name in ("tau", *names))
+
+
+def _trace(cells: LoadedCells, ids: np.ndarray, tau: float, dt: float, spikes_per_second: float) -> float:
+    """The greatest trace that spikes of cells leave."""
+    if tau == 0.0:
+        return 1.0
+    if cells.ticks is not None:
+        return max((_peak(cells.ticks[k], tau / dt) for k in ids), default=0.0)
+    mean = float(rates(cells, dt, spikes_per_second)[ids].max()) * tau / 1000.0
+    return 1.0 + mean + _HIGH * math.sqrt(0.5 * mean) if mean else 0.0
+
+
+def _peak(ticks: np.ndarray, tau: float) -> float:
+    """The greatest trace that these spikes leave, each 1; ``tau`` in ticks."""
+    most = now = 0.0
+    for decay in np.exp(np.diff(ticks, prepend=ticks[:1]) / -tau):
+        now = now * decay + 1.0
+        most = max(most, now)
+    return most
 
 
 def _most(deployment: Deployment, one: LoadedSynapses) -> np.ndarray:

@@ -14,7 +14,7 @@ from neurosim.cells import Izhikevich
 from neurosim.currents import FOREVER, ACSource, DCSource, NoisyCurrentSource, StepCurrentSource
 from neurosim.errors import ParameterError
 
-from . import data_memory, limits, rules
+from . import data_memory, limits, rules, sources
 from .cells import MODELS
 from .deployment import Deployment, LoadedCells, LoadedSynapses, Plastic, Problem, Settings
 
@@ -49,7 +49,8 @@ def of_cells(made: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
     """Parameters and initial values of a population."""
     what, problems, notes = f"population {made.label}", [], []
     if made.is_source:
-        return _of_source(made, what), notes
+        problems = _of_source(made, what)
+        return problems, [] if problems else _acting_rates(made, what, dt)
     if made.model == "IF_curr_alpha" and any(np.any(made.initial.get(name, 0.0)) for name in ("isyn_exc", "isyn_inh")):
         problems.append(Problem(what, "an initial isyn_exc or isyn_inh of IF_curr_alpha has no place on SpiNNaker", "Leave them 0"))
     for name, values in [*made.parameters.items(), *((f"initial {name}", values) for name, values in made.initial.items())]:
@@ -130,6 +131,15 @@ def _acting(made: LoadedCells, what: str, dt: float) -> list[str]:
 def _span(values: np.ndarray) -> str:
     low, high = float(np.min(values)), float(np.max(values))
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def _acting_rates(made: LoadedCells, what: str, dt: float) -> list[str]:
+    """Slow Poisson sources, whose mean interval is rounded down to whole steps."""
+    if made.model != "SpikeSourcePoisson":
+        return []
+    rate, acting = made.parameters["rate"], sources.acting_rates(made, dt)
+    off = np.abs(acting - rate) > _EXPECTED * rate
+    return [f"{what}: rate of {_span(rate[off])} Hz acts as {_span(acting[off])} Hz"] if off.any() else []
 
 
 def _of_source(made: LoadedCells, what: str) -> list[Problem]:
@@ -258,6 +268,13 @@ def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
         elif value and not fixed(value):
             problems.append(Problem(what, f"{name} = {given:g} is {value:.3g} on the machine, 0 in s16.15: nothing would be learnt by it",
                                     f"Give {name} such that it is at least {rules.STEP:.3g} there, or 0"))
+    if plastic.timing == "triplet":
+        notes.append(f"{what}: the slow traces, of tau_x and tau_y, decay in steps of four ticks, {4 * dt:g} ms")
+    elif plastic.timing == "vogels":
+        notes.append(f"{what}: w_min is ignored, a weight that falls below 0 wraps around to the greatest, and before a target's first"
+                     " spike its sources do not depress")
+    elif plastic.timing == "nearest_pair":
+        notes.append(f"{what}: before its first spike a source counts as if it had fired at tick 0")
     worst = max(resolution.values(), default=0.0)
     if plastic.weight == "additive" and not problems and 0 < stored["A_plus"] < worst:
         notes.append(f"{what}: one pairing adds at most {stored['A_plus'] / target.scale:.3g}, less than the step of stored weights,"
@@ -307,6 +324,9 @@ def of_current(current: Any, what: str, dt: float) -> tuple[list[Problem], list[
     if isinstance(current, ACSource) and dt != 1.0 and current.frequency:
         notes.append(f"{what}: sPyNNaker counts its time in steps, not in ms: {current.frequency:g} Hz are {current.frequency / dt:g} Hz on"
                      f" the machine (give frequency={current.frequency * dt:g} there)")
+    if isinstance(current, ACSource) and current.amplitude:
+        notes.append(f"{what}: in a step where the sine is 1 to 15 bits, less than 0.3 degrees before its top, the machine takes -1 for"
+                     " it: the current has the wrong sign for that step")
     given = [np.atleast_1d(np.asarray(getattr(current, name, 0.0), dtype=np.float64)) for name in ("start", "stop", "times")]
     times = np.concatenate(given)
     times = times[times < FOREVER]

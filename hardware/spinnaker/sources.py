@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from decimal import Decimal
@@ -16,8 +17,8 @@ from neurosim.kernels import spinnaker_sources as kernel
 from .cells import words
 from .deployment import LoadedCells
 
-__all__ = ["coded_current", "core_seeds", "cores_of", "poisson_rates", "poisson_spans", "population_seed", "seconds_per_tick",
-           "ticks_per_second"]
+__all__ = ["acting_rates", "coded_current", "core_seeds", "cores_of", "poisson_rates", "poisson_spans", "population_seed",
+           "seconds_per_tick", "ticks_per_second"]
 
 _LARGEST = 0xFFFFFFFF
 
@@ -67,6 +68,26 @@ def poisson_rates(cells: LoadedCells) -> np.ndarray:
     if bad.size:
         raise ParameterError(f"{cells.label}.rate must be within 0 and 65536 Hz on the machine, got {rates[bad[0]]:g} at index {bad[0]}")
     return _u3232(rates).astype(np.int64)
+
+
+def acting_rates(cells: LoadedCells, dt: float) -> np.ndarray:
+    """Rates (Hz) at which Poisson sources send, float64: other than asked for where a core draws the intervals between spikes.
+
+    Sources below 0.01 spikes a tick: their mean interval is a whole number of ticks, rounded down, of a second that is one too; an
+    interval is 32 bits of thousandths of ticks, and what is over wraps around; and below 2**-15 Hz none is drawn at all.
+    """
+    asked, found = np.unique(np.asarray(cells.parameters["rate"], dtype=np.float64), return_inverse=True)
+    acting = asked.copy()
+    for k, rate in enumerate(_u3232(asked)):
+        kept = int(rate) >> 16 & _LARGEST  # as `kernels.spinnaker_sources.set_rate`
+        if kept * seconds_per_tick(dt) >> 32 >= kernel.SLOW:
+            continue
+        mean = kernel.SCALE * ((ticks_per_second(dt) << 16) // kept if kept > 1 else 0)
+        over = (_LARGEST + 1) / mean if mean else math.inf
+        # Of an exponential variate of this mean, what is left of it after whole multiples of 2**32.
+        left = mean - (_LARGEST + 1) / math.expm1(over) if over < 700.0 else mean
+        acting[k] = 1000.0 * kernel.SCALE / (left * dt) if mean else 0.0
+    return acting[found]
 
 
 def poisson_spans(cells: LoadedCells, dt: float) -> tuple[np.ndarray, np.ndarray]:
