@@ -25,8 +25,11 @@ def text(report: Any) -> str:
     parts += [_problem(k, one) for k, one in enumerate(report.problems, 1)]
     if deployment.cells:
         about = "" if placed.exact else "about "
-        parts.append(f"{_count(placed.cores, 'core')} on {about}{_count(placed.chips, 'chip')} of {_count(placed.boards, 'board')},"
-                     f" {_bytes(placed.sdram())} of SDRAM for 1000 steps")
+        loaded = {one.label for one in deployment.cells}
+        absent = [one.label for one in deployment.network.populations if one.label not in loaded]
+        without = f", without {_listed(absent)}" if absent else ""
+        size = f"{_count(placed.cores, 'core')} on {about}{_count(placed.chips, 'chip')} of {_count(placed.boards, 'board')}"
+        parts.append(_wrapped(f"{size}, {_bytes(placed.sdram())} of SDRAM for 1000 steps{without}", ""))
         parts.append(_cells(report))
     if report.projections:
         parts.append(_projections(report))
@@ -92,6 +95,11 @@ def _table(rows: Sequence[Sequence[str]], left: str) -> str:
 
 def _wrapped(words: str, lead: str) -> str:
     return textwrap.fill(words, _WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead), break_on_hyphens=False)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - 4
+    return ", ".join(names[:4]) + f" and {more} more" if more > 1 else ", ".join(names)
 
 
 def _count(number: int, name: str) -> str:
