@@ -10,7 +10,7 @@ import pytest
 
 import neurosim as ns
 from neurosim import cli
-from neurosim.errors import NetworkError
+from neurosim.errors import NetworkError, ParameterError
 from neurosim.hardware.spinnaker import extra, limits, sources
 from neurosim.hardware.spinnaker.check import check
 from neurosim.hardware.spinnaker.emulation import Emulation
@@ -405,6 +405,30 @@ def test_command_line(tmp_path, capsys):
     assert "1. dt: " in capsys.readouterr().out
     assert cli.main(["check", str(script), "--option", "speed=3"]) == 2
     assert "no setting 'speed'" in capsys.readouterr().err
+
+
+def test_a_network_of_nothing_cannot_be_deployed():
+    report = check(ns.Network(label="void"))
+    assert not report.ok and "1. network void: it has no population: there is nothing to run" in str(report)
+    assert "nothing to run" not in str(check(cells(ns.HH_cond_exp())))  # which has a population
+    with pytest.raises(NetworkError):
+        Emulation(ns.Network())
+
+
+def test_what_is_no_network_is_named():
+    for one in (3, None, "net"):
+        with pytest.raises(ParameterError, match=f"needs a Network, got {one!r}"):
+            check(one)
+
+
+def test_cores_and_memory_count_the_rest():
+    network = with_(joined(), lambda n: n.population(500, ns.HH_cond_exp(), "exc"))
+    report = check(network)
+    assert "2 cores on 1 chip of 1 board, " in str(report) and "of SDRAM for 1000 steps, without exc\n" in str(report)
+    for k in range(6):
+        network.population(5, ns.HH_cond_exp(), f"more {k}")
+    assert "without exc, more 0, more 1, more 2 and 3 more" in " ".join(str(check(network)).split())
+    assert "without" not in str(check(joined()))
 
 
 def test_the_first_line_counts_what_follows():

@@ -204,16 +204,23 @@ def check(network: Network | Deployment, settings: Settings | None = None, **ove
     Raises
     ------
     ParameterError
-        For settings that have no meaning.
+        For what is no network, and for settings that have no meaning.
     """
     deployment = network if isinstance(network, Deployment) else load(network, settings, **overrides)
     placement = place(deployment)
     found, busy = rings(deployment), loads(deployment)
-    problems = [*deployment.problems, *placement.problems, *_full(deployment, found), *_late(busy, deployment)]
+    problems = [*_empty(deployment), *deployment.problems, *placement.problems, *_full(deployment, found), *_late(busy, deployment)]
     notes = [*deployment.notes, *_crowded(deployment, found), *_unsteady(deployment, found), *_traced(deployment),
              *_routed(placement)]
     return Report(deployment, placement, problems, _together(notes), _populations(deployment, placement),
                   [_stored(deployment, one) for one in deployment.synapses], _rules(deployment), found, busy)
+
+
+def _empty(deployment: Deployment) -> list[Problem]:
+    """A network with nothing to run."""
+    if deployment.network.populations:
+        return []
+    return [Problem(f"network {deployment.network.label}", "it has no population: there is nothing to run", "Add a population")]
 
 
 def _populations(deployment: Deployment, placement: Placement) -> list[Told]:
