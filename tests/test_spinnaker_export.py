@@ -17,6 +17,7 @@ from neurosim.errors import FileFormatError, NetworkError, ParameterError
 from neurosim.hardware.pynn_export import script as pynn_script
 from neurosim.hardware.spinnaker import plain as plain_data
 from neurosim.hardware.spinnaker import script
+from neurosim.hardware.spinnaker.check import check
 from neurosim.hardware.spinnaker.emulation import Emulation
 from neurosim.hardware.spinnaker.export import Export, export, write_script
 from neurosim.hardware.spinnaker.extra import IFCurrDeltaFixedProb
@@ -264,6 +265,26 @@ def test_a_written_program_on_the_machines_own_code_does_what_the_emulator_says(
         np.testing.assert_array_equal(np.asarray(words) / 32768.0, trace.values)
 
 
+def test_a_written_program_says_what_was_changed(tmp_path):
+    def said(weight, delay):
+        net = ns.Network(seed=3)
+        pre, post = net.population(4, ns.SpikeSourceArray([1.0]), "pre"), net.population(5, ns.IF_curr_exp(tau_refrac=2.0), "post")
+        net.project(pre, post, ns.AllToAllConnector(), weight=weight, delay=delay, label="into")
+        return net, write_script(net, tmp_path / "net.py"), (tmp_path / "net.py").read_text()
+
+    _, changed, text = said(0.5, 2.0)
+    assert changed == [] and "    * nothing\n" in text
+    net, changed, text = said(0.3, ns.Uniform(1.0, 4.0))
+    one = check(net).projections[0]
+    assert changed == [f"projection into: all delays moved to whole steps, by <= {one.off:.2g} ms; weights stored in steps of"
+                       f" {one.step:.3g} nA, the worst error {one.worst:.2g} nA ({100 * one.relative:.2g} %)"]
+    assert one.moved == 20 and one.worst > 0 and changed[0] in " ".join(text.split()) and "* nothing" not in text
+    _, changed, text = said(0.5, [1.0, 2.0, 3.0, 1.25] * 5)
+    assert changed == ["projection into: 5 of 20 delays moved to whole steps, by <= 0.25 ms"]
+    net.poisson_input(net["post"], 10.0, 0.3, label="drive")
+    assert write_script(net, tmp_path / "net.py")[-1].startswith("Poisson input drive: weights stored in steps of")
+
+
 # ------------------------------------------------------------------------------------------ what a board hands back
 
 
@@ -290,7 +311,9 @@ def test_what_a_board_recorded_becomes_a_result():
     assert v.values.shape == (10, 70) and v.times.tolist() == [step * dt for step in range(10, 20)] and v.values[1, 3] == -60.0 - 3 + 11
     assert np.array_equal(inhibition.values[0], -0.25 * np.arange(70)) and inhibition.unit == "nA"
     assert (result.t_start, result.t_stop, result.dt) == (0.0, 10.0, dt)
-    assert result.provenance["simulator"] == "SpiNNaker" and result.provenance["report"] == ["a note"]
+    assert result.provenance["simulator"] == "SpiNNaker"
+    first, *changed = result.provenance["report"]
+    assert first == "a note" and changed[0].startswith("projection learns: all delays moved to whole steps, by <= 0.25 ms")
     board._t = 15.0
     assert board._result(10.0).spikes("exc").times.tolist() == [12.0]
 

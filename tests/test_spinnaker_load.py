@@ -378,3 +378,16 @@ def test_a_rule_counts_only_if_its_source_is_there():
     found = load(network)
     assert [one.what for one in found.problems] == ["population absent"]
     assert found["post"].plastic.parameters["tau_plus"] == 20.0
+
+
+def test_notes_that_say_the_same_are_one():
+    network = ns.Network()
+    pre = network.population(3, ns.SpikeSourceArray([1.0]), "pre")
+    posts = [network.population(3, ns.IF_curr_exp(tau_refrac=2.0), label) for label in ("a", "b")]
+    for post in posts:
+        synapse = ns.STDPMechanism(ns.SpikeTripletRule(), ns.AdditiveWeightDependence())
+        network.project(pre, post, ns.AllToAllConnector(), weight=0.25, synapse=synapse, label=f"onto {post.label}")
+    notes = load(network).notes
+    assert [note for note in notes if "order=" in note][0].startswith("projections onto a, onto b: order='nest'")
+    assert sum("order=" in note for note in notes) == 1
+    assert [note for note in notes if "slow traces" in note][0].startswith("learning in a, b: ")

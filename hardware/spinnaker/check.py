@@ -16,9 +16,10 @@ from . import limits, report, rules
 from .deployment import Deployment, LoadedSynapses, Problem, Settings
 from .estimates import Load, Ring, ample, loads, rings, traces
 from .load import load
+from .loading import together
 from .placement import PLANNED_STEPS, Placement, place
 
-__all__ = ["Report", "Rule", "Stored", "Told", "check"]
+__all__ = ["Report", "Rule", "Stored", "Told", "check", "stored"]
 
 _FULL_TIME = 1.0  # of a step
 _SELDOM = 1e-3  # times a second
@@ -212,8 +213,8 @@ def check(network: Network | Deployment, settings: Settings | None = None, **ove
     problems = [*_empty(deployment), *deployment.problems, *placement.problems, *_full(deployment, found), *_late(busy, deployment)]
     notes = [*deployment.notes, *_crowded(deployment, found), *_unsteady(deployment, found), *_traced(deployment),
              *_routed(placement)]
-    return Report(deployment, placement, problems, _together(notes), _populations(deployment, placement),
-                  [_stored(deployment, one) for one in deployment.synapses], _rules(deployment), found, busy)
+    return Report(deployment, placement, problems, together(notes), _populations(deployment, placement),
+                  [stored(deployment, one) for one in deployment.synapses], _rules(deployment), found, busy)
 
 
 def _empty(deployment: Deployment) -> list[Problem]:
@@ -232,7 +233,8 @@ def _populations(deployment: Deployment, placement: Placement) -> list[Told]:
     return told
 
 
-def _stored(deployment: Deployment, one: LoadedSynapses) -> Stored:
+def stored(deployment: Deployment, one: LoadedSynapses) -> Stored:
+    """Weights and delays of a projection, or of a Poisson input."""
     post, dt = deployment.cells[one.post], deployment.settings.dt
     unit = post.population.cell.weight_unit if post.population is not None else ""
     step = 2.0 ** (post.shifts[one.receptor] - 15) / post.scale / float(np.max(one.factor))
@@ -257,16 +259,6 @@ def _rules(deployment: Deployment) -> list[Rule]:
             told.append(Rule(cells.label, cells.plastic.timing, cells.plastic.weight, dict(cells.plastic.parameters),
                              rules.rescaled(given.synapse, cells.plastic)))
     return told
-
-
-def _together(notes: list[str]) -> list[str]:
-    """Notes that say the same of several populations, or of several projections, as one."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for note in notes:
-        kind, _, rest = note.partition(" ")
-        name, _, said = rest.partition(": ")
-        found.setdefault((kind, said) if kind in ("population", "projection") else (note, ""), []).append(name)
-    return [f"{kind}{'s' * (len(names) > 1)} {', '.join(names)}: {said}" if said else kind for (kind, said), names in found.items()]
 
 
 def _full(deployment: Deployment, found: list[Ring]) -> list[Problem]:

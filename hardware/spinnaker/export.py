@@ -33,7 +33,7 @@ from .deployment import Deployment, Settings
 from .limits import CELLS, VERSION
 from .placement import edges_of
 from .plain import deployed, plain
-from .program import write_script
+from .program import changes, write_script
 
 __all__ = ["Core", "Export", "export", "write_script"]
 
@@ -265,7 +265,7 @@ class Export:
         return Result(label=self.network.label, dt=dt, t_start=began, t_stop=self._t, seed=settings.seed, populations=known, spikes=spikes,
                       traces=traces, provenance={"neurosim": __version__, "sPyNNaker": _version(), "simulator": "SpiNNaker", "dt": dt,
                                                  "network_seed": self.network.seed, "network": str(self.network.describe(dt)),
-                                                 "report": list(self.deployment.notes)})
+                                                 "report": changes(self.deployment)})
 
 
 def export(network: Network, settings: Settings | None = None, virtual: bool = True, **overrides: Any) -> Export:

@@ -20,7 +20,7 @@ from neurosim.network import Network, PoissonInput, Population
 from . import limits, meaning, ranges
 from .deployment import Deployment, LoadedCells, LoadedSynapses, Sampled, Settings
 from .joining import Joining
-from .loading import settings_of, sources_label
+from .loading import settings_of, sources_label, together
 from .weights import greatest_input, input_of, shift_of, store
 
 __all__ = ["FOREVER", "RECORDED_AS", "load", "machine_model", "settings_of"]
@@ -71,7 +71,7 @@ def load(network: Network, settings: Settings | None = None, **overrides: Any) -
     for injection in network.injections:
         loading.current(injection)
     loading.absent()
-    made = Deployment(network, settings, loading.cells, loading.synapses, loading.records, loading.problems, loading.notes)
+    made = Deployment(network, settings, loading.cells, loading.synapses, loading.records, loading.problems, together(loading.notes))
     made.problems += [problem for one in made.cells if not one.is_source for problem in ranges.of_memory(made, one)]
     return made
 

@@ -15,7 +15,9 @@ from neurosim.parameters import numbers
 
 from .deployment import LoadedCells, LoadedSynapses, Problem, Sampled, Settings
 
-__all__ = ["Loading", "settings_of", "sources_label"]
+__all__ = ["Loading", "settings_of", "sources_label", "together"]
+
+_PLURAL = {"population ": "populations ", "projection ": "projections ", "current into ": "currents into ", "learning in ": "learning in "}
 
 
 def settings_of(network: Network, settings: Settings | None = None, **overrides: Any) -> Settings:
@@ -71,6 +73,17 @@ def _whole(value: Any) -> bool:
 def sources_label(one: PoissonInput) -> str:
     """Of the sources of a Poisson input."""
     return f"{one.label} (sources)"
+
+
+def together(notes: list[str]) -> list[str]:
+    """Notes that say the same of several populations, of several projections and so on, as one."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for note in notes:
+        kind = next((one for one in _PLURAL if note.startswith(one)), "")
+        name, _, said = note[len(kind):].partition(": ")
+        found.setdefault((kind, said) if kind else (note, ""), []).append(name)
+    return [f"{_PLURAL[kind] if len(names) > 1 else kind}{', '.join(names)}: {said}" if kind in _PLURAL else kind
+            for (kind, said), names in found.items()]
 
 
 class Loading:

@@ -18,11 +18,31 @@ from neurosim.parameters import numbers
 
 from ..packing import packed
 from . import script
+from .check import stored
 from .deployment import Deployment, Settings
 from .limits import VERSION
 from .plain import deployed, plain
 
-__all__ = ["write_script"]
+__all__ = ["changes", "write_script"]
+
+_EXACT = 1e-12  # of a weight
+
+
+def changes(deployment: Deployment) -> list[str]:
+    """What is different on the machine: the deployment's notes; of each projection, how far delays and weights are from those asked for."""
+    told = list(deployment.notes)
+    for loaded in deployment.synapses:
+        one, said = stored(deployment, loaded), []
+        if one.moved:
+            which = "all delays" if one.moved == one.synapses else f"{one.moved} of {one.synapses} delays"
+            said.append(f"{which} moved to whole steps, by <= {one.off:.2g} ms")
+        if one.worst > _EXACT * one.greatest:
+            zeros = f", {one.zeros} are 0" if one.zeros else ""
+            said.append(f"weights stored in steps of {one.step:.3g} {one.unit}, the worst error {one.worst:.2g} {one.unit}"
+                        f" ({100.0 * one.relative:.2g} %){zeros}")
+        if said:
+            told.append(f"{'projection' if loaded.projection else 'Poisson input'} {one.label}: {'; '.join(said)}")
+    return told
 
 
 def write_script(network: Network, path: str | os.PathLike, duration: float = 1000.0, settings: Settings | None = None,
@@ -67,7 +87,7 @@ def write_script(network: Network, path: str | os.PathLike, duration: float = 10
         program.write_text(_program(deployment, program, float(duration)), encoding="utf-8")
     except OSError as error:
         raise FileFormatError(f"cannot write {program}: {error.strerror or error}") from error
-    return list(deployment.notes)
+    return changes(deployment)
 
 
 def _program(deployment: Deployment, path: Path, duration: float) -> str:
@@ -82,7 +102,7 @@ def _program(deployment: Deployment, path: Path, duration: float) -> str:
         pre, post = deployment.cells[one.pre], deployment.cells[one.post]
         lines.append(f"    {pre.label} to {post.label}, {post.receptors[one.receptor]}: {one.source.size} synapses")
     lines += ["", "What was changed, and what is different there:", ""]
-    for note in deployment.notes or ["nothing"]:
+    for note in changes(deployment) or ["nothing"]:
         lines += textwrap.wrap(str(note), 116, initial_indent="    * ", subsequent_indent="      ")
     docstring = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
     body = inspect.getsource(script).split('"""', 2)[2].lstrip("\n")
