@@ -175,7 +175,7 @@ ABSENT_CELLS: Mapping[str, str] = {
     "EIF_cond_exp_isfa_ista": "Use IF_cond_exp, or IFCurrExpCa2Adaptive of extra_models for adaptation",
     "EIF_cond_alpha_isfa_ista": "Use IF_cond_exp, or IFCurrExpCa2Adaptive of extra_models for adaptation",
     "AdExp": "Use IF_cond_exp, or IFCurrExpCa2Adaptive of extra_models for adaptation",
-    "GIF_cond_exp": "Use IFCondExpStoc of extra_models for a noisy threshold",
+    "GIF_cond_exp": "Use IF_cond_exp, or IFCurrExpCa2Adaptive of extra_models for adaptation",
     "PointNeuron": "Use IF_curr_exp or IF_cond_exp, which have one excitatory and one inhibitory receptor",
     "CompartmentalCell": "Use a point neuron such as IF_cond_exp",
     "Astrocyte": "Use slowly integrating IF_curr_exp cells",
