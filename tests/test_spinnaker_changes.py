@@ -50,6 +50,8 @@ def test_conductances_are_read_and_set():
     emulation.set("cells", gsyn_exc=0.125, gsyn_inh=0.5)
     assert emulation.get("cells", "gsyn_exc").tolist() == [0.125, 0.125]
     assert emulation.run(1.0).traces("cells", "gsyn_exc").values[0, 0] == 0.125
+    with pytest.raises(ParameterError, match="cells.gsyn_exc must be within -64 and 64 uS on the machine .*, got 100 uS"):
+        emulation.set("cells", gsyn_exc=100.0)
 
 
 def _with(net, cell, variable):
@@ -57,12 +59,21 @@ def _with(net, cell, variable):
     return net
 
 
+def test_an_emulation_says_what_it_is():
+    net = _with(Network(label="small"), IF_cond_exp(), "v")
+    emulation = Emulation(net, dt=0.5)
+    emulation.run(1.5)
+    assert repr(emulation) == "<small on SpiNNaker, emulated: 2 cells, at 1.5 ms>"
+
+
 @pytest.mark.parametrize("target, values, message", [
     ("cells", {"w": 1.0}, "IF_curr_exp has no state variable 'w' on the machine; it has v, isyn_exc, isyn_inh"),
     ("cells", {"v": "high"}, "cells.v must be a number or 10 values"),
     ("cells", {"v": [1.0, 2.0]}, "cells.v must be a number or 10 values"),
     ("cells", {"v": math.nan}, "cells.v must be finite"),
-    ("cells", {"v": -1e5}, "cells.v must be within -65536 and 65536"),
+    ("cells", {"v": -1e5}, "cells.v must be within -65536 and 65536 mV on the machine (s16.15), got -100000 mV"),
+    ("cells", {"isyn_exc": [*range(9), 1e5]},
+     "cells.isyn_exc must be within -65536 and 65536 nA on the machine (s16.15), got 0 to 100000 nA"),
     ("noise", {"v": 1.0}, "noise: of Poisson sources only the rate can be set"),
     ("noise", {"rate": -1.0}, "noise.rate must be within 0 and 65536 Hz"),
     ("times", {"v": 1.0}, "SpikeSourceArray has no state variables"),

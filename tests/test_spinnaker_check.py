@@ -145,6 +145,8 @@ REFUSED = {
                                            "learning in post", "without a binary for IFTruncDelta", "IF_curr_exp"),
     "negative amplitudes": (taught(PAIRS(A_plus=-0.01)), {}, "projection into post", "A_plus is negative", "A_plus >= 0"),
     "an amplitude that vanishes": (taught(ns.Vogels2011Rule()), {}, "learning in post", "0 in s16.15", "A_plus"),
+    "an amplitude below every step": (taught(PAIRS(A_plus=5e-10, A_minus=0.1)), {}, "learning in post",
+                                      "A_plus = 5e-10 is 0 in s16.15: nothing", "A_plus such"),
     "an amplitude that overflows": (taught(PAIRS(A_plus=9e4)), {}, "learning in post", "beyond s16.15", "smaller A_plus"),
     "bounds that overflow": (taught(weight=ADDITIVE(w_max=70000.0)), {}, "learning in post", "w_max", "smaller w_max"),
     "traces longer than a table": (taught(PAIRS(tau_plus=2000.0)), {"dt": 0.1}, "learning in post", "a table of 152494 decays",
@@ -161,6 +163,8 @@ REFUSED = {
     "a plastic delay of the whole ring": (joined(weight=0.25, delay=4.0, synapse=STDP(PAIRS(), ADDITIVE())), {}, "projection into post",
                                           "never delivers", "Change the delay by a step"),
     "a delay too long": (joined(size=600, delay=300.0), {}, "projection into post", "at most 288", "neurons_per_core"),
+    "a delay too long for any core": (joined(size=600, delay=80000.0), {}, "projection into post", "at most 288",
+                                      "Shorten it, or take a longer step"),
     "stages of two lengths": (two_lengths(), {}, "population pre", "stages", "neurons_per_core"),
     "weights that vanish": (listed([50.0, 1e-4]), {}, "projection into post", "1 of 2 weights vanish", "allow_zero_weights"),
     "weights too small for any step": (joined(weight=1e-6), {}, "projection into post", "vanish", "Make them greater"),
@@ -231,6 +235,14 @@ def test_what_cannot_be_deployed_is_refused_with_the_remedy(name):
 def test_no_remedy_is_a_cell_that_does_something_else_there():
     broken = ("IFCondExpStoc", "IFTruncDelta")  # see docs/spinnaker.md
     assert not [remedy for remedy in limits.ABSENT_CELLS.values() if any(name in remedy for name in broken)]
+
+
+def test_fewer_neurons_are_advised_only_where_they_help():
+    def remedy(delay):
+        return next(one.remedy for one in check(joined(size=600, delay=delay)).problems if "can have at most" in one.reason)
+
+    longest = float(limits.max_delay(1, 2))
+    assert "fewer neurons" in remedy(longest) and "fewer neurons" not in remedy(longest + 1.0)
 
 
 def test_there_are_enough_refusals():
@@ -382,6 +394,12 @@ def test_routing_tables_that_must_be_compressed_are_noted():
 
     assert not routing(1023)
     assert "may need 1024 entries" in routing(1024)[0] and "has 1023" in routing(1024)[0]
+
+
+def test_delays_that_are_rounded_are_counted():
+    assert "2, all moved by <= 0.4" in str(check(joined(delay=1.6)))
+    assert "1 to 2, 3 moved by <= 0.4" in str(check(joined(delay=[1.0, 1.0, 1.6] * 3)))
+    assert "moved" not in str(check(joined(delay=2.0)))
 
 
 def test_lines_are_short():

@@ -15,7 +15,7 @@ from spinnaker_dialect import begun, cells, noted  # noqa: F401
 
 import neurosim.hardware.spinnaker.pynn as sim
 from neurosim.hardware.spinnaker.emulation import emulate
-from neurosim.hardware.spinnaker.pynn import simulator
+from neurosim.hardware.spinnaker.pynn import errors, simulator
 from neurosim.hardware.spinnaker.pynn.__main__ import main, standing_in
 
 ALL = [name for name, text in vars(examples).items() if name.isupper() and isinstance(text, str)]
@@ -366,3 +366,10 @@ def test_currents():
     assert v[:6, 0].tolist() == [-65.0] * 6 and v[15, 0] > -60.0 and v[29, 0] < v[15, 0]
     assert v[10, 1] == -65.0 and v[20, 1] > -63.0
     assert (v[:, 2] == -65.0).all()
+
+
+def test_a_population_without_a_label_is_not_called_none():
+    sim.setup(1.0)
+    for size, label, said in ((0, None, "a population must be > 0, got 0"), (2.5, "exc", "population exc must be a whole number, got 2.5")):
+        with pytest.raises(errors.ConfigurationException, match=f"size of {said}"):
+            sim.Population(size, sim.IF_curr_exp(), label=label)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["described", "follow", "get", "set_values", "weights"]
 
 _ONE = 32768.0
+_UNITS = {"v": "mV", "i_ca2": "nA", "isyn_exc": "nA", "isyn_inh": "nA", "gsyn_exc": "uS", "gsyn_inh": "uS"}
 
 
 def described(network: Network) -> tuple[list[Any], ...]:
@@ -97,10 +98,23 @@ def set_values(emulation: Emulation, target: Cells | str, values: Mapping[str, A
     stored = {name: words(value * rows[name][1]) for name, value in given.items()}
     for name, bits in stored.items():
         if ((bits < -(2**31)) | (bits >= 2**31)).any():
-            raise ParameterError(f"{cells.label}.{name} must be within -65536 and 65536 on the machine (s16.15), times {rows[name][1]:g};"
-                                 f" got {given[name].min():g} to {given[name].max():g}")
+            bound, unit = 65536.0 / abs(rows[name][1]), _unit(cells, name)
+            raise ParameterError(f"{cells.label}.{name} must be within {-bound:g} and {bound:g}{unit} on the machine (s16.15), got"
+                                 f" {_span(given[name])}{unit}")
     for name, bits in stored.items():
         _state(emulation, number)[rows[name][0], ids] = bits
+
+
+def _unit(cells: LoadedCells, name: str) -> str:
+    """Of a state variable, with a space before it; empty where it has none."""
+    known = cells.population.cell.states if cells.population is not None else {}
+    unit = known[name].unit if name in known else _UNITS.get(name, "")
+    return f" {unit}" if unit else ""
+
+
+def _span(values: np.ndarray) -> str:
+    low, high = float(values.min()), float(values.max())
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _values(what: str, value: Any, size: int) -> np.ndarray:

@@ -186,11 +186,12 @@ def of_synapses(one: LoadedSynapses, target: LoadedCells, overflowed: np.ndarray
                                 f" max_expected_summed_weight[{target.label!r}], or accept it with allow_zero_weights=True"))
     longest = limits.max_delay(min(target.size, target.per_core), len(target.receptors))
     delay = int(one.delay.max())
+    fewer = delay <= limits.max_delay(1, len(target.receptors))  # neurons on a core make room for it
     if delay > longest:
         problems.append(Problem(what, f"a delay of {delay * settings.dt:g} ms is {delay} steps; {target.label} can have at most {longest}"
                                       f" ({longest * settings.dt:g} ms)",
                                 f"Shorten it, take a longer step, or put fewer neurons on a core (neurons_per_core[{target.label!r}] <"
-                                f" {min(target.size, target.per_core)})"))
+                                f" {min(target.size, target.per_core)})" if fewer else "Shorten it, or take a longer step"))
     elif one.plastic and target.slots and (at := one.delay % target.slots == 0).any():
         steps, neurons = int(one.delay[at][0]), min(target.size, target.per_core)
         longer = f"give some other synapse onto {target.label} a delay above {target.slots * settings.dt:g} ms"
@@ -260,13 +261,14 @@ def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
     resolution = {name: 2.0 ** (shift - 15) for name, shift in zip(target.receptors, target.shifts, strict=True)}
     for name, value in stored.items():
         given = plastic.parameters[name]
+        small = f"{name} = {given:g} is {'' if math.isclose(value, given) else f'{value:.3g} on the machine, '}0 in s16.15"
         if not -65536 <= value < 65536:
             problems.append(Problem(what, f"{name} = {given:g} is {value:g} on the machine, beyond s16.15",
                                     f"Give a smaller {name} or w_max"))
         elif value and not fixed(value) and any(fixed(stored.get(other, 0.0)) for other in _WITH.get(name, ())):
-            notes.append(f"{what}: {name} = {given:g} is {value:.3g} on the machine, 0 in s16.15")
+            notes.append(f"{what}: {small}")
         elif value and not fixed(value):
-            problems.append(Problem(what, f"{name} = {given:g} is {value:.3g} on the machine, 0 in s16.15: nothing would be learnt by it",
+            problems.append(Problem(what, f"{small}: nothing would be learnt by it",
                                     f"Give {name} such that it is at least {rules.STEP:.3g} there, or 0"))
     if plastic.timing == "triplet":
         notes.append(f"{what}: the slow traces, of tau_x and tau_y, decay in steps of four ticks, {4 * dt:g} ms")

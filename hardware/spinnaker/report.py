@@ -62,7 +62,7 @@ def _projections(report: Any) -> str:
         asked = f"{one.least:.4g}" if one.least == one.greatest else f"{one.least:.4g} to {one.greatest:.4g}"
         late = f"{one.shortest:g}" if one.shortest == one.longest else f"{one.shortest:g} to {one.longest:g}"
         if one.moved:
-            late += f", {one.moved} moved by <= {one.off:.2g}"
+            late += f", {'all' if one.moved == one.synapses else one.moved} moved by <= {one.off:.2g}"
         worst = f"{one.worst:.2g} ({_percent(one.relative)})" + (f", {one.zeros} are 0" if one.zeros else "")
         rows.append([one.label + (" *" if one.plastic else ""), str(one.synapses), f"{asked} {one.unit}", f"{one.step:.3g}", worst, late]
                     if one.synapses else [one.label, "0", "", "", "", ""])

@@ -309,10 +309,11 @@ def _cell_type(cellclass: Any, cellparams: Any) -> Any:
 
 
 def _whole_size(size: Any, label: str | None) -> int:
+    whose = "a population" if label is None else f"population {label}"
     if size is None or isinstance(size, (str, tuple)) or abs(round(size) - size) >= 0.001:
-        raise ConfigurationException(f"size of population {label} must be a whole number, got {size!r}")
+        raise ConfigurationException(f"size of {whose} must be a whole number, got {size!r}")
     if size <= 0:
-        raise ConfigurationException(f"size of population {label} must be > 0, got {size!r}")
+        raise ConfigurationException(f"size of {whose} must be > 0, got {size!r}")
     return round(size)
 
 
