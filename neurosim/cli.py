@@ -60,11 +60,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0; 1 from ``check`` if the network cannot be deployed; 2 after an error of ours, told in one line on stderr; 130 after Ctrl-C
-        outside a run.
+        outside a run; 141 if whoever read the output stopped before its end.
     """
     arguments = _parser().parse_args(argv)
     try:
-        return arguments.command(arguments) or 0
+        code = arguments.command(arguments) or 0
+        sys.stdout.flush()  # so that a reader who is gone is noticed here
+        return code
+    except BrokenPipeError:
+        # Whoever read it, such as ``head``, has enough; what is left in the buffer must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (NeurosimError, ModuleNotFoundError) as error:
         print(f"neurosim: {error}", file=sys.stderr)
         return 2

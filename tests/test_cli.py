@@ -280,3 +280,13 @@ def test_export_writes_a_program(tmp_path, capsys):
     script.write_text("from neurosim import IF_jump, Network\nnetwork = Network()\nnetwork.population(3, IF_jump(), 'own')\n")
     assert cli.main(["export", str(script), "-o", str(program)]) == 2
     assert "population own: IF_jump is not among the models" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["models"], ["check", "cuba", "--scale", "0.05"]])
+def test_a_reader_who_has_enough_ends_it_quietly(command):
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-m", "neurosim", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=variables) as program:
+        program.stdout.close()
+        assert program.stderr.read() == ""
+    assert program.returncode == 141

@@ -122,6 +122,10 @@ class Emulation:
         kernel.run_ticks(self._m, 0, 0, 0, 0)  # compiled now, so that the time of a run is that of the run
         self.build_seconds = time.perf_counter() - began
 
+    def __repr__(self) -> str:
+        cells = sum(one.size for one in self.deployment.cells)
+        return f"<{self.network.label} on SpiNNaker, emulated: {cells} cells, at {self.t:g} ms>"
+
     def _most(self) -> int:
         """More spikes than a tick ever has."""
         return most_spikes(self.deployment, self._m.pops, self._poisson)
