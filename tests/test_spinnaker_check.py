@@ -605,3 +605,9 @@ def test_the_top_of_the_sine_is_told():
     angle = np.arange(1, 102944)  # half a turn, s16.15
     wrong = np.array([kernel.sink(int(k)) for k in angle]) < 0
     assert wrong.any() and (angle[wrong] / 32768 > np.radians(89.7)).all() and (angle[wrong] / 32768 < np.radians(90.0)).all()
+
+
+def test_changes_of_a_current_in_one_step_are_told():
+    current = ns.StepCurrentSource([1.0, 1.25, 1.5, 3.0], [0.5, 0.25, 1.0, 0.0])
+    assert told(injected(current), "current into cells", "2 of its changes fall into the step of the one before")
+    assert not told(injected(current), "fall into the step", dt=0.25)

@@ -335,6 +335,11 @@ def of_current(current: Any, what: str, dt: float) -> tuple[list[Problem], list[
     early = times - np.floor(times / dt + 1e-9) * dt
     if (early > 1e-6 * dt).any():
         notes.append(f"{what}: its times are moved back to whole steps, by at most {early.max():.3g} ms")
+    if isinstance(current, StepCurrentSource):
+        ticks = np.floor(np.asarray(current.times, dtype=np.float64) / dt + 1e-9)
+        if (together := int((np.diff(ticks) == 0).sum())):
+            notes.append(f"{what}: {together} of its changes fall into the step of the one before; each cell that asks takes one, so that"
+                         " several in a step are spread over cells and later steps")
     if isinstance(current, NoisyCurrentSource) and abs(current.dt - dt) > 1e-9 * dt:
         notes.append(f"{what}: noise has a new value every step of {dt:g} ms, not every {current.dt:g} ms")
     return problems, notes
