@@ -47,4 +47,3 @@ def unpack(folder: Path) -> Path:
     with tarfile.open(archive()) as file:
         file.extractall(folder, filter="data")
     return folder / NAME.removesuffix(".tar.gz")
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -144,6 +145,16 @@ def check_dt(dt: Any, name: str) -> None:
     """Raise :class:`ParameterError` unless dt is a number of ms that time can be counted in."""
     if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not 1e-6 <= dt <= 1000:
         raise ParameterError(f"{name} must be >= 1e-06 and <= 1000 ms, got {dt!r:.100}")
+
+
+def duration_steps(duration: Any, dt: float) -> int:
+    """Whole steps of a duration in ms; raises :class:`ParameterError` unless it is a positive multiple of dt."""
+    if isinstance(duration, bool) or not isinstance(duration, (int, float, np.number)) or not math.isfinite(duration) or duration <= 0:
+        raise ParameterError(f"duration must be > 0 ms, got {duration!r}")
+    steps = round(duration / dt)
+    if steps < 1 or abs(steps * dt - duration) > 1e-6 * dt * max(1.0, steps * 1e-6):
+        raise ParameterError(f"duration must be a multiple of dt = {dt:g} ms, got {duration:g} ms")
+    return int(steps)
 
 
 def check_threads(threads: Any, name: str) -> None:

@@ -20,7 +20,7 @@ from . import store as files
 from .assemble import assemble
 from .cells.sources import SpikeSourceGamma, most_in_a_step
 from .console import announce_compilation, building, interruptible, run_bar
-from .description import check_dt, check_threads, processors
+from .description import check_dt, check_threads, duration_steps, processors
 from .errors import FileFormatError, NetworkError, ParameterError, SimulationError
 from .groups import LONGEST_SLICE, SOURCE, Group, make_groups
 from .network import Cells, Injection, Network, Projection
@@ -258,7 +258,9 @@ class Simulation:
         SimulationError
             If a source sends more spikes than there is room for; what was recorded before is kept.
         """
-        steps = _whole_steps(duration, self.dt)
+        steps = duration_steps(duration, self.dt)
+        if steps >= 2**62:
+            raise ParameterError(f"duration must be below {2.0**62 * self.dt:g} ms, got {duration:g} ms")
         self._check_unchanged()
         goal = self._step + steps
         first = len(self._chunks) if self._step > 0 else 0
@@ -815,17 +817,6 @@ def _lists(network: Network) -> tuple[list, ...]:
                                        n.weight_records))
 
 
-def _whole_steps(duration: Any, dt: float) -> int:
-    if isinstance(duration, bool) or not isinstance(duration, (int, float, np.number)) or not math.isfinite(duration) or duration <= 0:
-        raise ParameterError(f"duration must be > 0 ms, got {duration!r}")
-    steps = round(duration / dt)
-    if steps >= 2**62:
-        raise ParameterError(f"duration must be below {2.0**62 * dt:g} ms, got {duration:g} ms")
-    if steps < 1 or abs(steps * dt - duration) > 1e-6 * dt * max(1.0, steps * 1e-6):
-        raise ParameterError(f"duration must be a multiple of dt = {dt:g} ms, got {duration:g} ms")
-    return int(steps)
-
-
 def _threads(asked: int | None, description: Any) -> int:
     """As asked, else all processors where a slice between two meetings is long enough to share."""
     if asked is not None:
@@ -842,5 +833,3 @@ def _owners(neurons: np.ndarray, synapses: np.ndarray, threads: int) -> np.ndarr
         owner[p] = int(np.argmin(load))
         load[owner[p]] += cost[p]
     return owner
-
-

@@ -633,5 +633,3 @@ def _short(number: float) -> str:
         if abs(number) >= 0.9995 * scale:
             return f"{number / scale:.3g}{unit}"
     return f"{number:.3g}"
-
-

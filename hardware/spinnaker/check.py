@@ -18,6 +18,7 @@ from .estimates import Load, Ring, ample, loads, rings, traces
 from .load import load
 from .loading import together
 from .placement import PLANNED_STEPS, Placement, place
+from .weights import resolution
 
 __all__ = ["Report", "Rule", "Stored", "Told", "check", "stored"]
 
@@ -237,7 +238,7 @@ def stored(deployment: Deployment, one: LoadedSynapses) -> Stored:
     """Weights and delays of a projection, or of a Poisson input."""
     post, dt = deployment.cells[one.post], deployment.settings.dt
     unit = post.population.cell.weight_unit if post.population is not None else ""
-    step = 2.0 ** (post.shifts[one.receptor] - 15) / post.scale / float(np.max(one.factor))
+    step = resolution(post.shifts[one.receptor], post.scale) / float(np.max(one.factor))
     if not one.asked.size:
         return Stored(one.label, unit, 0, 0.0, 0.0, 0, step, 0.0, 0.0, 0, 0.0, 0.0, 0, 0.0, one.plastic)
     asked, value = one.asked / one.factor, deployment.described(one)

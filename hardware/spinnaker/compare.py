@@ -26,7 +26,7 @@ import numpy as np
 from neurosim import analysis, plot
 from neurosim.cells.sources import SpikeSourceArray, SpikeSourcePoisson
 from neurosim.connectors import OneToOneConnector
-from neurosim.description import check_dt
+from neurosim.description import check_dt, duration_steps
 from neurosim.engine import Simulation
 from neurosim.errors import NetworkError, ParameterError
 from neurosim.network import Network
@@ -201,11 +201,11 @@ def compare(network: Network, duration: float, dt: float = 1.0, exact_dt: float 
     for one in (network,) if against is None else (network, against):
         if not isinstance(one, Network):
             raise ParameterError(f"compare needs a Network, got {one!r:.200}")
+    if duration_steps(duration, dt) < 2:
+        raise ParameterError(f"compare: duration must be at least two steps of the machine ({2 * dt:g} ms), got {duration:g} ms")
     explicit = with_explicit_sources(network)
     emulation = Emulation(explicit, dt=dt, seed=seed, **settings)
     fixed = emulation.run(duration, progress=progress)
-    if duration < 2 * dt:
-        raise ParameterError(f"compare: duration must be at least two steps of the machine ({2 * dt:g} ms), got {duration:g} ms")
     sent = {one.label: fixed.spikes(one.label) for one in explicit.populations if one.cell.is_source}
     given = with_given_input(explicit, sent)
     meant = given if against is None else with_given_input(with_explicit_sources(against), sent)
@@ -215,7 +215,8 @@ def compare(network: Network, duration: float, dt: float = 1.0, exact_dt: float 
               if not one.cell.is_source and one.label in {other.label for other in meant.populations}]
     results = {"exact": _of(exact, labels, 0.0, duration), "scheme": _of(scheme, labels, dt, duration),
                "fixed": _of(fixed, labels, dt, duration)}
-    rates = {label: {name: _rate(result, label) for name, result in results.items()} for label in _recorded(results["fixed"], labels)}
+    rates = {label: {name: result.spikes(label).rate() for name, result in results.items()}
+             for label in _recorded(results["fixed"], labels)}
     pairs = {(a, b): {label: differences(results[a].spikes(label), results[b].spikes(label), within, tau) for label in rates}
              for a, b in PAIRS}
     lost = {place: count for place, count in emulation.saturations.items() if count}
@@ -277,21 +278,13 @@ def with_given_input(network: Network, trains: dict[str, Spikes]) -> Network:
             continue
         if population.label not in trains:
             raise NetworkError(f"{network.label}: no spikes are given for the source {population.label}")
-        spikes = trains[population.label]
-        _, times, starts = analysis.grouped(spikes.times, spikes.ids)
-        rows: list[np.ndarray] = [np.empty(0)] * population.size
-        for k, neuron in enumerate(np.unique(spikes.ids)):
-            rows[neuron] = times[starts[k]:starts[k + 1]]
-        population.cell = SpikeSourceArray(spike_times=rows)
+        sent = trains[population.label].trains()
+        population.cell = SpikeSourceArray(spike_times=[sent.get(k, np.empty(0)) for k in range(population.size)])
     return twin
 
 
 def _recorded(result: Result, labels: list[str]) -> list[str]:
     return [label for label in labels if "spikes" in result.recorded.get(label, ())]
-
-
-def _rate(result: Result, label: str) -> float:
-    return result.spikes(label).rate()
 
 
 def _of(result: Result, labels: list[str], later: float, duration: float) -> Result:

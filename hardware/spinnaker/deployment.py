@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurosim.errors import NetworkError
 from neurosim.network import Network, Population, Projection
+
+from .weights import stored_value
 
 __all__ = ["Deployment", "LoadedCells", "LoadedSynapses", "Plastic", "Problem", "Sampled", "Settings"]
 
@@ -197,10 +200,16 @@ class Deployment:
         """The cells of that label."""
         return next(one for one in self.cells if one.label == label)
 
+    def refuse(self, *further: Problem) -> None:
+        """Raise NetworkError if something stands in the way, with all of it; ``further``: what was found besides."""
+        problems = dict.fromkeys(map(str, [*self.problems, *further]))
+        if problems:
+            raise NetworkError("\n  ".join([f"{self.network.label} cannot be deployed on SpiNNaker:", *problems]))
+
     def weights(self, synapses: LoadedSynapses) -> np.ndarray:
         """Stored weights in the machine's unit, float64: what it works with."""
         post = self.cells[synapses.post]
-        return synapses.stored * (2.0 ** (post.shifts[synapses.receptor] - 15) / post.scale)
+        return stored_value(synapses.stored, post.shifts[synapses.receptor], post.scale)
 
     def described(self, synapses: LoadedSynapses) -> np.ndarray:
         """Stored weights in the unit of the network's weights, float64, magnitudes."""

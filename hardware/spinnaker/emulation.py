@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from neurosim.console import announce_compilation, interruptible, run_bar
+from neurosim.description import duration_steps
 from neurosim.errors import NetworkError, ParameterError, SimulationError
 from neurosim.kernels import spinnaker as kernel
 from neurosim.network import Cells, Network, Projection
@@ -23,7 +23,7 @@ from .load import load
 from .machine import build, most_spikes, records_of
 from .recording import Recorder
 
-__all__ = ["Emulation", "emulate", "refuse"]
+__all__ = ["Emulation", "emulate"]
 
 _CHUNK_TICKS = 4096
 _CHUNK_SECONDS = 0.2
@@ -101,7 +101,7 @@ class Emulation:
         return made
 
     def _build(self, deployment: Deployment) -> None:
-        refuse(deployment)
+        deployment.refuse()
         if not deployment.cells:
             raise NetworkError(f"{deployment.network.label} has no population: there is nothing to emulate")
         announce_compilation("spinnaker.run_ticks")
@@ -170,7 +170,7 @@ class Emulation:
         if changes.described(self.network) != self._described:
             raise SimulationError(f"{self.network.label} was changed after the emulation had been made: follow() gives an emulation that"
                                   " goes on with the network as it is now, or make a new one")
-        goal = self._tick + _ticks(duration, self.dt)
+        goal = self._tick + duration_steps(duration, self.dt)
         if goal >= 2**31:
             raise ParameterError(f"the machine's clock ends at {2**31 * self.dt:g} ms, asked was {goal * self.dt:g} ms")
         first = len(self._chunks)
@@ -340,19 +340,3 @@ class Emulation:
             For a file that is damaged, cut short, or not a saved state, or one of another network.
         """
         return checkpoint.read(cls, path, network)
-
-
-def refuse(deployment: Deployment) -> None:
-    """Raise NetworkError if there are problems, with all of them."""
-    if deployment.problems:
-        listed = "".join(f"\n  {problem}" for problem in deployment.problems)
-        raise NetworkError(f"{deployment.network.label} cannot be deployed on SpiNNaker:{listed}")
-
-
-def _ticks(duration: Any, dt: float) -> int:
-    if isinstance(duration, bool) or not isinstance(duration, (int, float, np.number)) or not 0 < duration < math.inf:
-        raise ParameterError(f"duration must be > 0 ms, got {duration!r}")
-    ticks = round(duration / dt)
-    if ticks < 1 or abs(ticks * dt - duration) > 1e-6 * dt * max(1.0, ticks * 1e-6):
-        raise ParameterError(f"duration must be a multiple of dt = {dt:g} ms, got {duration:g} ms")
-    return int(ticks)

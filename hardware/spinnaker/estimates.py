@@ -18,7 +18,7 @@ from . import limits
 from .cells import MODELS
 from .deployment import Deployment, LoadedCells, LoadedSynapses, Plastic
 from .learning import RULES
-from .weights import store
+from .weights import resolution, store
 
 __all__ = ["CYCLES", "Load", "Ring", "Traces", "ample", "loads", "rates", "rings", "traces"]
 
@@ -177,7 +177,7 @@ def rings(deployment: Deployment) -> list[Ring]:
                 once += np.bincount(one.target, weight, cells.size)
                 mean += np.bincount(one.target, weight * often, cells.size)
                 square += np.bincount(one.target, weight**2 * often, cells.size)
-            step = 2.0 ** (cells.shifts[receptor] - 15) / cells.scale / float(np.max(into[0].factor))
+            step = resolution(cells.shifts[receptor], cells.scale) / float(np.max(into[0].factor))
             poisson = any(deployment.cells[one.pre].model == "SpikeSourcePoisson" for one in into)
             often = _cut(mean, square, once, poisson) * 1000.0 / settings.dt
             busiest = int(np.argmax(mean))
@@ -192,7 +192,7 @@ def ample(deployment: Deployment, label: str, found: list[Ring]) -> tuple[float,
     given = [0.75 * 2.0**shift / cells.scale for shift in cells.shifts]  # leaves the shift as it is
     for one in (one for one in found if one.label == label):
         kind = cells.receptors.index(one.receptor)
-        need = (one.mean + _ENOUGH * one.deviation) * (2.0 ** (one.shift - 15) / cells.scale / one.step)
+        need = (one.mean + _ENOUGH * one.deviation) * (resolution(one.shift, cells.scale) / one.step)
         if one.per_second > 0.0:  # ring buffers hold twice the greatest input that is told
             given[kind] = max(given[kind], 0.5 * need)
     return tuple(float(f"{one:.3g}") for one in given)

@@ -30,9 +30,9 @@ from neurosim.result import Result, Spikes, Trace, Weights, populations_of
 from . import script
 from .cells import MODELS
 from .deployment import Deployment, Settings
-from .limits import CELLS, VERSION
+from .limits import VERSION
 from .placement import edges_of
-from .plain import deployed, plain
+from .plain import deployed, plain, recorded_as
 from .program import changes, write_script
 
 __all__ = ["Core", "Export", "export", "write_script"]
@@ -252,7 +252,7 @@ class Export:
         first, last = round(began / dt), round(self._t / dt)
         spikes, traces = {}, {}
         for one in self.deployment.records:
-            said = script.recorded(self._model, one.label, _machine_name(self.deployment, one.label, one.variable))
+            said = script.recorded(self._model, one.label, recorded_as(self.deployment[one.label], one.variable))
             now = (said[0] >= first) & (said[0] < last)
             if one.variable == "spikes":
                 spikes[one.label] = Spikes(said[0][now] * dt, said[1][now], known[one.label].size, began, self._t, one.ids, one.label)
@@ -304,11 +304,6 @@ def export(network: Network, settings: Settings | None = None, virtual: bool = T
             made.end()
             raise
     return made
-
-
-def _machine_name(deployment: Deployment, label: str, variable: str) -> str:
-    known = CELLS[deployment[label].model].recordable
-    return variable if variable in known else {"isyn_exc": "gsyn_exc", "isyn_inh": "gsyn_inh"}[variable]
 
 
 def _version() -> str:

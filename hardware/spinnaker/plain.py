@@ -17,7 +17,7 @@ from .load import RECORDED_AS, load
 from .placement import place
 from .sources import population_seed
 
-__all__ = ["deployed", "plain"]
+__all__ = ["deployed", "plain", "recorded_as"]
 
 _ONE = 32768.0
 _CURRENTS = {"DCSource": ("amplitude", "start", "stop"), "ACSource": ("amplitude", "offset", "frequency", "phase", "start", "stop"),
@@ -33,9 +33,7 @@ def deployed(network: Network, settings: Settings | None = None, **overrides: An
     if not isinstance(network, Network):
         raise ParameterError(f"export needs a Network, got {network!r:.200}")
     deployment = load(network, settings, **overrides)
-    problems = list(dict.fromkeys(map(str, [*deployment.problems, *place(deployment).problems])))
-    if problems:
-        raise NetworkError("\n  ".join([f"{network.label} cannot be deployed on SpiNNaker:", *problems]))
+    deployment.refuse(*place(deployment).problems)
     if not deployment.cells:
         raise NetworkError(f"{network.label} has no population: there is nothing to export")
     return deployment
@@ -60,7 +58,7 @@ def plain(deployment: Deployment) -> dict[str, Any]:
         "label": deployment.network.label, "dt": dt, "time_scale_factor": settings.time_scale_factor,
         "populations": [_population(deployment, one) for one in cells], "projections": projections,
         "currents": [_current(one.label, one.size, source, ids, dt) for one in cells for source, ids in one.currents],
-        "records": [{"population": one.label, "variable": _variable(deployment[one.label], one.variable), "cells": one.ids,
+        "records": [{"population": one.label, "variable": recorded_as(deployment[one.label], one.variable), "cells": one.ids,
                      "steps": one.steps} for one in deployment.records]}
 
 
@@ -121,6 +119,7 @@ def _current(label: str, size: int, source: Any, ids: np.ndarray, dt: float) -> 
     return {"population": label, "type": name, "cells": None if ids.size == size else ids, "parameters": given}
 
 
-def _variable(one: LoadedCells, name: str) -> str:
+def recorded_as(one: LoadedCells, name: str) -> str:
+    """sPyNNaker's name of what is recorded of a population."""
     known = CELLS[one.model].recordable
     return name if name in known else RECORDED_AS[name]

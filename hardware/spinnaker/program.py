@@ -80,17 +80,17 @@ def write_script(network: Network, path: str | os.PathLike, duration: float = 10
     if number is None or number.ndim or not 0 < number < np.inf:
         raise ParameterError(f"duration must be > 0 ms, got {duration!r}")
     deployment = deployed(network, settings, **overrides)
-    arrays: dict[str, np.ndarray] = {}
+    notes, arrays = changes(deployment), dict[str, np.ndarray]()
     told = json.dumps(packed({**plain(deployment), "neurosim": __version__, "duration": float(duration)}, arrays))
     try:
         np.savez_compressed(program.with_suffix(".npz"), network=np.array(told), **arrays)  # type: ignore[arg-type]
-        program.write_text(_program(deployment, program, float(duration)), encoding="utf-8")
+        program.write_text(_program(deployment, program, float(duration), notes), encoding="utf-8")
     except OSError as error:
         raise FileFormatError(f"cannot write {program}: {error.strerror or error}") from error
-    return changes(deployment)
+    return notes
 
 
-def _program(deployment: Deployment, path: Path, duration: float) -> str:
+def _program(deployment: Deployment, path: Path, duration: float, notes: list[str]) -> str:
     """The program's text: what it is, and the source of `script`."""
     lines = [f"{deployment.network.label}: {duration:g} ms in steps of {deployment.settings.dt:g} ms on SpiNNaker.", "",
              f"Written by neurosim {__version__} for sPyNNaker {VERSION}; it needs NumPy and sPyNNaker.", "",
@@ -102,8 +102,8 @@ def _program(deployment: Deployment, path: Path, duration: float) -> str:
         pre, post = deployment.cells[one.pre], deployment.cells[one.post]
         lines.append(f"    {pre.label} to {post.label}, {post.receptors[one.receptor]}: {one.source.size} synapses")
     lines += ["", "What was changed, and what is different there:", ""]
-    for note in changes(deployment) or ["nothing"]:
-        lines += textwrap.wrap(str(note), 116, initial_indent="    * ", subsequent_indent="      ")
+    for note in notes or ["nothing"]:
+        lines += textwrap.wrap(note, 116, initial_indent="    * ", subsequent_indent="      ")
     docstring = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
     body = inspect.getsource(script).split('"""', 2)[2].lstrip("\n")
     tail = '\n\nif __name__ == "__main__":\n    main(Path(__file__).with_suffix(".npz"))\n'

@@ -17,6 +17,7 @@ from neurosim.errors import ParameterError
 from . import data_memory, limits, rules, sources
 from .cells import MODELS
 from .deployment import Deployment, LoadedCells, LoadedSynapses, Plastic, Problem, Settings
+from .weights import resolution
 
 __all__ = ["fixed", "of_cells", "of_current", "of_memory", "of_rule", "of_synapses", "table_entries"]
 
@@ -164,7 +165,7 @@ def of_synapses(one: LoadedSynapses, target: LoadedCells, overflowed: np.ndarray
         return problems
     unit, shift = _weight_unit(target), target.shifts[one.receptor]
     asked, factor = one.asked / one.factor, float(np.max(one.factor))  # as the network has them
-    step = 2.0 ** (shift - 15) / target.scale / factor
+    step = resolution(shift, target.scale) / factor
     receptor = target.receptors[one.receptor]
     most = float(asked.max())
     if float(one.asked.max()) * target.scale >= 65536.0:
@@ -258,7 +259,7 @@ def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
         problems.append(Problem(what, f"its longest time constant needs a table of {entries} decays, and a table has room for {_ENTRIES}",
                                 "Give shorter time constants, or a longer step"))
     stored = rules.amplitudes(plastic, target.scale)
-    resolution = {name: 2.0 ** (shift - 15) for name, shift in zip(target.receptors, target.shifts, strict=True)}
+    steps = {name: resolution(shift) for name, shift in zip(target.receptors, target.shifts, strict=True)}
     for name, value in stored.items():
         given = plastic.parameters[name]
         small = f"{name} = {given:g} is {'' if math.isclose(value, given) else f'{value:.3g} on the machine, '}0 in s16.15"
@@ -277,7 +278,7 @@ def of_rule(target: LoadedCells, dt: float) -> tuple[list[Problem], list[str]]:
                      " spike its sources do not depress")
     elif plastic.timing == "nearest_pair":
         notes.append(f"{what}: before its first spike a source counts as if it had fired at tick 0")
-    worst = max(resolution.values(), default=0.0)
+    worst = max(steps.values(), default=0.0)
     if plastic.weight == "additive" and not problems and 0 < stored["A_plus"] < worst:
         notes.append(f"{what}: one pairing adds at most {stored['A_plus'] / target.scale:.3g}, less than the step of stored weights,"
                      f" {worst / target.scale:.3g}: single pairings are lost, and depression always takes a whole step")

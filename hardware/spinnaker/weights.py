@@ -167,5 +167,3 @@ def store(weight: np.ndarray, shift: int, scale: float = 1.0) -> tuple[np.ndarra
 def stored_value(stored: np.ndarray, shift: int, scale: float = 1.0) -> np.ndarray:
     """What stored weights mean, in the weight's unit; float64."""
     return np.asarray(stored) * resolution(shift, scale)
-
-

@@ -181,5 +181,3 @@ class SpikeSourcePoisson(_Source):
         if isinstance(value, (list, tuple)):
             return [FOREVER if one is None else float(one) for one in value]
         return value
-
-

@@ -14,6 +14,7 @@ from ..deployment import Problem
 from ..emulation import Emulation
 from ..load import load
 from ..placement import LOST
+from ..weights import resolution
 from .errors import SpynnakerException, note
 
 __all__ = ["ID", "State", "name", "state"]
@@ -169,7 +170,7 @@ def _tell(report: Report, faults: list[Problem]) -> None:
         if lost and not one.plastic:
             post = deployment.cells[one.post]
             note(f"{one.label}: {lost} of {one.asked.size} weights are stored as 0, the smallest that {post.label} can have being"
-                 f" {2.0 ** (post.shifts[one.receptor] - 15) / post.scale:.3g}")
+                 f" {resolution(post.shifts[one.receptor], post.scale):.3g}")
     for text in [*(one for one in report.problems if one not in faults), *report.notes]:
         note(str(text))
 
