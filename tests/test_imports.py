@@ -37,18 +37,23 @@ THIRD_PARTY = {
     "spynnaker": ("neurosim.hardware.spinnaker.export",),
     "spinn_utilities": ("neurosim.hardware.spinnaker.export",),
     "brian2": ("neurosim.hardware.pynn_export.script",),
+    "torch": ("neurosim.learn",),
+    "norse": ("neurosim.learn",),
+    "snntorch": ("neurosim.learn",),
     "mpi4py": ("neurosim.hardware.pynn_export.script",),
 }
 # Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
-OPTIONAL = ("matplotlib", "neo", "nir", "pyNN", "quantities", "sklearn", "spinn_utilities", "spynnaker")
+OPTIONAL = ("matplotlib", "neo", "nir", "pyNN", "quantities", "sklearn", "spinn_utilities", "spynnaker",
+            "torch")
 # Front doors: who imports them asks for their library, and it is needed at once.
-FRONT_DOORS = ("neurosim.pynn", "neurosim.hardware.spinnaker.pynn")
+FRONT_DOORS = ("neurosim.learn", "neurosim.pynn", "neurosim.hardware.spinnaker.pynn")
 
 # Our own modules that only these may import, besides the module itself and what lies below it.
 RESERVED = {
     "neurosim.hardware": ("neurosim.cli", "neurosim.models.ca3", *IMPORT_EVERYTHING),
     "neurosim.benchmarks": ("neurosim.cli", *IMPORT_EVERYTHING),
     "neurosim.cli": ("neurosim.__main__", *IMPORT_EVERYTHING),
+    "neurosim.learn": ("neurosim.cli", *IMPORT_EVERYTHING),
     "neurosim.pynn": ("neurosim.hardware.spinnaker.pynn", *IMPORT_EVERYTHING),
 }
 

@@ -36,8 +36,9 @@ from neurosim import (  # noqa: E402
     TsodyksMarkramSynapse,
     Uniform,
 )
+from neurosim import maps  # noqa: E402
 from neurosim.errors import FileFormatError  # noqa: E402
-from neurosim.hardware.nir import EulerCubaLIF, EulerLIF, from_nir, maps, to_nir, write  # noqa: E402
+from neurosim.hardware.nir import EulerCubaLIF, EulerLIF, from_nir, to_nir, write  # noqa: E402
 
 STEPS = 150
 DT = 1.0  # ms

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from neurosim import maps
 from neurosim.errors import NetworkError
-
-from . import maps
-from .maps import Map, Shape
+from neurosim.maps import Map, Shape
 
 __all__ = ["NEURONS", "Flow", "Late", "Note", "Signal", "flatten", "flow", "number", "order_of_norse", "order_of_nirtorch"]
 

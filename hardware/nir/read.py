@@ -17,12 +17,12 @@ from neurosim.connectors import FromListConnector
 from neurosim.currents import DCSource, StepCurrentSource
 from neurosim.errors import NetworkError, ParameterError
 from neurosim.extras import need
+from neurosim.maps import Map, Shape
 from neurosim.network import Network, Population
 
 from . import graph as graphs
 from .cells import RESETS, EulerCubaLIF, EulerLIF
 from .graph import Note, Signal, number
-from .maps import Map, Shape
 
 __all__ = ["DYNAMICS", "NEVER", "Imported", "from_nir"]
 

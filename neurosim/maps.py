@@ -1,4 +1,4 @@
-"""Linear maps of NIR nodes (weights, convolutions, pooling) as sparse matrices, and how they follow one another."""
+"""Linear maps (weights, convolutions, pooling) as sparse matrices, and how they follow one another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Map(NamedTuple):
     def applied(self, x: np.ndarray) -> np.ndarray:
         """The map of x, shape (..., inputs): shape (..., outputs)."""
         out = np.zeros((*x.shape[:-1], self.shape[0]))
-        np.add.at(out, (..., self.rows), x[..., self.cols] * self.values)
+        where: Any = (..., self.rows)
+        np.add.at(out, where, x[..., self.cols] * self.values)
         return out
 
     def array(self) -> np.ndarray:
@@ -132,12 +133,13 @@ def conv(weight: np.ndarray, shape: Shape, stride: Any, padding: Any, dilation: 
         inside = [np.flatnonzero((a >= 0) & (a < size)) for a, size in zip(at, space)]
         to = _flat_index(inside, out)
         source = _flat_index([a[here] for a, here in zip(at, inside)], space)
-        w = weight[(slice(None), slice(None), *offset)].ravel()
+        where: Any = (slice(None), slice(None), *offset)
+        w = weight[where].ravel()
         rows.append((o[:, None] * int(np.prod(out)) + to).ravel())
         cols.append((i[:, None] * int(np.prod(space)) + source).ravel())
         values.append(np.repeat(w, to.size))
-    flat = [np.concatenate(part) for part in (rows, cols, values)]
-    return _gathered(*flat, (c_out * int(np.prod(out)), int(np.prod(shape)))), (c_out, *out)
+    row, col, value = (np.concatenate(part) for part in (rows, cols, values))
+    return _gathered(row, col, value, (c_out * int(np.prod(out)), int(np.prod(shape)))), (c_out, *out)
 
 
 def _flat_index(axes: Sequence[np.ndarray], shape: Shape) -> np.ndarray:

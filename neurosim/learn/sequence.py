@@ -1,0 +1,88 @@
+"""Modules that take whole sequences, (time, batch, ...), one after another."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["Layer", "Sequential", "applied", "detached"]
+
+
+class Layer(nn.Module):
+    """A layer over time: ``y, state = layer(x, state)``.
+
+    ``x`` is a tensor of shape (T, B, ...), ``y`` likewise.  ``state`` is what the next piece of the same sequences goes on
+    from: a tensor, or a nest of tuples, lists and dicts of tensors and None; None at the beginning.
+    """
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:  # pragma: no cover - an interface
+        raise NotImplementedError
+
+
+def detached(state: Any) -> Any:
+    """A state cut off from what it was computed from, for truncated back-propagation through time."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, dict):
+        return {name: detached(one) for name, one in state.items()}
+    if isinstance(state, (tuple, list)):
+        return type(state)(detached(one) for one in state)
+    return state
+
+
+class Sequential(Layer):
+    """Layers one after another; ``y, state = net(x, state)``.
+
+    What is a `Layer` gets the sequence and its state.  Other modules (``nn.Linear``, ``nn.Conv2d``, ``nn.BatchNorm1d``,
+    ``nn.Dropout`` ...) see no time: they get all steps as one batch of T * B.
+
+    Parameters
+    ----------
+    *layers : nn.Module, or one OrderedDict of them
+        As for ``nn.Sequential``; their names are the names of what they send.
+    """
+
+    def __init__(self, *layers: Any) -> None:
+        super().__init__()
+        named = layers[0] if len(layers) == 1 and isinstance(layers[0], OrderedDict) else OrderedDict(
+            (str(place), layer) for place, layer in enumerate(layers))
+        for name, layer in named.items():
+            self.add_module(name, layer)
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """(name, layer) in their order; a layer that stands at two places comes twice."""
+        return [(name, layer) for name, layer in self._modules.items() if layer is not None]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __getitem__(self, place: int) -> nn.Module:
+        return self.layers()[place][1]
+
+    def __iter__(self) -> Any:
+        return iter([layer for _, layer in self.layers()])
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """``x`` of shape (T, B, ...) through all layers; the states of those that have one, by name."""
+        after: dict[str, Any] = {}
+        for name, layer in self.layers():
+            x, after[name] = applied(layer, x, (state or {}).get(name))
+        return x, after
+
+    def activity(self, x: Tensor, state: Any = None) -> dict[str, Tensor]:
+        """What each layer sends for the input ``x``, by name; the last is the output."""
+        sent = {}
+        for name, layer in self.layers():
+            x, _ = applied(layer, x, (state or {}).get(name))
+            sent[name] = x
+        return sent
+
+
+def applied(layer: nn.Module, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    """(output, state) of any module for a sequence of shape (T, B, ...)."""
+    if isinstance(layer, Layer):
+        return layer(x, state)
+    y = layer(x.flatten(0, 1))
+    return y.unflatten(0, x.shape[:2]), None
