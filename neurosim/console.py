@@ -12,7 +12,8 @@ from typing import Any
 
 from .result import Result
 
-__all__ = ["announce_compilation", "building", "count_bar", "interruptible", "run_bar"]
+__all__ = ["announce_compilation", "building", "count_bar", "interruptible", "learning_bar",
+           "run_bar"]
 
 
 def announce_compilation(loop: str = "engine.advance") -> None:
@@ -71,6 +72,20 @@ def count_bar(show: bool, total: int, unit: str, text: str) -> Iterator[Any]:
     from tqdm import tqdm
     with tqdm(total=total, unit=f" {unit}", desc=text) as bar:
         yield bar.update
+
+
+@contextlib.contextmanager
+def learning_bar(show: bool, batches: int) -> Iterator[Any]:
+    """A progress bar of batches; yields a function that is told how many more, and figures to show beside it."""
+    if not show:
+        yield lambda n, figures: None
+        return
+    from tqdm import tqdm
+    with tqdm(total=batches, unit=" batches") as bar:
+        def tell(n: int, figures: dict[str, float]) -> None:
+            bar.set_postfix_str(", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in figures.items()), refresh=False)
+            bar.update(n)
+        yield tell
 
 
 @contextlib.contextmanager

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from .network import Network
 
-__all__ = ["ResultPlot", "check_format", "colours", "comparison", "connectivity", "receptive_fields", "show", "synapse_matrix",
-           "weight_histogram", "weights_in_time"]
+__all__ = ["ResultPlot", "check_format", "colours", "comparison", "connectivity", "learning_curves", "receptive_fields", "show",
+           "synapse_matrix", "weight_histogram", "weights_in_time"]
 
 # Told apart by colour-blind readers (a test measures it): blues for excitation, oranges for inhibition.
 _COLD = ("#0072B2", "#56B4E9", "#332288", "#1F8A9E")
@@ -491,6 +491,47 @@ def comparison(results: Mapping[str, Result], within: float, population: str | N
                       height=tall, color=colour[name])
         bars.set_yticks(range(len(labels)), labels)
         bars.set(xlabel="rate (Hz)", ylim=(len(labels) - 0.5, -0.5))
+    return figure
+
+
+def learning_curves(runs: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> Figure:
+    """Loss and accuracy by epoch: what was learnt dashed, what was held out for validation drawn out.
+
+    Parameters
+    ----------
+    runs : dict
+        By name, trainings that differ in their seed: for each the rows of its `neurosim.learn.History`.  The mean is drawn,
+        and the range over the seeds as a band.
+
+    Raises
+    ------
+    ParameterError
+        If there is no row.
+    """
+    colours = ("#0072B2", "#D55E00", "#1F8A9E", "#E6A100", "#332288", "#56B4E9", _INK)
+    if not any(rows for trainings in runs.values() for rows in trainings):
+        raise ParameterError("learning curves need at least one epoch")
+    keys = {key for trainings in runs.values() for rows in trainings for row in rows for key in row}
+    panels = [name for name in ("loss", "accuracy") if name in keys or f"validation_{name}" in keys]
+    with _figure(4.2 * len(panels), 3.0) as figure:
+        for place, name in enumerate(panels):
+            axes = figure.add_subplot(1, len(panels), place + 1)
+            for k, (label, trainings) in enumerate(runs.items()):
+                for key, style, what in ((name, "--", "learning"), (f"validation_{name}", "-", "validation")):
+                    longest = max(map(len, trainings), default=0)
+                    table = np.array([[row.get(key, np.nan) for row in rows] + [np.nan] * (longest - len(rows)) for rows in trainings])
+                    seen = ~np.isnan(table).all(axis=0) if table.size else np.zeros(0, dtype=bool)
+                    if not seen.any():
+                        continue
+                    epochs, found = np.flatnonzero(seen) + 1, table[:, seen] * (100.0 if name == "accuracy" else 1.0)
+                    colour = colours[k % len(colours)]
+                    axes.plot(epochs, np.nanmean(found, axis=0), style, color=colour, label=f"{label}, {what}" if label else what)
+                    if len(trainings) > 1:
+                        axes.fill_between(epochs, np.nanmin(found, axis=0), np.nanmax(found, axis=0), color=colour, alpha=0.15, lw=0)
+            axes.set(xlabel="epoch", ylabel="accuracy (%)" if name == "accuracy" else name)
+            axes.xaxis.set_major_locator(need("matplotlib.ticker", "plot").MaxNLocator(integer=True))
+            if place == len(panels) - 1:
+                axes.legend()
     return figure
 
 

@@ -8,6 +8,20 @@ from ..extras import need
 
 need("torch", "learn")
 
+from .readout import last_of_time, max_over_time, mean_over_time, spike_count, sum_of_softmax  # noqa: E402
 from .sequence import Layer, Sequential  # noqa: E402
+from .training import History, evaluate, fit, scores  # noqa: E402
 
-__all__ = ["Layer", "Sequential"]
+__all__ = [
+    "History",
+    "Layer",
+    "Sequential",
+    "evaluate",
+    "fit",
+    "last_of_time",
+    "max_over_time",
+    "mean_over_time",
+    "scores",
+    "spike_count",
+    "sum_of_softmax",
+]
