@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +20,6 @@ from ..console import interruptible, learning_bar
 from ..errors import FileFormatError, ParameterError
 from .readout import mean_over_time
 from .sequence import Layer, Sequential, detached
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["History", "evaluate", "fit", "scores"]
 
@@ -55,8 +52,8 @@ class History:
             raise KeyError(f"no epoch has {name!r}; there are {sorted({key for row in self.rows for key in row})}")
         return np.array([row.get(name, np.nan) for row in self.rows])
 
-    def plot(self) -> Figure:
-        """Learning curves: loss, and accuracy where there is one."""
+    def plot(self) -> Any:
+        """Learning curves: loss, and accuracy where there is one; a ``matplotlib.figure.Figure``."""
         from ..plot import learning_curves
         return learning_curves({"": [self.rows]})
 
