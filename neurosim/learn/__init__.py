@@ -8,14 +8,22 @@ from ..extras import need
 
 need("torch", "learn")
 
+from .neurons import LI, LIF, AdaptiveLIF  # noqa: E402
 from .readout import last_of_time, max_over_time, mean_over_time, spike_count, sum_of_softmax  # noqa: E402
+from .recurrent import Recurrent  # noqa: E402
 from .sequence import Layer, Sequential  # noqa: E402
+from .surrogate import Surrogate  # noqa: E402
 from .training import History, evaluate, fit, scores  # noqa: E402
 
 __all__ = [
+    "AdaptiveLIF",
     "History",
+    "LI",
+    "LIF",
     "Layer",
+    "Recurrent",
     "Sequential",
+    "Surrogate",
     "evaluate",
     "fit",
     "last_of_time",
