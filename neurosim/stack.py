@@ -1,20 +1,31 @@
 """Layers that take steps, as frameworks run them: plain data from which a `Network` with the same spikes is made.
 
 Within a step a framework passes a spike through all layers; spikes of a network take at least one step from cell to
-cell.  So layers are retimed: each gets an offset, the steps that it lies behind the framework.
+cell.  So layers are retimed: each gets an offset, the steps that it lies behind the framework.  `docs/learn_deployment.md`
+derives it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from .cells.sources import SpikeSourceArray
+from .connectors import FromListConnector
+from .currents import DCSource
+from .deployed import Deployed
+from .errors import NetworkError, ParameterError
 from .maps import Map, Shape
+from .network import Network, Population
+from .signals import Signal, own
 
-__all__ = ["Cells", "Connection", "Layer", "Link"]
+__all__ = ["Cells", "Connection", "Description", "Named", "Stack", "shape_after"]
+
+Description = Any  # Connection | Cells | Named | list of these in series | tuple of these in parallel, summed
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,6 +49,24 @@ class Connection:
     delays: Any = 0
     bias: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        waits, size = np.asarray(self.delays), math.prod(self.shape)
+        if self.weights.shape[0] != size or (self.bias is not None and self.bias.shape != (size,)):
+            bias = "" if self.bias is None else f" and a bias of shape {self.bias.shape}"
+            raise ParameterError(f"Connection: {size} outputs, shape {self.shape}, got weights of shape {self.weights.shape}{bias}")
+        if waits.shape not in ((), self.weights.values.shape) or waits.dtype.kind not in "iu" or (waits < 0).any():
+            raise ParameterError("Connection.delays must be whole numbers of steps >= 0, one or one for each entry of weights"
+                                 f" ({self.weights.values.size}), got {waits.dtype} of shape {waits.shape}")
+        if not np.isfinite(self.weights.values).all() or (self.bias is not None and not np.isfinite(self.bias).all()):
+            raise ParameterError("Connection: weights and biases must be finite")
+
+    def of(self, signal: Signal) -> Signal:
+        """What it makes of a signal."""
+        if signal.size != self.weights.shape[1]:
+            raise NetworkError(f"a connection is for {self.weights.shape[1]} values, got shape {signal.shape}")
+        made = signal.through(self.weights, self.shape, self.delays)
+        return made if self.bias is None else made.plus(Signal(self.shape, {}, {0: self.bias}))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cells:
@@ -53,7 +82,7 @@ class Cells:
     lag : int
         Steps from the arrival of a spike to its first effect on the test of the threshold (1 for ``IF_curr_exp``).
     per_current : float or ndarray
-        Constant current, nA, that acts as a bias of 1 at every step.
+        Constant current, nA, that acts as a bias of 1 at every step; 0 where no current does.
     value : tuple or None
         For layers that send no spikes: (recorded variable, factor to the framework's unit).
     initial : mapping
@@ -61,7 +90,11 @@ class Cells:
     loops : tuple of Connection
         From the layer to itself; what was sent in the step before, or ``delays`` steps before that.
     receptor : str or tuple of str or None
-        What a connection into the layer acts on; None: "excitatory" and "inhibitory" by its sign.
+        What a connection into the layer acts on; None: "excitatory" and "inhibitory" by its sign.  Of several, connections
+        and loops into the layer have as many outputs for each, one receptor after the other.
+    instead : Cells or None
+        With a lag, or without ``per_current``: the same without lag and with it, taken where there is no room in a loop,
+        or a bias or real numbers come in.
     """
 
     cell: Any
@@ -73,22 +106,224 @@ class Cells:
     initial: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     loops: tuple[Connection, ...] = ()
     receptor: Any = None
+    instead: Cells | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        return math.prod(self.shape)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Layer:
-    """A named layer of a stack: cells, or an input (``cells`` is None)."""
+class Named:
+    """A description with a name: cells in it are called so, or ``name.inner``."""
 
-    label: str
-    shape: Shape
-    cells: Cells | None
+    name: str
+    what: Description
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Link:
-    """A connection between two named layers; ``ago`` steps ago is when its signals were sent (1 in a loop)."""
+def shape_after(what: Description, shape: Shape) -> Shape:
+    """The shape of what a description sends, if that of its input is ``shape``."""
+    if isinstance(what, Named):
+        return shape_after(what.what, shape)
+    if isinstance(what, list):
+        for one in what:
+            shape = shape_after(one, shape)
+        return shape
+    if isinstance(what, tuple):
+        return shape_after(what[0], shape)
+    if not isinstance(what, (Connection, Cells)):
+        raise ParameterError(f"a description is a Connection, Cells, Named, a list or a tuple of these, got {what!r:.100}")
+    return what.shape
 
-    pre: str
-    post: str
-    connection: Connection
-    ago: int = 0
+
+class Stack:
+    """Inputs, layers of cells with what reaches them, and outputs; `deployed` makes a network of them.
+
+    Attributes
+    ----------
+    inputs : dict
+        Name -> shape.
+    layers : dict
+        Name -> (`Cells`, `Signal` that reaches them, of all receptors one after the other).
+    outputs : dict
+        Name -> `Signal`.
+    analog : set of str
+        Inputs that are real numbers.
+    notes : list
+        For the report.
+    where : str
+        What messages call the whole.
+    """
+
+    def __init__(self, inputs: Mapping[str, Shape], analog: Iterable[str] = (), where: str = "the stack") -> None:
+        self.inputs, self.analog, self.where = dict(inputs), set(analog), where
+        self.layers: dict[str, tuple[Cells, Signal]] = {}
+        self.outputs: dict[str, Signal] = {}
+        self.notes: list[Any] = []
+
+    # -------------------------------------------------------------------------- from descriptions
+
+    def add(self, what: Description, signal: Signal, name: str = "") -> Signal:
+        """What a description sends where ``signal`` reaches it; its cells become layers, called ``name``."""
+        if isinstance(what, Named):
+            return self.add(what.what, signal, f"{name}.{what.name}" if name else what.name)
+        if isinstance(what, list):
+            for one in what:
+                signal = self.add(one, signal, name)
+            return signal
+        if isinstance(what, tuple):
+            ends = [self.add(one, signal, name) for one in what]
+            for end in ends[1:]:
+                if end.size != ends[0].size:
+                    raise NetworkError(f"{self.where}: {name}: branches that meet have shapes {ends[0].shape} and {end.shape}")
+            total = ends[0]
+            for end in ends[1:]:
+                total = total.plus(end)
+            return dataclasses.replace(total, shape=shape_after(what, signal.shape))
+        if isinstance(what, Connection):
+            try:
+                return what.of(signal)
+            except NetworkError as error:
+                raise NetworkError(f"{self.where}: {name}: {error}") from None
+        if not isinstance(what, Cells):
+            raise ParameterError(f"{self.where}: {name}: no description: {what!r:.100}")
+        return self._cells(what, signal, name or "cells")
+
+    def _cells(self, cells: Cells, signal: Signal, name: str) -> Signal:
+        stem, k = name, 1
+        while name in self.layers or name in self.inputs:
+            k += 1
+            name = f"{stem}_{k}"
+        receptors = len(cells.receptor) if isinstance(cells.receptor, tuple) else 1
+        if signal.size != cells.size * receptors:
+            raise NetworkError(f"{self.where}: {name}: {cells.size} cells" + (f" with {receptors} receptors" if receptors > 1 else "")
+                               + f", what reaches them has shape {signal.shape}")
+        before = own(name, cells.shape, 1)
+        for loop in cells.loops:
+            signal = signal.plus(loop.of(before))
+        self.layers[name] = cells, signal.real()
+        return own(name, cells.shape)
+
+    # -------------------------------------------------------------------------- to a network
+
+    def deployed(self, dt: float, label: str) -> Deployed:
+        """The network, with steps of ``dt`` ms.
+
+        Raises
+        ------
+        NetworkError
+            Where layers that send real numbers lead to cells, a bias or real numbers reach cells that no current says,
+            or a loop takes fewer steps than it has layers.
+        """
+        self._check_sources()
+        cells = {name: self._driven(name, one, signal) for name, (one, signal) in self.layers.items()}
+        offsets = self._offsets(cells)
+        if offsets is None:
+            cells = {name: one.instead if one.lag and one.instead and self._in_a_loop(name) else one for name, one in cells.items()}
+            offsets = self._offsets(cells)
+        if offsets is None:
+            loop = ", ".join(sorted(name for name in cells if self._in_a_loop(name)))
+            raise NetworkError(
+                f"{self.where}: a loop through several neurons takes fewer steps than it has neurons ({loop}); spikes of a network take"
+                " at least one step from cell to cell. A Delay in the loop makes room"
+            )
+        network = Network(label=label)
+        populations = {name: network.population(math.prod(shape), SpikeSourceArray(), name)
+                       for name, shape in self.inputs.items() if name not in self.analog}
+        for name, one in cells.items():
+            populations[name] = network.population(one.size, one.cell, name)
+            if one.initial:
+                populations[name].initialize(**one.initial)
+        analog = self._join(network, populations, cells, offsets, dt)
+        for name, population in populations.items():
+            graded = name in cells and cells[name].value is not None
+            network.record(population, cells[name].value[0] if graded else "spikes")  # type: ignore[index]
+        shapes = {**self.inputs, **{name: one.shape for name, one in cells.items()}}
+        values = {name: one.value for name, one in cells.items() if one.value is not None}
+        return Deployed(network, dt, populations, shapes, tuple(self.inputs), tuple(self.outputs), offsets,
+                        tuple(dict.fromkeys(self.notes)), self.outputs, values, analog, {}, self.where)
+
+    def _check_sources(self) -> None:
+        for name, signal in self.outputs.items():
+            for source, _ in signal.terms:
+                if source in self.analog:
+                    raise NetworkError(f"{self.where}: output {name!r} reads the analog input {source!r} itself, past all neurons")
+        for name, (_, signal) in self.layers.items():
+            for source, _ in signal.terms:
+                if source in self.layers and self.layers[source][0].value is not None:
+                    raise NetworkError(f"{self.where}: {source!r} sends its potential at every step, to {name!r}: only outputs may read"
+                                       " it, cells get spikes")
+
+    def _driven(self, name: str, cells: Cells, signal: Signal) -> Cells:
+        """The cells, or those instead if a bias or real numbers come in."""
+        driven = bool(signal.constant) or any(source in self.analog for source, _ in signal.terms)
+        if not driven or np.all(np.asarray(cells.per_current) != 0):
+            return cells
+        if cells.instead is None or not np.all(np.asarray(cells.instead.per_current) != 0):
+            raise NetworkError(f"{self.where}: {name}: a bias or real numbers reach {cells.cell.name}, to which no current does the same")
+        return cells.instead
+
+    def _in_a_loop(self, name: str) -> bool:
+        waiting, seen = [name], set()
+        while waiting:
+            now = waiting.pop()
+            for target, (_, signal) in self.layers.items():
+                if any(source == now for source, _ in signal.terms) and target not in seen:
+                    seen.add(target)
+                    waiting.append(target)
+        return name in seen
+
+    def _offsets(self, cells: Mapping[str, Cells]) -> dict[str, int] | None:
+        """Steps that each input and layer lies behind the framework; None if a loop is too fast."""
+        offsets = {**{name: 0 for name in self.inputs}, **{name: 1 for name in cells}}
+        for _ in range(len(offsets) + 1):
+            changed = False
+            for name, one in cells.items():
+                for source, ago in self.layers[name][1].terms:
+                    least = offsets[source] + 1 + one.lag - ago
+                    if source not in self.analog and offsets[name] < least:
+                        offsets[name], changed = least, True
+            if not changed:
+                return {name: off for name, off in offsets.items() if name not in self.analog}
+        return None
+
+    def _join(self, network: Network, populations: Mapping[str, Population], cells: Mapping[str, Cells],
+              offsets: Mapping[str, int], dt: float) -> dict[str, list[tuple[str, int, Map]]]:
+        """Projections and currents; what is left to inject: of each analog input (layer, steps ago, map to nA)."""
+        analog: dict[str, list[tuple[str, int, Map]]] = {name: [] for name in self.analog}
+        for name, one in cells.items():
+            whole, post = self.layers[name][1], populations[name]
+            receptors = one.receptor if isinstance(one.receptor, tuple) else (one.receptor,)
+            for k, receptor in enumerate(receptors):
+                signal = whole.part(k * one.size, one.size).real() if len(receptors) > 1 else whole
+                per_current = np.broadcast_to(np.asarray(one.per_current, dtype=np.float64), one.size)
+                per_weight = np.broadcast_to(np.asarray(one.per_weight, dtype=np.float64), one.size)
+                for (source, ago), weights in signal.terms.items():
+                    if source in self.analog:
+                        analog[source].append((name, ago, weights.scaled(per_current)))
+                        continue
+                    delay = (ago + offsets[name] - offsets[source] - one.lag) * dt
+                    _project(network, populations[source], post, weights.scaled(per_weight), delay, receptor)
+                for late, vector in signal.constant.items():
+                    _constant(network, post, vector * per_current, (offsets[name] - 1 + late) * dt)
+        return analog
+
+
+def _project(network: Network, pre: Population, post: Population, weights: Map, delay: float, receptor: str | None) -> None:
+    """Weights as lists of synapses; without a receptor the positive and the negative ones apart."""
+    signs = [(receptor, weights.values != 0)] if receptor else [("excitatory", weights.values > 0), ("inhibitory", weights.values < 0)]
+    for onto, mask in signs:
+        if mask.any():
+            part = weights.chosen(mask)
+            rows = np.stack([part.cols, part.rows, part.values], axis=1)
+            network.project(pre, post, FromListConnector(rows, ("weight",)), delay=delay, receptor=onto)
+
+
+def _constant(network: Network, post: Population, current: np.ndarray, start: float) -> None:
+    """A constant current, nA, from ``start`` on."""
+    if start == 0.0 and "i_offset" in post.cell.parameters():
+        post.set(i_offset=current)
+        return
+    for value in np.unique(current[current != 0]):
+        network.inject(DCSource(amplitude=float(value), start=start), post[np.flatnonzero(current == value)])

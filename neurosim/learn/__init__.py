@@ -4,13 +4,15 @@ Sequences are tensors of shape (time, batch, ...).  Time constants and delays ar
 threshold; `to_network` says how long a step is, in ms.
 """
 
-from ..extras import need
+from ..extras import need  # noqa: E402
 
 need("torch", "learn")
 
-from .neurons import LI, LIF, AdaptiveLIF  # noqa: E402
+from .deployment import describe, to_network  # noqa: E402
+from .neurons import AdaptiveLIF, LI, LIF  # noqa: E402
 from .readout import last_of_time, max_over_time, mean_over_time, spike_count, sum_of_softmax  # noqa: E402
 from .recurrent import Recurrent  # noqa: E402
+from .residual import Residual  # noqa: E402
 from .sequence import Layer, Sequential  # noqa: E402
 from .surrogate import Surrogate  # noqa: E402
 from .training import History, evaluate, fit, scores  # noqa: E402
@@ -22,8 +24,10 @@ __all__ = [
     "LIF",
     "Layer",
     "Recurrent",
+    "Residual",
     "Sequential",
     "Surrogate",
+    "describe",
     "evaluate",
     "fit",
     "last_of_time",
@@ -32,4 +36,5 @@ __all__ = [
     "scores",
     "spike_count",
     "sum_of_softmax",
+    "to_network",
 ]
