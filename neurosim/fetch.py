@@ -73,7 +73,7 @@ def made(name: str, what: str, time: str, make: Callable[[], dict[str, np.ndarra
         pass
     logging.getLogger("neurosim").warning("neurosim: making %s, once (about %s)", what, time)
     arrays, content = make(), io.BytesIO()
-    np.savez_compressed(content, **arrays)
+    np.savez_compressed(content, allow_pickle=False, **arrays)
     _keep(path, content.getvalue())
     return arrays
 

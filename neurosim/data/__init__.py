@@ -5,7 +5,8 @@ none are read by path.
 """
 
 from .cochlea import Cochlea
-from .split import Split, by_group, by_index, stratified
+from .images import digits, fashion, mnist
+from .split import Split, by_group, by_index, some, stratified
 from .spoken import spoken
 from .tasks import delay_coded, delayed_match, store_recall
 
@@ -16,6 +17,10 @@ __all__ = [
     "by_index",
     "delay_coded",
     "delayed_match",
+    "digits",
+    "fashion",
+    "mnist",
+    "some",
     "spoken",
     "store_recall",
     "stratified",

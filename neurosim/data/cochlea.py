@@ -160,11 +160,12 @@ class Cochlea:
         """Spikes, bool, of the shape of ``drive`` (frames, ...)."""
         keep, follow = np.exp(-self.frame / self.tau_m), 1.0 - np.exp(-self.frame / self.tau_adapt)
         silent = int(round(self.refractory / self.frame))
-        v, mean, wait = (np.zeros(drive.shape[1:], kind) for kind in (np.float32, np.float32, np.int32))
+        v, mean = np.zeros(drive.shape[1:], np.float32), np.zeros(drive.shape[1:], np.float32)
+        wait = np.zeros(drive.shape[1:], np.int32)
         fired = np.zeros(drive.shape, bool)
         for t, level in enumerate(drive):
             level = np.maximum(level - self.adaptation * mean, 0.0)
-            mean += follow * (drive[t] - mean)
+            mean = mean + follow * (drive[t] - mean)
             ready = wait <= 0
             if rng is None:
                 v = np.where(ready, keep * v + (1.0 - keep) * self.gain * level, 0.0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ParameterError
 
-__all__ = ["Part", "Split", "by_group", "by_index", "generator", "stratified"]
+__all__ = ["Part", "Split", "by_group", "by_index", "generator", "some", "stratified"]
 
 Part = tuple[np.ndarray, np.ndarray]
 """Inputs and targets, sample first and of equal length."""
@@ -61,8 +61,8 @@ class Split:
 
     def map(self, change: Any) -> "Split":
         """The same split with ``change(inputs)`` for the inputs of each part."""
-        parts = {name: (change(inputs), targets) for name, (inputs, targets) in self.parts()}
-        return dataclasses.replace(self, **parts)
+        train, validation, test = ((change(inputs), targets) for _, (inputs, targets) in self.parts())
+        return Split(train, validation, test, self.source, self.groups)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(targets)}" for name, (_, targets) in self.parts())
@@ -76,13 +76,14 @@ def generator(*seeds: int) -> np.random.Generator:
     return np.random.default_rng([int(one) for one in seeds])
 
 
-def by_index(inputs: np.ndarray, targets: np.ndarray, train: Any, validation: Any, test: Any, source: str = "") -> Split:
-    """A split by the indices of the samples of each part."""
-    parts = [np.asarray(part) for part in (train, validation, test)]
-    both = np.concatenate(parts)
-    if len(np.unique(both)) != len(both):
+def by_index(inputs: np.ndarray, targets: np.ndarray, parts: Sequence[Any], source: str = "", groups: tuple[tuple[str, ...], ...] = ()
+             ) -> Split:
+    """A split by the indices of the samples of each of its three parts."""
+    train, validation, test = (np.asarray(part) for part in parts)
+    together = np.concatenate([train, validation, test])
+    if len(np.unique(together)) != len(together):
         raise ParameterError("a sample is in more than one part")
-    return Split(*[(inputs[part], targets[part]) for part in parts], source=source)
+    return Split((inputs[train], targets[train]), (inputs[validation], targets[validation]), (inputs[test], targets[test]), source, groups)
 
 
 def stratified(targets: Any, fractions: Sequence[float], seed: int = 1) -> list[np.ndarray]:
@@ -98,20 +99,21 @@ def stratified(targets: Any, fractions: Sequence[float], seed: int = 1) -> list[
     Returns
     -------
     list of ndarray of int64
-        Disjoint; in the order of the samples.  Each part takes, of each class, the fraction rounded to whole samples
-        so that the parts so far taken together are as near as can be to theirs.
+        Disjoint; in the order of the samples.  Each part has its fraction of all samples, rounded, and of each class
+        within one sample of it.
     """
     targets = np.asarray(targets)
     edges = np.concatenate([[0.0], np.cumsum(np.asarray(fractions, float))])
     if not len(fractions) or min(fractions) < 0 or edges[-1] > 1 + 1e-9:
         raise ParameterError(f"fractions must be >= 0 and add up to at most 1, got {list(fractions)}")
-    rng, parts = generator(seed), [[] for _ in fractions]
+    rng = generator(seed)
+    place = np.empty(len(targets))  # of each sample among those of its class, from 0 to 1
     for kind in np.unique(targets):
         found = rng.permutation(np.flatnonzero(targets == kind))
-        cut = np.floor(edges * len(found) + 0.5).astype(int)
-        for part, start, stop in zip(parts, cut, cut[1:]):
-            part.append(found[start:stop])
-    return [np.sort(np.concatenate(part)) for part in parts]
+        place[found] = (np.arange(len(found)) + 0.5) / len(found)
+    order = np.lexsort((rng.random(len(targets)), place))
+    cut = np.floor(edges * len(targets) + 0.5).astype(int)
+    return [np.sort(order[start:stop]) for start, stop in zip(cut[:-1], cut[1:])]
 
 
 def by_group(groups: Any, validation: int | Sequence[str], test: int | Sequence[str], seed: int = 1
@@ -139,10 +141,20 @@ def by_group(groups: Any, validation: int | Sequence[str], test: int | Sequence[
     free = [str(name) for name in generator(seed).permutation([name for name in names if name not in given])]
     chosen: list[tuple[str, ...]] = []
     for want in (test, validation):  # the test part first, so that it does not depend on how many validate
-        if isinstance(want, int):
-            want, free = free[:want], free[want:]
-        chosen.append(tuple(sorted(want)))
+        drawn = free[:want] if isinstance(want, int) else list(want)
+        free = [name for name in free if name not in drawn]
+        chosen.append(tuple(sorted(drawn)))
     parts = (tuple(sorted(free)), chosen[1], chosen[0])
     if not all(parts):
         raise ParameterError(f"{len(names)} groups do not make three parts with {validation!r} to validate and {test!r} to test")
     return [np.flatnonzero(np.isin(groups, part)) for part in parts], parts
+
+def some(split: Split, sizes: tuple[int, int, int], seed: int = 1) -> Split:
+    """A smaller split of classes: so many of each part, every class in its proportion, by seed."""
+    parts = []
+    for (name, (inputs, targets)), size in zip(split.parts(), sizes):
+        if not 0 < size <= len(targets):
+            raise ParameterError(f"some: {size} of the {len(targets)} samples to {name} cannot be had")
+        at = stratified(targets, (size / len(targets),), seed)[0]
+        parts.append((inputs[at], targets[at]))
+    return Split(parts[0], parts[1], parts[2], split.source, split.groups)

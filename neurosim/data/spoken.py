@@ -34,8 +34,8 @@ _WORDS = {
 }
 _ACCENTS = {"en": ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd"), "de": ("de",)}
 # Variants of espeak-ng 1.51 that sound like people (neither robots nor whispers).
-VOICES = tuple("Andy Annie Diogo Gene Hugo Lee Mario Michael Mike adam anika antonio aunty belinda benjamin boris caleb david ed f1 f2 f3 f4 "
-               "f5 grandma grandpa linda m1 m2 m3 m4 m5 m7 marcelo max michel miguel paul pedro quincy rob robert sandro shelby steph "
+VOICES = tuple("Andy Annie Diogo Gene Hugo Lee Mario Michael Mike adam anika antonio aunty belinda benjamin boris caleb david ed f1 f2 f3 "
+               "f4 f5 grandma grandpa linda m1 m2 m3 m4 m5 m7 marcelo max michel miguel paul pedro quincy rob robert sandro shelby steph "
                "travis victor zac".split())
 _RATE = 8000
 _LEVEL = 0.1  # root mean square of a clip, in amplitudes of a 0 dB tone
@@ -108,8 +108,8 @@ def spoken(path: Any = None, *, steps: int = 80, dt: float = 8.0, cochlea: Cochl
     else:
         parts = [np.flatnonzero(said.take >= 10), np.flatnonzero((said.take >= 5) & (said.take < 10)), np.flatnonzero(said.take < 5)]
     inputs = cochlea.spikes([even(sound) for sound in said.sounds], steps, dt, seed=seed if poisson else None, binary=binary)
-    made = by_index(inputs, said.digit, *parts, source=f"{said.source}, cochlea of {cochlea.channels} channels, {steps} x {dt:g} ms")
-    return Split(made.train, made.validation, made.test, made.source, groups)
+    source = f"{said.source}, cochlea of {cochlea.channels} channels, {steps} x {dt:g} ms"
+    return by_index(inputs, said.digit, parts, source, groups)
 
 
 def even(sound: np.ndarray, part: float = 0.03) -> np.ndarray:
@@ -137,15 +137,16 @@ def _packed(path: Path) -> Clips:
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise FileFormatError(f"{path} does not hold packed spoken digits: {error}") from error
     n = len(digit)
-    whole = offsets.shape == (n + 1,) and speaker.shape == take.shape == (n,) and n and offsets[-1] == len(audio) and np.diff(offsets).min() > 0
-    if not whole or int(rate) != _RATE:
-        raise FileFormatError(f"{path}: clips of {rate} samples per second, offsets {offsets.shape}, digits {digit.shape} do not belong together")
+    fits = n > 0 and offsets.shape == (n + 1,) and speaker.shape == take.shape == (n,)
+    if not fits or offsets[-1] != len(audio) or np.diff(offsets).min() <= 0 or int(rate) != _RATE:
+        raise FileFormatError(f"{path}: {len(audio)} samples, {rate} a second, offsets {offsets.shape}, digits {digit.shape} do not fit")
     sounds = [audio[a:b].astype(np.float32) / 32768.0 for a, b in zip(offsets, offsets[1:])]
     return _real(sounds, digit, speaker, take)
 
 
 def _folder(path: Path) -> Clips:
-    found = sorted((int(m[1]), m[2], int(m[3]), file) for file in path.glob("*.wav") if (m := re.fullmatch(r"(\d)_(\w+?)_(\d+)", file.stem)))
+    named = [(re.fullmatch(r"(\d)_(\w+?)_(\d+)", file.stem), file) for file in path.glob("*.wav")]
+    found = sorted((int(match[1]), match[2], int(match[3]), file) for match, file in named if match)
     if not found:
         raise FileFormatError(f"{path} holds no file like 7_name_12.wav")
     sounds = []

@@ -15,6 +15,8 @@ import logging
 import math
 import os
 import tarfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,17 +115,28 @@ def _from_archive(path: Path) -> Digits:
 
 
 def _from_folder(folder: Path) -> Digits:
-    arrays = []
+    contents = {}
     for name in FILES:
         found = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
         if not found:
             raise FileFormatError(f"{folder} has no file {name} or {name}.gz")
+        contents[found[0].name] = found[0].read_bytes()
+    return from_files(folder.name, contents, f"{folder}/")
+
+
+def from_files(name: str, contents: Mapping[str, bytes], folder: str = "") -> Digits:
+    """A set in the format of MNIST, of the contents of its four files by name; ``.gz`` are decompressed."""
+    arrays = []
+    for file in FILES:
+        found = file if file in contents else f"{file}.gz"
+        if found not in contents:
+            raise FileFormatError(f"{name} has no file {file} or {file}.gz")
         try:
-            content = gzip.decompress(found[0].read_bytes()) if found[0].suffix == ".gz" else found[0].read_bytes()
-        except (OSError, EOFError) as error:
-            raise FileFormatError(f"cannot read {found[0]}: {error}") from error
-        arrays.append(_idx(str(found[0]), content))
-    return _assembled(folder.name, arrays)
+            content = gzip.decompress(contents[found]) if found.endswith(".gz") else contents[found]
+        except (OSError, EOFError, zlib.error) as error:
+            raise FileFormatError(f"cannot read {folder}{found}: {error}") from error
+        arrays.append(_idx(f"{folder}{found}", content))
+    return _assembled(name, arrays)
 
 
 def _idx(name: str, content: bytes) -> np.ndarray:
