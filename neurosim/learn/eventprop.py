@@ -11,12 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ParameterError
+from .. import maps
+from ..cells.lif import IF_curr_exp
+from ..errors import NetworkError, ParameterError
 from ..kernels import eventprop as kernel
+from ..stack import Cells, Connection
+from .deployment import array, describe
 from .sequence import Layer
 
 __all__ = ["EventLI", "EventLIF", "excess_spikes", "first_spike_scores", "spike_times", "spikes_at"]
 
+NEVER = 1e300  # mV: a threshold that nothing reaches
 _PIECES = 8  # of a batch: gradients are summed piece by piece, so that threads leave no trace in them
 
 
@@ -304,7 +309,7 @@ def _in_force(delay: Tensor, grid: bool) -> Tensor:
 
 
 def _array(x: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(x.detach().to(torch.float64).numpy())
+    return np.ascontiguousarray(array(x))
 
 
 def _by_sample(x: Tensor) -> np.ndarray:
