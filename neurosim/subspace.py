@@ -31,7 +31,7 @@ def quantised(y: Any, levels: int | None) -> Any:
 
 
 def oja_step(rows: Any, momentum: Any, x: Any, old: int, rate: float, decay: float = 0.9, levels: int | None = None,
-             ) -> tuple[Any, Any]:
+             rest: Any = None) -> tuple[Any, Any]:
     """One update of the lateral rows from a batch; returns rows and momentum.
 
     With y = H x (quantised where the lateral neurons spike) and the reconstruction x^ = H^T y by *all* rows,
@@ -42,9 +42,13 @@ def oja_step(rows: Any, momentum: Any, x: Any, old: int, rate: float, decay: flo
     ----------
     rows, momentum : array, shape (k, n)
     x : array, shape (batch, n)
+    rest : array, shape (batch, n), optional
+        What further fixed rows, which are not among ``rows``, leave of ``x`` (`projected`): it takes the place of ``x`` in
+        x - x^, so that many updates from one batch compute the share of the fixed rows once.
     """
     y = quantised(x @ rows.T, levels)
-    update = (y[:, old:].T @ (x - y @ rows) / x.shape[0]).clip(-_LIMIT, _LIMIT)
+    left = (x if rest is None else rest) - y @ rows
+    update = (y[:, old:].T @ left / x.shape[0]).clip(-_LIMIT, _LIMIT)
     moved, after = rows + 0.0, momentum + 0.0
     after[old:] = decay * momentum[old:] + (1.0 - decay) * update
     moved[old:] = rows[old:] + rate * after[old:]

@@ -42,6 +42,9 @@ def test_a_step_is_the_plain_one(seed, k, old, levels, size):
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
     assert (got[0][:old] == rows[:old]).all() and (got[1][:old] == momentum[:old]).all()
+    alone = oja_step(rows[old:], momentum[old:], x, 0, 0.01, 0.8, levels, rest=projected(rows[:old], x, levels))
+    for a, b in zip(alone, want, strict=True):  # the same with the fixed rows' share computed beforehand
+        np.testing.assert_allclose(a, b[old:], rtol=1e-9, atol=1e-9)
 
 
 def spectrum(n, samples, rng, ratio=0.85):
