@@ -252,9 +252,10 @@ class OrthogonalProjection:
         return found
 
     def energy(self, name: str, signals: Tensor) -> float:
-        """The share of the squared length of signals, (groups, rows, n), that all rows of a layer together reach."""
+        """The share of the squared length of signals, (groups, rows, n), that all rows of a layer together reach; NaN for silence."""
         left = sum(float((projected(one.rows, part) ** 2).sum()) for one, part in zip(self._rows[name], signals, strict=True))
-        return 1.0 - left / float((signals**2).sum())
+        whole = float((signals**2).sum())
+        return 1.0 - left / whole if whole else float("nan")
 
     @property
     def novelty(self) -> dict[str, float]:
