@@ -1,4 +1,4 @@
-"""The time loop of leaky neurons on sequences."""
+"""The time loop of leaky neurons on sequences: as kernels, and step by step."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import ParameterError
+from ..kernels import bptt
+from . import fused
 from .surrogate import Surrogate
 
-__all__ = ["Cell", "State", "plain_loop"]
-
+__all__ = ["Cell", "Product", "State", "linear", "neuron_loop", "plain_loop", "zeros"]
 
 # What neurons go on from, after a step: tensors of shape (B, *shape) by name.  v: potential after the reset; i: synaptic
 # current; a: adaptation of the threshold; s: what was sent, by neurons that project to themselves.
@@ -92,3 +94,76 @@ def plain_loop(x: Tensor, state: State, cell: Cell, weight: Tensor | None = None
         sent.append(s)
     after = {"v": v, "i": i, "a": a, "s": None if weight is None else s}
     return torch.stack(sent) if sent else x, {name: one for name, one in after.items() if one is not None}
+
+
+class Product(NamedTuple):
+    """x W^T + b, put off: who takes it can take the entries of x that are not zero, one by one.
+
+    Attributes
+    ----------
+    x : Tensor, shape (T, B, m)
+    weight : Tensor, shape (n, m)
+    bias : Tensor, shape (n,), or None
+    """
+
+    x: Tensor
+    weight: Tensor
+    bias: Tensor | None
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the product."""
+        return torch.Size((*self.x.shape[:-1], self.weight.shape[0]))
+
+    def tensor(self) -> Tensor:
+        """The product itself."""
+        return linear(self.x, self.weight, self.bias)
+
+
+def zeros(x: Tensor | Product) -> Tensor:
+    """Zeros for the cells of each sample that ``x`` goes to."""
+    return (x.x if isinstance(x, Product) else x).new_zeros(x.shape[1:])
+
+
+def _kernels_take(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.numel() > 0
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``nn.functional.linear``, which on the CPU takes spikes one by one where there are few (see `fused.linear`)."""
+    if _kernels_take(x) and x.dtype == weight.dtype:
+        return fused.linear(x, weight, bias)
+    return torch.nn.functional.linear(x, weight, bias)
+
+
+def neuron_loop(x: Tensor | Product, state: State, cell: Cell, weight: Tensor | None = None) -> tuple[Tensor, State]:
+    """As `plain_loop`, in one operator whose loops over time, forward and backward, are kernels.
+
+    Input may be a `Product`.  Devices other than the CPU and other types of numbers than float32 and float64 go through
+    `plain_loop`, which also is what to take for second derivatives.
+
+    Raises
+    ------
+    ParameterError
+        For a state whose shape is not that of the input.
+    """
+    inner = x.x if isinstance(x, Product) else x
+    if not _kernels_take(inner):
+        return plain_loop(x.tensor() if isinstance(x, Product) else x, state, cell, weight)
+    shape, n = x.shape[1:], x.shape[2:].numel()
+    for name, one in state.items():
+        if one.shape != shape:
+            raise ParameterError(f"state {name!r} must have the shape of the input at a step, {tuple(shape)}, got {tuple(one.shape)}")
+    flags = sum(flag for flag, there in ((bptt.LOOP, weight is not None), (bptt.SPIKES, cell.v_thresh is not None),
+                                         (bptt.SYNAPSE, cell.keep_syn is not None), (bptt.ADAPTS, cell.keep_adapt is not None),
+                                         (bptt.SUBTRACT, cell.subtract), (bptt.DETACH, cell.detach_reset)) if there)
+    parameters = tuple(None if one is None else one.to(inner.dtype).expand(shape[1:]).reshape(n)
+                       for one in (cell.keep, cell.v_thresh, cell.keep_syn, cell.keep_adapt, cell.beta))
+    names = ("v", *(["i"] if flags & bptt.SYNAPSE else []), *(["a"] if flags & bptt.ADAPTS else []), *(["s"] if flags & bptt.LOOP else []))
+    initial = tuple(state[name].to(inner.dtype).reshape(shape[0], n) if name in names else None for name in ("v", "i", "a", "s"))
+    number = (cell.surrogate.number, float(cell.surrogate.alpha or 0.0), cell.surrogate.scale)
+    if isinstance(x, Product):
+        y, after = fused.loop(x.x, x.weight, x.bias, weight, parameters, initial, flags, number)
+    else:
+        y, after = fused.loop(x.reshape(*x.shape[:2], n), None, None, weight, parameters, initial, flags, number)
+    return y.view(x.shape), {name: one.view(shape) for name, one in zip(("v", "i", "a", "s"), after) if one is not None}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ParameterError
 from . import functional
-from .functional import Cell, State
+from .functional import Cell, Product, State, zeros
 from .sequence import Layer
 from .surrogate import Surrogate, surrogate
 
@@ -33,6 +33,8 @@ _KNOWN = {
 
 class Neurons(Layer):
     """What all leaky neurons share: their parameters, by name, and which of these are trained."""
+
+    takes_products = True
 
     def __init__(self, n: int | tuple[int, ...] | None, train: Iterable[str], decay: str, values: dict[str, Any]) -> None:
         super().__init__()
@@ -89,22 +91,22 @@ class Neurons(Layer):
         """The cells, as `functional` takes them."""
         raise NotImplementedError
 
-    def initial(self, x: Tensor) -> State:
+    def initial(self, x: Tensor | Product) -> State:
         """The state before the first step, for input like ``x``, shape (T, B, *shape): zeros."""
         names = ["v", *(["i"] if self.tau_syn is not None else [])]
-        return {name: x.new_zeros(x.shape[1:]) for name in names}
+        return {name: zeros(x) for name in names}
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor | Product, state: State | None = None) -> tuple[Tensor, State]:
         """Input ``x`` of shape (T, B, *shape); spikes (or potentials) of that shape, and the state after the last step."""
         self._check(x)
-        return functional.plain_loop(x, self.initial(x) if state is None else state, self.cell())
+        return functional.neuron_loop(x, self.initial(x) if state is None else state, self.cell())
 
-    def _check(self, x: Tensor) -> None:
+    def _check(self, x: Tensor | Product) -> None:
         kind = type(self).__name__
-        if x.dim() < 3 or (self.n is not None and tuple(x.shape[2:]) != self.n):
+        if len(x.shape) < 3 or (self.n is not None and tuple(x.shape[2:]) != self.n):
             shape = "..." if self.n is None else ", ".join(map(str, self.n))
             raise ParameterError(f"{kind}: input must have shape (steps, batch, {shape}), got {tuple(x.shape)}")
-        if not x.is_floating_point():
+        if isinstance(x, Tensor) and not x.is_floating_point():
             raise ParameterError(f"{kind}: input must be of floating point, got {x.dtype}")
 
     def extra_repr(self) -> str:
@@ -209,8 +211,8 @@ class AdaptiveLIF(LIF):
         """What a spike adds to the threshold."""
         return self.value("beta")
 
-    def initial(self, x: Tensor) -> State:
-        return {**super().initial(x), "a": x.new_zeros(x.shape[1:])}
+    def initial(self, x: Tensor | Product) -> State:
+        return {**super().initial(x), "a": zeros(x)}
 
     def cell(self) -> Cell:
         return super().cell()._replace(keep_adapt=self.kept("tau_adapt"), beta=self.beta)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import ParameterError
 from . import functional
-from .functional import State
+from .functional import Product, State, zeros
 from .neurons import LI, Neurons
 from .sequence import Layer
 
@@ -35,6 +35,8 @@ class Recurrent(Layer):
     neurons : Neurons
     """
 
+    takes_products = True
+
     def __init__(self, neurons: Neurons, weight: Any = None, generator: torch.Generator | None = None) -> None:
         super().__init__()
         if not isinstance(neurons, Neurons) or isinstance(neurons, LI) or neurons.n is None:
@@ -53,12 +55,12 @@ class Recurrent(Layer):
         """Shape of the cells."""
         return self.neurons.n
 
-    def initial(self, x: Tensor) -> State:
+    def initial(self, x: Tensor | Product) -> State:
         """The state before the first step: nothing was sent."""
-        return {**self.neurons.initial(x), "s": x.new_zeros(x.shape[1:])}
+        return {**self.neurons.initial(x), "s": zeros(x)}
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor | Product, state: State | None = None) -> tuple[Tensor, State]:
         """Input ``x`` of shape (T, B, *n), without what comes from the layer itself; spikes, and the state."""
         self.neurons._check(x)
         state = self.initial(x) if state is None else state
-        return functional.plain_loop(x, state, self.neurons.cell(), self.weight)
+        return functional.neuron_loop(x, state, self.neurons.cell(), self.weight)

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .functional import Product, linear
+
 __all__ = ["Layer", "Sequential", "applied", "detached"]
 
 
@@ -67,17 +69,34 @@ class Sequential(Layer):
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """``x`` of shape (T, B, ...) through all layers; the states of those that have one, by name."""
         after: dict[str, Any] = {}
-        for name, layer in self.layers():
-            x, after[name] = applied(layer, x, (state or {}).get(name))
+        for (name, layer), follower in zip(self.layers(), self._followers()):
+            if isinstance(layer, nn.Linear) and _put_off(layer, follower):
+                x, after[name] = Product(x, layer.weight, layer.bias), None  # type: ignore[assignment]
+            else:
+                x, after[name] = applied(layer, x, (state or {}).get(name))
         return x, after
+
+    def _followers(self) -> list[nn.Module | None]:
+        """For each layer the one after it."""
+        return [*[layer for _, layer in self.layers()[1:]], None]
 
     def activity(self, x: Tensor, state: Any = None) -> dict[str, Tensor]:
         """What each layer sends for the input ``x``, by name; the last is the output."""
         sent = {}
-        for name, layer in self.layers():
-            x, _ = applied(layer, x, (state or {}).get(name))
+        for (name, layer), follower in zip(self.layers(), self._followers()):
+            if isinstance(layer, nn.Linear) and _put_off(layer, follower):
+                x = linear(x, layer.weight, layer.bias)
+            else:
+                x, _ = applied(layer, x, (state or {}).get(name))
             sent[name] = x
         return sent
+
+
+def _put_off(layer: nn.Linear, follower: nn.Module | None) -> bool:
+    """Whether the product may be left to the layer that follows, which takes spikes one by one; nobody watches it."""
+    watched = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return (type(layer) is nn.Linear and not any(watched) and follower is not None
+            and getattr(follower, "takes_products", False) and not follower._forward_pre_hooks)
 
 
 def applied(layer: nn.Module, x: Tensor, state: Any) -> tuple[Tensor, Any]:
