@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,16 @@ from .maps import Map, Shape
 from .network import Network, Population
 from .signals import Signal
 
-__all__ = ["Deployed"]
+__all__ = ["Deployed", "Injected"]
+
+
+class Injected(NamedTuple):
+    """How real numbers act on a layer: currents, nA, ``weights`` times them, of which ``keep`` is left after a step."""
+
+    layer: str
+    ago: int
+    weights: Map
+    keep: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,9 +60,10 @@ class Deployed:
     report: tuple[Any, ...]
     _readouts: dict[str, Signal]
     _values: dict[str, tuple[str, float]]
-    _analog: dict[str, list[tuple[str, int, Map]]]
+    _analog: dict[str, list[Injected]]
     _injected: dict[str, list[Any]]
     _where: str
+    _bias: str | None = None
 
     def duration(self, steps: int) -> float:
         """ms to simulate for ``steps`` steps."""
@@ -81,6 +91,8 @@ class Deployed:
         if not np.isfinite(frames).all():
             raise ParameterError(f"{self._where}: input {name!r}: values must be finite")
         frames = frames.reshape(frames.shape[0], -1)
+        if self._bias:
+            self.populations[self._bias].set(spike_times=[np.arange(frames.shape[0]) * self.dt])
         if name in self._analog:
             self._inject(name, frames)
             return
@@ -113,7 +125,8 @@ class Deployed:
         name = self._chosen(None, self.inputs, "Input")
         frames, shape = np.asarray(values), self.shapes[name]
         if frames.shape[1:] not in (shape, frames.shape[1:2] + shape):
-            raise ParameterError(f"{self._where}: run takes values of shape (steps, *{shape}) or (steps, batch, *{shape}), got {frames.shape}")
+            raise ParameterError(f"{self._where}: run takes values of shape (steps, *{shape}) or (steps, batch, *{shape}),"
+                                 f" got {frames.shape}")
         single = frames.shape[1:] == shape
         made = []
         for example in [frames] if single else np.moveaxis(frames, 1, 0):
@@ -200,8 +213,11 @@ class Deployed:
         old = set(map(id, self._injected.get(name, ())))
         self.network.injections[:] = [one for one in self.network.injections if id(one) not in old]
         self._injected[name] = []
-        for target, ago, one in self._analog[name]:
-            current = one.applied(frames)
+        for target, ago, weights, keep in self._analog[name]:
+            current = weights.applied(frames)
+            if np.any(keep):
+                for step in range(1, len(current)):
+                    current[step] += keep * current[step - 1]
             first = self.offsets[target] - 1 + ago
             times = (first + np.arange(frames.shape[0] + 1)) * self.dt
             for cell in np.flatnonzero(current.any(axis=0)):

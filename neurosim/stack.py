@@ -10,14 +10,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .cells.sources import SpikeSourceArray
 from .connectors import FromListConnector
 from .currents import DCSource
-from .deployed import Deployed
+from .deployed import Deployed, Injected
 from .errors import NetworkError, ParameterError
 from .maps import Map, Shape
 from .network import Network, Population
@@ -25,6 +25,7 @@ from .signals import Signal, own
 
 __all__ = ["Cells", "Connection", "Description", "Named", "Stack", "shape_after"]
 
+D = TypeVar("D", bound=Deployed)
 Description = Any  # Connection | Cells | Named | list of these in series | tuple of these in parallel, summed
 
 
@@ -82,7 +83,9 @@ class Cells:
     lag : int
         Steps from the arrival of a spike to its first effect on the test of the threshold (1 for ``IF_curr_exp``).
     per_current : float or ndarray
-        Constant current, nA, that acts as a bias of 1 at every step; 0 where no current does.
+        Current, nA, that acts as an input of 1 in that step; 0 where no current does: biases then come as spikes of a source.
+    keep_current : float or ndarray
+        Part of such an input that is left after a step, for currents that pass by the synapse.
     value : tuple or None
         For layers that send no spikes: (recorded variable, factor to the framework's unit).
     initial : mapping
@@ -93,8 +96,7 @@ class Cells:
         What a connection into the layer acts on; None: "excitatory" and "inhibitory" by its sign.  Of several, connections
         and loops into the layer have as many outputs for each, one receptor after the other.
     instead : Cells or None
-        With a lag, or without ``per_current``: the same without lag and with it, taken where there is no room in a loop,
-        or a bias or real numbers come in.
+        With a lag: the same without, for loops that have no room for it.
     """
 
     cell: Any
@@ -102,6 +104,7 @@ class Cells:
     per_weight: Any = 1.0
     lag: int = 0
     per_current: Any = 0.0
+    keep_current: Any = 0.0
     value: tuple[str, float] | None = None
     initial: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     loops: tuple[Connection, ...] = ()
@@ -112,6 +115,30 @@ class Cells:
     def size(self) -> int:
         """Number of cells."""
         return math.prod(self.shape)
+
+    @property
+    def takes_constants(self) -> bool:
+        """Whether a constant current acts as a bias."""
+        return bool(np.all(np.asarray(self.per_current) != 0)) and not np.any(np.asarray(self.keep_current))
+
+    def scaled(self, factor: float) -> Cells:
+        """The same with all potentials, currents and weights times a factor.
+
+        Nothing else changes in cells that are linear below their threshold; those whose weights are not in mV or nA stay as they are.
+        """
+        if factor == 1.0 or self.cell.weight_unit not in ("mV", "nA"):
+            return self
+        declared = self.cell.parameters()
+        cell = self.cell.replaced(**{name: np.multiply(getattr(self.cell, name), factor) for name, one in declared.items()
+                                     if one.unit in ("mV", "nA")})
+        states = self.cell.states
+        initial = {name: np.multiply(value, factor) if states[name].unit in ("mV", "nA") else value for name, value in self.initial.items()}
+        value = self.value
+        if value is not None and states[value[0]].unit in ("mV", "nA"):
+            value = value[0], value[1] / factor
+        return dataclasses.replace(
+            self, cell=cell, initial=initial, value=value, per_weight=np.multiply(self.per_weight, factor),
+            per_current=np.multiply(self.per_current, factor), instead=self.instead and self.instead.scaled(factor))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -191,10 +218,7 @@ class Stack:
         return self._cells(what, signal, name or "cells")
 
     def _cells(self, cells: Cells, signal: Signal, name: str) -> Signal:
-        stem, k = name, 1
-        while name in self.layers or name in self.inputs:
-            k += 1
-            name = f"{stem}_{k}"
+        name = _free(name, {**self.inputs, **self.layers})
         receptors = len(cells.receptor) if isinstance(cells.receptor, tuple) else 1
         if signal.size != cells.size * receptors:
             raise NetworkError(f"{self.where}: {name}: {cells.size} cells" + (f" with {receptors} receptors" if receptors > 1 else "")
@@ -207,42 +231,47 @@ class Stack:
 
     # -------------------------------------------------------------------------- to a network
 
-    def deployed(self, dt: float, label: str) -> Deployed:
+    def deployed(self, dt: float, label: str, kind: type[D] = Deployed) -> D:  # type: ignore[assignment]
         """The network, with steps of ``dt`` ms.
 
         Raises
         ------
         NetworkError
-            Where layers that send real numbers lead to cells, a bias or real numbers reach cells that no current says,
-            or a loop takes fewer steps than it has layers.
+            Where layers that send real numbers lead to cells, real numbers reach cells that no current says, or a loop
+            takes fewer steps than it has layers.
         """
         self._check_sources()
-        cells = {name: self._driven(name, one, signal) for name, (one, signal) in self.layers.items()}
-        offsets = self._offsets(cells)
+        bias = _free("bias", {**self.inputs, **self.layers})
+        reached = {name: self._biased(one, signal, bias) for name, (one, signal) in self.layers.items()}
+        spiking = {name: shape for name, shape in self.inputs.items() if name not in self.analog}
+        if any(source == bias for signal in reached.values() for source, _ in signal.terms):
+            spiking[bias] = (1,)
+        cells = {name: one for name, (one, _) in self.layers.items()}
+        offsets = _offsets(spiking, cells, reached)
         if offsets is None:
-            cells = {name: one.instead if one.lag and one.instead and self._in_a_loop(name) else one for name, one in cells.items()}
-            offsets = self._offsets(cells)
+            looped = {name for name in cells if _in_a_loop(name, reached)}
+            cells = {name: one.instead if one.lag and one.instead and name in looped else one for name, one in cells.items()}
+            offsets = _offsets(spiking, cells, reached)
         if offsets is None:
-            loop = ", ".join(sorted(name for name in cells if self._in_a_loop(name)))
             raise NetworkError(
-                f"{self.where}: a loop through several neurons takes fewer steps than it has neurons ({loop}); spikes of a network take"
-                " at least one step from cell to cell. A Delay in the loop makes room"
+                f"{self.where}: a loop through several neurons takes fewer steps than it has neurons ({', '.join(sorted(looped))}); spikes"
+                " of a network take at least one step from cell to cell. A Delay in the loop makes room"
             )
         network = Network(label=label)
-        populations = {name: network.population(math.prod(shape), SpikeSourceArray(), name)
-                       for name, shape in self.inputs.items() if name not in self.analog}
+        populations = {name: network.population(math.prod(shape), SpikeSourceArray(), name) for name, shape in spiking.items()}
         for name, one in cells.items():
             populations[name] = network.population(one.size, one.cell, name)
             if one.initial:
                 populations[name].initialize(**one.initial)
-        analog = self._join(network, populations, cells, offsets, dt)
+        analog = self._join(network, populations, cells, reached, offsets, dt)
         for name, population in populations.items():
             graded = name in cells and cells[name].value is not None
             network.record(population, cells[name].value[0] if graded else "spikes")  # type: ignore[index]
-        shapes = {**self.inputs, **{name: one.shape for name, one in cells.items()}}
+        shapes = {**self.inputs, **spiking, **{name: one.shape for name, one in cells.items()}}
         values = {name: one.value for name, one in cells.items() if one.value is not None}
-        return Deployed(network, dt, populations, shapes, tuple(self.inputs), tuple(self.outputs), offsets,
-                        tuple(dict.fromkeys(self.notes)), self.outputs, values, analog, {}, self.where)
+        return kind(network, dt, populations, shapes, tuple(self.inputs), tuple(self.outputs), offsets,
+                    tuple(dict.fromkeys(self.notes)), self.outputs, values, analog, {}, self.where,
+                    bias if bias in spiking else None)
 
     def _check_sources(self) -> None:
         for name, signal in self.outputs.items():
@@ -255,45 +284,27 @@ class Stack:
                     raise NetworkError(f"{self.where}: {source!r} sends its potential at every step, to {name!r}: only outputs may read"
                                        " it, cells get spikes")
 
-    def _driven(self, name: str, cells: Cells, signal: Signal) -> Cells:
-        """The cells, or those instead if a bias or real numbers come in."""
-        driven = bool(signal.constant) or any(source in self.analog for source, _ in signal.terms)
-        if not driven or np.all(np.asarray(cells.per_current) != 0):
-            return cells
-        if cells.instead is None or not np.all(np.asarray(cells.instead.per_current) != 0):
-            raise NetworkError(f"{self.where}: {name}: a bias or real numbers reach {cells.cell.name}, to which no current does the same")
-        return cells.instead
+    def _check_analog(self, name: str, cells: Cells, signal: Signal) -> None:
+        if not np.all(np.asarray(cells.per_current) != 0) and any(source in self.analog for source, _ in signal.terms):
+            raise NetworkError(f"{self.where}: {name}: real numbers reach {cells.cell.name}, to which no current does the same")
 
-    def _in_a_loop(self, name: str) -> bool:
-        waiting, seen = [name], set()
-        while waiting:
-            now = waiting.pop()
-            for target, (_, signal) in self.layers.items():
-                if any(source == now for source, _ in signal.terms) and target not in seen:
-                    seen.add(target)
-                    waiting.append(target)
-        return name in seen
+    def _biased(self, cells: Cells, signal: Signal, bias: str) -> Signal:
+        """Constants that no current says as what a source sends that spikes in every step."""
+        if not signal.constant or cells.takes_constants:
+            return signal
+        terms = dict(signal.terms)
+        for late, vector in signal.constant.items():
+            rows = np.flatnonzero(vector)
+            terms[bias, late] = Map(rows, np.zeros_like(rows), vector[rows], (vector.size, 1))
+        return Signal(signal.shape, terms)
 
-    def _offsets(self, cells: Mapping[str, Cells]) -> dict[str, int] | None:
-        """Steps that each input and layer lies behind the framework; None if a loop is too fast."""
-        offsets = {**{name: 0 for name in self.inputs}, **{name: 1 for name in cells}}
-        for _ in range(len(offsets) + 1):
-            changed = False
-            for name, one in cells.items():
-                for source, ago in self.layers[name][1].terms:
-                    least = offsets[source] + 1 + one.lag - ago
-                    if source not in self.analog and offsets[name] < least:
-                        offsets[name], changed = least, True
-            if not changed:
-                return {name: off for name, off in offsets.items() if name not in self.analog}
-        return None
-
-    def _join(self, network: Network, populations: Mapping[str, Population], cells: Mapping[str, Cells],
-              offsets: Mapping[str, int], dt: float) -> dict[str, list[tuple[str, int, Map]]]:
-        """Projections and currents; what is left to inject: of each analog input (layer, steps ago, map to nA)."""
-        analog: dict[str, list[tuple[str, int, Map]]] = {name: [] for name in self.analog}
+    def _join(self, network: Network, populations: Mapping[str, Population], cells: Mapping[str, Cells], reached: Mapping[str, Signal],
+              offsets: Mapping[str, int], dt: float) -> dict[str, list[Injected]]:
+        """Projections and currents; what is left to inject, by analog input."""
+        analog: dict[str, list[Injected]] = {name: [] for name in self.analog}
         for name, one in cells.items():
-            whole, post = self.layers[name][1], populations[name]
+            whole, post = reached[name], populations[name]
+            self._check_analog(name, one, whole)
             receptors = one.receptor if isinstance(one.receptor, tuple) else (one.receptor,)
             for k, receptor in enumerate(receptors):
                 signal = whole.part(k * one.size, one.size).real() if len(receptors) > 1 else whole
@@ -301,13 +312,48 @@ class Stack:
                 per_weight = np.broadcast_to(np.asarray(one.per_weight, dtype=np.float64), one.size)
                 for (source, ago), weights in signal.terms.items():
                     if source in self.analog:
-                        analog[source].append((name, ago, weights.scaled(per_current)))
+                        analog[source].append(Injected(name, ago, weights.scaled(per_current), one.keep_current))
                         continue
                     delay = (ago + offsets[name] - offsets[source] - one.lag) * dt
                     _project(network, populations[source], post, weights.scaled(per_weight), delay, receptor)
                 for late, vector in signal.constant.items():
                     _constant(network, post, vector * per_current, (offsets[name] - 1 + late) * dt)
         return analog
+
+
+def _free(stem: str, taken: Iterable[str]) -> str:
+    """A name that is not taken."""
+    name, k = stem, 1
+    while name in taken:
+        k += 1
+        name = f"{stem}_{k}"
+    return name
+
+
+def _in_a_loop(name: str, reached: Mapping[str, Signal]) -> bool:
+    waiting, seen = [name], set()
+    while waiting:
+        now = waiting.pop()
+        for target, signal in reached.items():
+            if any(source == now for source, _ in signal.terms) and target not in seen:
+                seen.add(target)
+                waiting.append(target)
+    return name in seen
+
+
+def _offsets(inputs: Iterable[str], cells: Mapping[str, Cells], reached: Mapping[str, Signal]) -> dict[str, int] | None:
+    """Steps that each input and layer lies behind the framework; None if a loop is too fast."""
+    offsets = {**{name: 0 for name in inputs}, **{name: 1 for name in cells}}
+    for _ in range(len(offsets) + 1):
+        changed = False
+        for name, one in cells.items():
+            for source, ago in reached[name].terms:
+                least = offsets.get(source, 0) + 1 + one.lag - ago
+                if source in offsets and offsets[name] < least:
+                    offsets[name], changed = least, True
+        if not changed:
+            return offsets
+    return None
 
 
 def _project(network: Network, pre: Population, post: Population, weights: Map, delay: float, receptor: str | None) -> None:

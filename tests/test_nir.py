@@ -534,7 +534,7 @@ UNWRITABLE = {
     "Poisson input 'Poisson -> a' is not in NIR": lambda: changed(lambda n: n.poisson_input(n["a"], 5.0, 1.0)),
     "constant currents without end, not NoisyCurrentSource": lambda: changed(lambda n: n.inject(NoisyCurrentSource(), n["a"])),
     "not DCSource until 50 ms": lambda: changed(lambda n: n.inject(DCSource(stop=50.0), n["a"])),
-    "EulerLIF.reset must be one number from 0 to 4": lambda: described(EulerLIF(reset=9.0), 1.0),
+    "EulerLIF.reset must be one number from 0 to 5": lambda: described(EulerLIF(reset=9.0), 1.0),
     "1 - keep_syn of EulerCubaLIF must be > 0, got -0.5": lambda: described(EulerCubaLIF(keep_syn=1.5), 1.0),
     "a constant current into the membrane is not in": lambda: changed(
         lambda n: n.inject(DCSource(), n["a"]), IF_curr_exp(tau_refrac=0.0, tau_syn_I=5.0)),

@@ -3,7 +3,8 @@
 `from_nir` makes a `Network` of a graph, `to_nir` a graph of a network; `docs/nir.md` says what corresponds to what.
 """
 
-from .cells import EulerCubaLIF, EulerLIF
+from neurosim.cells.euler import EulerCubaLIF, EulerLIF
+
 from .graph import Note
 from .read import Imported, from_nir
 from .write import Exported, to_nir

@@ -11,9 +11,10 @@ import numpy as np
 
 from neurosim import maps
 from neurosim.errors import NetworkError
-from neurosim.maps import Map, Shape
+from neurosim.maps import Shape
+from neurosim.signals import Signal, own
 
-__all__ = ["NEURONS", "Flow", "Late", "Note", "Signal", "flatten", "flow", "number", "order_of_norse", "order_of_nirtorch"]
+__all__ = ["NEURONS", "Flow", "Late", "Note", "flatten", "flow", "number", "order_of_norse", "order_of_nirtorch"]
 
 Edges = Sequence[tuple[str, str]]
 
@@ -35,60 +36,6 @@ class Note:
 
 class Late(str):
     """What a node sent in the step before, by the node's name."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Signal:
-    """A linear function of what neurons and inputs send.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    terms : dict
-        (source, steps ago) -> `Map` from the source's values to these, both flattened.
-    constant : dict
-        Step from which on it is there -> array of shape (size,).
-    """
-
-    shape: Shape
-    terms: dict[tuple[str, int], Map]
-    constant: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
-    def through(self, step: Map, shape: Shape) -> Signal:
-        """A linear map of it."""
-        return Signal(shape, {key: maps.chained(step, one) for key, one in self.terms.items()},
-                      {late: step.applied(vector) for late, vector in self.constant.items()})
-
-    def plus(self, other: Signal) -> Signal:
-        """The sum of two; the shape is this one's."""
-        terms, constant = dict(self.terms), dict(self.constant)
-        for key, one in other.terms.items():
-            terms[key] = maps.summed(terms[key], one) if key in terms else one
-        for late, vector in other.constant.items():
-            constant[late] = constant[late] + vector if late in constant else vector
-        return Signal(self.shape, terms, constant)
-
-    def shifted(self, steps: np.ndarray) -> Signal:
-        """Each value (shape (size,)) that many steps later."""
-        out = Signal(self.shape, {})
-        for wait in np.unique(steps):
-            rows = steps == wait
-            out = out.plus(Signal(
-                self.shape,
-                {(source, ago + int(wait)): one.chosen(rows[one.rows]) for (source, ago), one in self.terms.items()},
-                {late + int(wait): np.where(rows, vector, 0.0) for late, vector in self.constant.items()},
-            ))
-        return out
-
-    def real(self) -> Signal:
-        """Without maps that are empty and constants that are 0."""
-        return Signal(self.shape, {key: one for key, one in self.terms.items() if one.values.size},
-                      {late: vector for late, vector in self.constant.items() if vector.any()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,11 +200,11 @@ def flow(nodes: dict[str, Any], edges: Edges, dt: float, rule: Callable = order_
         node = nodes[name]
         kind = type(node).__name__
         if kind == "Input":
-            sent[name] = _own(name, inputs[name])
+            sent[name] = own(name, inputs[name])
             continue
         reached[name] = total = _total(name, edges, place, sent)
         if kind in NEURONS:
-            sent[name] = _own(name, _neuron_shape(name, node, total.shape))
+            sent[name] = own(name, _neuron_shape(name, node, total.shape))
         elif kind in _LINEAR:
             sent[name] = _passed(name, node, total, dt, notes)
         else:
@@ -274,10 +221,6 @@ def _shape(value: Any, name: str) -> Shape:
     if value is None:
         raise NetworkError(f"NIR Input {name!r} must have a shape")
     return tuple(int(n) for n in np.atleast_1d(np.asarray(value)))
-
-
-def _own(name: str, shape: Shape) -> Signal:
-    return Signal(shape, {(name, 0): maps.diagonal(np.ones(math.prod(shape)))})
 
 
 def _neuron_shape(name: str, node: Any, shape: Shape) -> Shape:

@@ -13,16 +13,16 @@ import numpy as np
 
 from neurosim import wiring
 from neurosim.cells.base import refractory_steps
+from neurosim.cells.euler import RESETS, EulerCubaLIF, EulerLIF
 from neurosim.cells.lif import IF_curr_delta, IF_curr_exp, IF_jump, current_propagator
 from neurosim.currents import FOREVER, DCSource
 from neurosim.errors import FileFormatError, NetworkError, ParameterError
 from neurosim.extras import need
+from neurosim.leaky import NEVER
 from neurosim.network import Network, Population
 
 from . import graph as graphs
-from .cells import RESETS, EulerCubaLIF, EulerLIF
 from .graph import Note
-from .read import NEVER
 
 __all__ = ["TARGETS", "Exported", "to_nir"]
 
@@ -253,7 +253,7 @@ class _Cells:
     def _levels(self, label: str, made: _Neuron, leak: np.ndarray, p: Mapping[str, np.ndarray], kind: Any) -> None:
         """Threshold, reset and leak, V; relative to the leak for a target."""
         graded = (p["v_thresh"] >= NEVER).all()
-        strict = kind in (EulerLIF, EulerCubaLIF)
+        strict = kind in (EulerLIF, EulerCubaLIF) and not p["reached"].any()
         zero = leak if self.target else np.zeros_like(leak)
         if self.target and leak.any():
             self.notes.append(Note(label, f"potentials are relative to rest, {leak[0]:g} mV"))
