@@ -9,6 +9,7 @@ from ..extras import need  # noqa: E402
 need("torch", "learn")
 
 from .deployment import describe, to_network  # noqa: E402
+from .foreign import Foreign  # noqa: E402
 from .neurons import AdaptiveLIF, LI, LIF  # noqa: E402
 from .readout import last_of_time, max_over_time, mean_over_time, spike_count, sum_of_softmax  # noqa: E402
 from .recurrent import Recurrent  # noqa: E402
@@ -19,6 +20,7 @@ from .training import History, evaluate, fit, scores  # noqa: E402
 
 __all__ = [
     "AdaptiveLIF",
+    "Foreign",
     "History",
     "LI",
     "LIF",

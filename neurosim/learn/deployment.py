@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from typing import Any
@@ -13,9 +14,12 @@ from torch import Tensor, nn
 from .. import maps
 from ..deployed import Deployed
 from ..errors import NetworkError, ParameterError
+from ..leaky import leaky
 from ..maps import Shape
 from ..signals import own
 from ..stack import Cells, Connection, Description, Named, Stack, shape_after
+from .neurons import LI, LIF, AdaptiveLIF
+from .recurrent import Recurrent
 from .residual import Residual
 from .sequence import Sequential
 
@@ -56,6 +60,11 @@ def describe(module: nn.Module, shape: Shape, dt: float) -> Description:
     NetworkError
         For modules that are not linear and no known cells.
     """
+    from .foreign import described
+
+    made = described(module, shape, dt)
+    if made is not None:
+        return made
     raise NetworkError(f"{type(module).__name__} is neither a linear map nor a layer of cells that is known here; known are"
                        f" {', '.join(sorted(kind.__name__ for kind in describe.registry if kind is not object))}")
 
@@ -178,10 +187,45 @@ def _(module: Any, shape: Shape, dt: float) -> tuple:
     return tuple(_series([(str(place), branch)], shape, dt) for place, branch in enumerate(module.branches))
 
 
+# ----------------------------------------------------------------------------------- our own neurons
+
+
+def _neurons(module: Any, shape: Shape, dt: float, **more: Any) -> Cells:
+    _fits(module, module.n is None or tuple(module.n) == tuple(shape), shape, f"cells of shape {module.n}")
+    keep_syn = None if module.tau_syn is None else array(module.kept("tau_syn"))
+    return leaky(shape, array(module.kept("tau_m")), dt, keep_syn=keep_syn, **more)
+
+
+def _spiking(module: Any) -> dict[str, Any]:
+    return {"v_thresh": array(module.v_thresh), "reset": {"zero": "value", "subtract": "subtract"}[module.reset]}
+
+
+@describe.register(LIF)
+def _(module: Any, shape: Shape, dt: float) -> Cells:
+    return _neurons(module, shape, dt, **_spiking(module))
+
+
+@describe.register(AdaptiveLIF)
+def _(module: Any, shape: Shape, dt: float) -> Cells:
+    return _neurons(module, shape, dt, **_spiking(module), adapt=(array(module.kept("tau_adapt")), array(module.beta)))
+
+
+@describe.register(LI)
+def _(module: Any, shape: Shape, dt: float) -> Cells:
+    return _neurons(module, shape, dt, spiking=False)
+
+
+@describe.register(Recurrent)
+def _(module: Any, shape: Shape, dt: float) -> Cells:
+    cells = describe(module.neurons, shape, dt)
+    return dataclasses.replace(cells, loops=(*cells.loops, Connection(maps.dense(array(module.weight)), shape)))
+
+
 # ----------------------------------------------------------------------------------- to_network
 
 
-def to_network(module: nn.Module, dt: float = 1.0, input_shape: Any = None, label: str = "trained", analog: bool = False) -> Deployed:
+def to_network(module: nn.Module, dt: float = 1.0, input_shape: Any = None, label: str = "trained", analog: bool = False,
+               scale: float = 64.0) -> Deployed:
     """Make a `Network` that spikes, step for step and neuron for neuron, as a module does in evaluation.
 
     Parameters
@@ -191,11 +235,14 @@ def to_network(module: nn.Module, dt: float = 1.0, input_shape: Any = None, labe
     dt : float
         ms that a step lasts.
     input_shape : int or tuple of int, optional
-        Of one step's input, without batch; by default that of the first ``nn.Linear``.
+        Of one step's input, without batch; by default what the first layer says of itself.
     label : str
         Of the network.
     analog : bool
         Whether inputs are real numbers, which become injected currents, not spikes.
+    scale : float
+        mV (and nA of synaptic currents) that stand for 1, the unit of the module.  A power of 2 changes no rounding; more
+        of it makes fixed point finer, which reaches to 65536.
 
     Returns
     -------
@@ -209,19 +256,25 @@ def to_network(module: nn.Module, dt: float = 1.0, input_shape: Any = None, labe
     """
     if isinstance(dt, bool) or not isinstance(dt, (int, float)) or not math.isfinite(dt) or dt <= 0:
         raise ParameterError(f"to_network: dt must be > 0 ms, got {dt!r}")
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not math.isfinite(scale) or scale <= 0:
+        raise ParameterError(f"to_network: scale must be > 0 mV, got {scale!r}")
     shape = _input_shape(module, input_shape)
     stack = Stack({"input": shape}, ("input",) if analog else (), where=label)
     what = describe(module, shape, float(dt))
     stack.outputs["output"] = stack.add(what, own("input", shape))
+    stack.layers = {name: (cells.scaled(scale), signal) for name, (cells, signal) in stack.layers.items()}
     if isinstance(what, Cells) or not stack.layers:
         raise NetworkError(f"{label}: it has no named layer of cells; put the layers into a Sequential")
     return stack.deployed(float(dt), label)
 
 
 def _input_shape(module: nn.Module, given: Any) -> Shape:
-    if given is None:
-        first = next((one for one in module.modules() if not list(one.children()) and list(one.parameters())), None)
-        if not isinstance(first, nn.Linear):
-            raise ParameterError("to_network: input_shape must be given: the shape of one step's input, without batch")
-        return (first.in_features,)
-    return tuple(int(n) for n in np.atleast_1d(given))
+    if given is not None:
+        return tuple(int(n) for n in np.atleast_1d(given))
+    for one in module.modules():
+        known = next((getattr(one, name) for name in ("in_features", "input_size", "n") if getattr(one, name, None) is not None), None)
+        if known is not None:
+            return tuple(int(n) for n in np.atleast_1d(array(known) if isinstance(known, Tensor) else known))
+        if isinstance(one, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            break
+    raise ParameterError("to_network: input_shape must be given: the shape of one step's input, without batch")

@@ -37,8 +37,9 @@ def detached(state: Any) -> Any:
 class Sequential(Layer):
     """Layers one after another; ``y, state = net(x, state)``.
 
-    What is a `Layer` gets the sequence and its state.  Other modules (``nn.Linear``, ``nn.Conv2d``, ``nn.BatchNorm1d``,
-    ``nn.Dropout`` ...) see no time: they get all steps as one batch of T * B.
+    What is a `Layer` gets the sequence and its state; so does a cell of norse or snntorch (`Foreign`).  Other modules
+    (``nn.Linear``, ``nn.Conv2d``, ``nn.BatchNorm1d``, ``nn.Dropout`` ...) see no time: they get all steps as one batch
+    of T * B.
 
     Parameters
     ----------
@@ -103,5 +104,10 @@ def applied(layer: nn.Module, x: Tensor, state: Any) -> tuple[Tensor, Any]:
     """(output, state) of any module for a sequence of shape (T, B, ...)."""
     if isinstance(layer, Layer):
         return layer(x, state)
+    if type(layer).__module__.partition(".")[0] in ("norse", "snntorch"):
+        from .foreign import foreign, over_time
+
+        if foreign(layer):
+            return over_time(layer, x, state)
     y = layer(x.flatten(0, 1))
     return y.unflatten(0, x.shape[:2]), None
