@@ -22,6 +22,7 @@ from .sequence import Layer
 __all__ = ["EventLI", "EventLIF", "excess_spikes", "first_spike_scores", "spike_times", "spikes_at"]
 
 NEVER = 1e300  # mV: a threshold that nothing reaches
+NEVER = 1e300  # mV: a threshold that nothing reaches
 _PIECES = 8  # of a batch: gradients are summed piece by piece, so that threads leave no trace in them
 
 
@@ -413,3 +414,48 @@ class _Potentials(torch.autograd.Function):
         sums = [sum(part[k] for part in parts) if parts else np.zeros(ctx.arrays[k].shape) for k in range(2)]
         every = [g_x.transpose(2, 0, 1), *sums]
         return (*(torch.from_numpy(np.ascontiguousarray(g)).to(dtype) for g, dtype in zip(every, ctx.dtypes)), None, None)
+
+
+# ------------------------------------------------------------------------------------------------ deployment
+
+
+def _synapses(weight: Tensor, delay: Tensor, ahead: int, shape: tuple[int, ...]) -> Connection:
+    """Weights and whole delays; ``ahead`` steps more, since what arrives at a step counts from the next on."""
+    table = maps.dense(array(weight))
+    steps = np.rint(array(delay)).astype(np.int64) + ahead
+    return Connection(table, shape, delays=steps[table.rows, table.cols])
+
+
+def _cells(layer: _Events, dt: float, v_thresh: float, **more: Any) -> Cells:
+    """`IF_curr_exp` in whose units a weight is what it is here."""
+    tau_m, tau_syn = layer.tau_m * dt, layer.tau_syn * dt
+    silent = layer.steps * dt if getattr(layer, "max_spikes", None) == 1 else 0.0
+    cell = IF_curr_exp(v_rest=0.0, v_reset=0.0, v_thresh=v_thresh, cm=tau_m, tau_m=tau_m, tau_refrac=silent, tau_syn_E=tau_syn,
+                       tau_syn_I=tau_syn)
+    return Cells(cell, (layer.n,), lag=1, **more)
+
+
+def _whole_steps(layer: _Events, shape: tuple[int, ...]) -> None:
+    name = type(layer).__name__
+    if not layer.grid:
+        raise NetworkError(f"{name}: spikes of a network lie on its steps; make the layer with grid=True, and measure again")
+    if shape != (layer.n_in,):
+        raise NetworkError(f"{name} is for {layer.n_in} values, what reaches it has shape {shape}")
+
+
+@describe.register(EventLIF)
+def _(module: Any, shape: Any, dt: float) -> list:
+    _whole_steps(module, shape)
+    if module.max_spikes not in (None, 1):
+        raise NetworkError(f"EventLIF: no cell of a network falls silent after {module.max_spikes} spikes; max_spikes must be None or 1")
+    loops = () if module.recurrent_weight is None else (
+        _synapses(module.recurrent_weight, module.used_recurrent_delays(), 0, (module.n,)),)
+    # At a tie the engine's own arithmetic may fall short of the threshold by rounding.
+    return [_synapses(module.weight, module.used_delays(), 1, (module.n,)),
+            _cells(module, dt, module.v_thresh * (1.0 - 2.0**-40), loops=loops)]
+
+
+@describe.register(EventLI)
+def _(module: Any, shape: Any, dt: float) -> list:
+    _whole_steps(module, shape)
+    return [_synapses(module.weight, module.used_delays(), 1, (module.n,)), _cells(module, dt, NEVER, value=("v", 1.0))]
