@@ -97,6 +97,10 @@ def excess_spikes(times: Tensor, most: float, steps: float) -> Tensor:
 # ------------------------------------------------------------------------------------------------ layers
 
 
+def _two_numbers(given: Any) -> bool:
+    return isinstance(given, tuple) and len(given) == 2 and all(isinstance(one, (int, float)) for one in given)
+
+
 class _Events(Layer):
     """Cells with exponential synaptic currents, each synapse with a weight and a delay."""
 
@@ -125,13 +129,13 @@ class _Events(Layer):
     def _drawn(self, what: str, given: Any, shape: tuple[int, int], unit: float) -> Tensor:
         """(mean, sd) or values; by default both are ``unit``."""
         mean_sd = (unit, unit) if given is None else given
-        if isinstance(mean_sd, tuple) and len(mean_sd) == 2:
+        if _two_numbers(mean_sd):
             return mean_sd[0] + mean_sd[1] * torch.randn(shape, generator=self.generator, dtype=torch.float64)
         return self._shaped(what, mean_sd, shape)
 
     def _times(self, what: str, given: Any, shape: tuple[int, int], low: float) -> Tensor:
         """(low, high) or values, within what is allowed."""
-        if isinstance(given, tuple) and len(given) == 2:
+        if _two_numbers(given):
             values = given[0] + (given[1] - given[0]) * torch.rand(shape, generator=self.generator, dtype=torch.float64)
         else:
             values = self._shaped(what, given, shape)
