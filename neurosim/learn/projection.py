@@ -64,7 +64,7 @@ class OrthogonalProjection:
         Updates from each batch.
     momentum : float
     every : int
-        Learn from every so many batches.
+        While a task is trained, learn from every so many batches only.
     samples : int, optional
         Signals drawn from a batch at random; None takes all of them.
     levels : int, optional
@@ -319,7 +319,8 @@ class OrthogonalProjection:
 
     def _learn(self, name: str, x: Tensor) -> None:
         self._seen[name] += 1
-        if (self._seen[name] - 1) % self.every or all(one.old == len(one.rows) for one in self._rows[name]):
+        skipped = (self._seen[name] - 1) % self.every and not self._watching
+        if skipped or all(one.old == len(one.rows) for one in self._rows[name]):
             return
         layer = self._layers[name]
         if self.samples is not None and not isinstance(layer, nn.Linear) and len(x) > self.samples:
