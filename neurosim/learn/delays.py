@@ -20,15 +20,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ParameterError
+from ..errors import NetworkError, ParameterError
 from ..kernels import delayed
+from ..maps import Map, Shape
+from ..stack import Connection
+from .deployment import array, describe
 from .sequence import Layer
 
-__all__ = ["KERNELS", "SITES", "DelayedLinear"]
+__all__ = ["DelayLayer", "DelayedLinear", "delayed_sum", "filtered"]
 
 KERNELS = ("gauss", "max", "triangle")
 SITES = ("synapse", "axon", "dendrite")
@@ -36,10 +40,82 @@ MODES = ("kernel", "straight-through", "rounded")
 _NARROWEST = 0.27  # added to the width of a gauss
 
 
-class DelayedLinear(Layer):
+class DelayLayer(Layer):
+    """What all layers with delays share: ``delay``, a Parameter in steps, ``width`` of their kernels, and `mode`.
+
+    Attributes
+    ----------
+    initial_width : float
+        Steps.
+    whole_in_evaluation : bool
+        Whether delays are rounded in evaluation, as where the layer is deployed; else they act as they do while training.
+    """
+
+    delay: nn.Parameter
+    width: Tensor
+    max_delay: int
+    initial_width: float
+    whole_in_evaluation = True
+
+    @property
+    def mode(self) -> str:
+        """How delays act while one trains.
+
+        ``"kernel"``: as real numbers, through the kernel.  ``"straight-through"``: rounded; their gradient is that of the kernel.
+        ``"rounded"``: they are whole numbers and no longer learnt (`round_`).
+        """
+        return MODES[int(self._mode)]
+
+    @mode.setter
+    def mode(self, value: str) -> None:
+        if value not in MODES:
+            raise ParameterError(f"{type(self).__name__}.mode must be one of {', '.join(MODES)}, got {value!r}")
+        if value == "rounded":
+            self.round_()
+            return
+        self._mode.fill_(MODES.index(value))
+        self.delay.requires_grad_(True)
+
+    @property
+    def acting(self) -> str:
+        """`mode`, or ``"rounded"`` in evaluation."""
+        return "rounded" if self.whole_in_evaluation and not self.training else self.mode
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        """Put delays that left 0 ... max_delay back to its ends; after every batch, as the paper does."""
+        self.delay.clamp_(0.0, float(self.max_delay))
+
+    @torch.no_grad()
+    def round_(self) -> Any:
+        """Round the delays, in place, and learn them no longer.  Weights go on learning."""
+        self.delay.copy_(self.whole_delays())
+        self.delay.requires_grad_(False)
+        self._mode.fill_(MODES.index("rounded"))
+        return self
+
+    @torch.no_grad()
+    def whole_delays(self) -> Tensor:
+        """The delays rounded to steps, int64, in the shape of `delay`."""
+        return self.delay.clamp(0.0, float(self.max_delay)).round().long()
+
+    def narrowed(self, epoch: int, epochs: int, width: float, part: float) -> float:
+        """Width after so many of the epochs, steps, where it is to become ``width`` after ``part`` of them."""
+        raise NotImplementedError
+
+    def _start(self, delay: Tensor, width: float) -> None:
+        if not 0.0 <= width < math.inf:
+            raise ParameterError(f"{type(self).__name__}.width must be >= 0 steps, got {width!r}")
+        self.initial_width = float(width)
+        self.delay = nn.Parameter(delay.clamp(0.0, float(self.max_delay)))
+        self.register_buffer("width", torch.tensor(float(width), dtype=delay.dtype))
+        self.register_buffer("_mode", torch.tensor(0))
+
+
+class DelayedLinear(DelayLayer):
     """A linear layer whose synapses have a delay each, which is learnt: ``y, state = layer(x, state)``.
 
-    In evaluation (``layer.eval()``) delays are rounded to whole steps, as they will be where the layer is deployed; while
+    In evaluation (``layer.eval()``) delays are rounded to whole steps, as where the layer is deployed; while
     training they act through the kernel, or are rounded as well (`mode`).  The state is the last ``max_delay`` inputs.
 
     Parameters
@@ -57,7 +133,7 @@ class DelayedLinear(Layer):
     width : float, optional
         Of the kernel at the beginning, steps; (max_delay + 1) // 2 unless told.  It is not learnt: see `DelaySchedule`.
     pad_right : bool
-        Give (max_delay) // 2 steps more than the input has, as the paper does; not with a state.
+        Give max_delay // 2 steps more than the input has, as the paper does; not with a state.
     generator : torch.Generator, optional
         Draws weights (uniform, He et al. 2015, for rectifiers) and delays (uniform over all); else one with seed 1.
     dtype : torch.dtype
@@ -87,9 +163,6 @@ class DelayedLinear(Layer):
         for name, one, known in (("kernel", kernel, KERNELS), ("site", site, SITES)):
             if one not in known:
                 raise ParameterError(f"DelayedLinear.{name} must be one of {', '.join(known)}, got {one!r}")
-        width = float((max_delay + 1) // 2) if width is None else width
-        if not 0.0 <= width < math.inf:
-            raise ParameterError(f"DelayedLinear.width must be >= 0 steps, got {width!r}")
         self.n_in, self.n_out, self.max_delay, self.kernel, self.kernel_count = n_in, n_out, max_delay, kernel, kernel_count
         self.site, self.pad_right = site, pad_right
         generator = generator or torch.Generator().manual_seed(1)
@@ -98,10 +171,8 @@ class DelayedLinear(Layer):
         self.weight = nn.Parameter((2.0 * torch.rand(shape, generator=generator, dtype=dtype) - 1.0) * bound)
         shape = (1 if site == "axon" else n_out, 1 if site == "dendrite" else n_in, kernel_count)
         position = (torch.rand(shape, generator=generator, dtype=dtype) - 0.5) * (max_delay + 1)
-        self.delay = nn.Parameter((0.5 * max_delay - position).clamp(0.0, float(max_delay)))
+        self._start(0.5 * max_delay - position, float((max_delay + 1) // 2) if width is None else width)
         self.bias = nn.Parameter(torch.zeros(n_out, dtype=dtype)) if bias else None
-        self.register_buffer("width", torch.tensor(width, dtype=self.weight.dtype))
-        self.register_buffer("_mode", torch.tensor(0))
 
     def extra_repr(self) -> str:
         return (f"{self.n_in}, {self.n_out}, max_delay={self.max_delay}, kernel={self.kernel!r}, kernel_count={self.kernel_count},"
@@ -109,42 +180,12 @@ class DelayedLinear(Layer):
 
     # -------------------------------------------------------------------------- delays
 
-    @property
-    def mode(self) -> str:
-        """How delays act while one trains.
-
-        ``"kernel"``: as real numbers, through the kernel.  ``"straight-through"``: rounded; their gradient is that of the kernel.
-        ``"rounded"``: they are whole numbers and no longer learnt (`round_`).
-        """
-        return MODES[int(self._mode)]
-
-    @mode.setter
-    def mode(self, value: str) -> None:
-        if value not in MODES:
-            raise ParameterError(f"DelayedLinear.mode must be one of {', '.join(MODES)}, got {value!r}")
-        if value == "rounded":
-            self.round_()
-            return
-        self._mode.fill_(MODES.index(value))
-        self.delay.requires_grad_(True)
-
-    @torch.no_grad()
-    def clamp_(self) -> None:
-        """Put delays that left 0 ... max_delay back to its ends; after every batch, as the paper does."""
-        self.delay.clamp_(0.0, float(self.max_delay))
-
-    @torch.no_grad()
-    def round_(self) -> DelayedLinear:
-        """Round the delays, in place, and learn them no longer.  Weights go on learning."""
-        self.delay.copy_(self.whole_delays())
-        self.delay.requires_grad_(False)
-        self._mode.fill_(MODES.index("rounded"))
-        return self
-
-    @torch.no_grad()
-    def whole_delays(self) -> Tensor:
-        """The delays rounded to steps, int64, in the shape of `delay`."""
-        return self.delay.clamp(0.0, float(self.max_delay)).round().long()
+    def narrowed(self, epoch: int, epochs: int, width: float, part: float) -> float:
+        """The paper's: in equal ratios from `initial_width` to ``width`` within the first ``part`` of the epochs, then constant."""
+        count = int(epochs * part)
+        if self.initial_width <= width or epoch >= count:
+            return min(width, self.initial_width)
+        return self.initial_width * (width / self.initial_width) ** (epoch / count)
 
     def taps(self, mode: str | None = None) -> tuple[Tensor, Tensor]:
         """The kernels, without weights, where they are not 0.
@@ -152,7 +193,7 @@ class DelayedLinear(Layer):
         Parameters
         ----------
         mode : str, optional
-            Else `mode` while training, ``"rounded"`` in evaluation.
+            Else `acting`.
 
         Returns
         -------
@@ -161,7 +202,7 @@ class DelayedLinear(Layer):
         h : Tensor, shape (*shape of the delays, taps)
             A wide kernel has all taps 0 ... max_delay; of a gauss, those that single (double) precision can tell from 0.
         """
-        mode = mode or (self.mode if self.training else "rounded")
+        mode = mode or self.acting
         if mode == "rounded":
             first = self.whole_delays()
             return first, torch.ones((*first.shape, 1), dtype=self.weight.dtype, device=first.device)
@@ -217,9 +258,9 @@ class DelayedLinear(Layer):
         for m in range(self.kernel_count):
             filters = _dense(first[..., m].flatten(), h[..., m, :].flatten(0, 1), self.max_delay)
             if self.site == "axon":
-                parts.append(functional.linear(_filtered(x, filters), self.weight[..., m]))
+                parts.append(functional.linear(filtered(x, filters), self.weight[..., m]))
             else:
-                parts.append(_filtered(functional.linear(x, self.weight[..., m]), filters))
+                parts.append(filtered(functional.linear(x, self.weight[..., m]), filters))
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
@@ -261,7 +302,7 @@ def _dense(first: Tensor, taps: Tensor, max_delay: int) -> Tensor:
     return out.scatter_add(1, k.clamp(0, max_delay), taps * inside)
 
 
-def _filtered(x: Tensor, kernels: Tensor) -> Tensor:
+def filtered(x: Tensor, kernels: Tensor) -> Tensor:
     """Each channel of x, (T, B, n), with its own causal kernel, (n, delays)."""
     padded = functional.pad(x.permute(1, 2, 0), (kernels.shape[1] - 1, 0))
     return functional.conv1d(padded, kernels.flip(-1)[:, None], groups=x.shape[2]).permute(2, 0, 1)
@@ -305,3 +346,23 @@ class _Delayed(torch.autograd.Function):
             for_taps = torch.zeros_like(taps)
             delayed.backward_taps(g.numpy(), lanes.numpy(), first.numpy(), torch.zeros(delayed.WIDE, dtype=g.dtype).numpy(), for_taps.numpy())
         return for_x, None, for_taps
+
+
+# ----------------------------------------------------------------------------------- deployment
+
+
+@describe.register(DelayedLinear)
+def _(module: Any, shape: Shape, dt: float) -> tuple[Connection, ...]:
+    if module.mode != "rounded":
+        raise NetworkError("DelayedLinear has delays that are not whole steps: round_delays(model) rounds them")
+    if tuple(shape) != (module.n_in,):
+        raise NetworkError(f"DelayedLinear is for {module.n_in} values, what reaches it has shape {shape}")
+    weight = array(module.weight)
+    delays = np.broadcast_to(module.whole_delays().cpu().numpy(), weight.shape)
+    made = []
+    for m in range(module.kernel_count):
+        rows, cols = np.nonzero(weight[..., m])
+        bias = None if module.bias is None or m else array(module.bias)
+        steps = Map(rows, cols, weight[rows, cols, m], weight.shape[:2])
+        made.append(Connection(steps, (module.n_out,), delays[rows, cols, m], bias))
+    return tuple(made)
