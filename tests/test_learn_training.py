@@ -203,6 +203,14 @@ def test_readouts_and_scores():
         torch.testing.assert_close(scores(model, inputs, readout=last_of_time, batch_size=3), model(inputs.transpose(0, 1))[0][-1])
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.float32])
+def test_spikes_may_be_bytes_and_booleans(dtype):
+    rng = np.random.default_rng(1)
+    spikes = torch.tensor(rng.random((10, 5, 6)) < 0.5)
+    expected = scores(network(), spikes.to(torch.float32))
+    assert torch.equal(scores(network(), spikes.to(dtype)), expected)
+
+
 def test_targets_that_are_no_classes_have_no_accuracy():
     inputs, _ = data(40)
     model = network()

@@ -81,7 +81,8 @@ def fit(model: nn.Module, train: Data, validation: Data | None = None, *, epochs
     loss : callable
         (scores, targets) -> number.
     encode : callable, optional
-        (inputs of a batch, torch.Generator) -> (T, B, ...).  By default inputs are (n, T, ...) and are turned.
+        (inputs of a batch, torch.Generator) -> (T, B, ...).  By default inputs are (n, T, ...) and are turned; bytes
+        and booleans, as spikes often are, become floating-point numbers.
     regularise : callable, optional
         dict of name -> output (T, B, ...) of each layer with time -> number that is added to the loss.
     schedule : torch.optim.lr_scheduler.LRScheduler, optional
@@ -257,7 +258,10 @@ def _batches(model: nn.Module, inputs: Tensor, targets: Tensor, readout: Callabl
 
 
 def _encoded(inputs: Tensor, encode: Callable | None, draws: torch.Generator) -> Tensor:
-    return inputs.transpose(0, 1) if encode is None else encode(inputs, draws)
+    if encode is not None:
+        return encode(inputs, draws)
+    spikes = inputs.dtype in (torch.uint8, torch.bool)
+    return (inputs.to(torch.get_default_dtype()) if spikes else inputs).transpose(0, 1)
 
 
 def _hits(found: Tensor, target: Tensor) -> np.ndarray | None:
