@@ -21,23 +21,21 @@ from typing import NamedTuple
 import numpy as np
 
 from . import jit
-from .bptt_events import added, gathered, scattered, spiking, transposed_product
+from .bptt_events import Entries, added, gathered, list_row, scattered, transposed_product
 from .fastmath import exp
 
 EVENTS, LOOP, SPIKES, SYNAPSE, ADAPTS, SUBTRACT, DETACH, KEEP = 1, 2, 4, 8, 16, 32, 64, 128
 OF_X, OF_CELLS = 256, 512  # which gradients are asked for: of the input at each step; of keep, v_thresh, ...
+LIST = 1024  # list the spikes that are sent
 
 PARAMETERS = ("keep", "v_thresh", "keep_syn", "keep_adapt", "beta")
 
 
 class Input(NamedTuple):
-    """What arrives: ``x`` (T, B, n); with EVENTS rather lists of entries (row t B + b) times ``weight`` (m, n) plus ``bias``."""
+    """What arrives: ``x`` (T, B, n); with EVENTS rather entries of rows t B + b times ``weight`` (m, n) plus ``bias``."""
 
     x: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
-    index: np.ndarray
-    value: np.ndarray
+    entries: Entries
     weight: np.ndarray
     bias: np.ndarray
 
@@ -146,13 +144,13 @@ def _adapt(keep_adapt, y, a):
 
 
 @jit
-def forward(lo, hi, flags, source, cells, states, history, y):
+def forward(lo, hi, flags, source, cells, states, history, y, at, end, sent):
     """All steps of samples lo .. hi - 1.
 
     Parameters
     ----------
     flags : int
-        EVENTS, LOOP, SPIKES, SYNAPSE, ADAPTS, SUBTRACT, KEEP (write the history).
+        EVENTS, LOOP, SPIKES, SYNAPSE, ADAPTS, SUBTRACT, KEEP (write the history), LIST (write ``sent``).
     source : Input
     cells : Cells
     states : States
@@ -161,11 +159,20 @@ def forward(lo, hi, flags, source, cells, states, history, y):
         Written, with KEEP.
     y : (T, B, n)
         Written.
+    at, end : int
+    sent : Entries
+        With LIST: those of y, from place ``at`` on.
+
+    Returns
+    -------
+    int
+        The place after the entries; -1 where places up to ``end`` did not do.
     """
     n_steps, n_batch, n = y.shape
     drive, level, spare = np.empty(n, y.dtype), np.empty(n, y.dtype), np.empty(n, y.dtype)
-    index, ones = np.empty(n, np.int32), np.ones(n, y.dtype)
+    index, ones = np.empty(n, np.int32), np.empty(n, y.dtype)
     level[:] = cells.v_thresh[:n] if flags & SPIKES else cells.keep
+    listing = (flags & LIST) != 0
     events, loop, synapse, adapts = flags & EVENTS, flags & LOOP, flags & SYNAPSE, flags & ADAPTS
     keeps = flags & KEEP
     for t in range(n_steps):
@@ -174,11 +181,11 @@ def forward(lo, hi, flags, source, cells, states, history, y):
             if events:
                 r = t * n_batch + b
                 x[:] = source.bias
-                gathered(source.first[r], source.last[r], source.index, source.value, source.weight, x)
+                gathered(source.entries.first[r], source.entries.last[r], source.entries.column, source.entries.value, source.weight, x)
             elif loop or synapse:
                 x[:] = source.x[t, b]
             if loop:
-                gathered(0, spiking(states.s[b], index), index, ones, cells.weight_t, x)
+                gathered(0, list_row(states.s[b], 0, index, ones), index, ones, cells.weight_t, x)
             if synapse:
                 if keeps and flags & OF_CELLS:
                     history.i[t, b] = states.i[b]
@@ -199,6 +206,13 @@ def forward(lo, hi, flags, source, cells, states, history, y):
                 _adapt(cells.keep_adapt, y[t, b], states.a[b])
             if loop:
                 states.s[b] = y[t, b]
+            if listing:
+                listing = at + n <= end
+            if listing:
+                sent.first[t * n_batch + b] = at
+                at = list_row(y[t, b], at, sent.column, sent.value)
+                sent.last[t * n_batch + b] = at
+    return at if listing else -1
 
 
 # ----------------------------------------------------------------------------------- backward
@@ -345,7 +359,7 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
     level, other, v = np.empty(n, gy.dtype), np.empty(n, gy.dtype), np.empty(n, gy.dtype)
     of_bias, of_keep, of_level = np.zeros(n, gy.dtype), np.zeros(n, gy.dtype), np.zeros(n, gy.dtype)
     of_syn, of_adapt, of_beta = np.zeros(n, gy.dtype), np.zeros(n, gy.dtype), np.zeros(n, gy.dtype)
-    index, ones = np.empty(n, np.int32), np.ones(n, gy.dtype)
+    index, ones = np.empty(n, np.int32), np.empty(n, gy.dtype)
     level[:] = cells.v_thresh[:n] if flags & SPIKES else cells.keep
     other[:] = level
     through = gy.dtype.type(0) if flags & DETACH else gy.dtype.type(1)
@@ -389,11 +403,11 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
                 grads.x[t, b] = g
             if events:
                 r = t * n_batch + b
-                scattered(source.first[r], source.last[r], source.index, source.value, g, grads.weight)
+                scattered(source.entries.first[r], source.entries.last[r], source.entries.column, source.entries.value, g, grads.weight)
                 _add(g, of_bias)
             if loop:
                 transposed_product(g, cells.weight, states.s[b])
-                found = spiking(y[t - 1, b] if t else initial.s[b], index)
+                found = list_row(y[t - 1, b] if t else initial.s[b], 0, index, ones)
                 scattered(0, found, index, ones, g, grads.loop)
         if events:
             added(of_bias, grads.bias)

@@ -166,4 +166,4 @@ def neuron_loop(x: Tensor | Product, state: State, cell: Cell, weight: Tensor | 
         y, after = fused.loop(x.x, x.weight, x.bias, weight, parameters, initial, flags, number)
     else:
         y, after = fused.loop(x.reshape(*x.shape[:2], n), None, None, weight, parameters, initial, flags, number)
-    return y.view(x.shape), {name: one.view(shape) for name, one in zip(("v", "i", "a", "s"), after) if one is not None}
+    return y if y.shape == x.shape else y.view(x.shape), {name: one.view(shape) for name, one in zip(("v", "i", "a", "s"), after) if one is not None}

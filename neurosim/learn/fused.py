@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..kernels import bptt, bptt_events
+from ..kernels.bptt_events import Entries
+from .memory import empty
 
 __all__ = ["PIECES", "SPARSE", "Settings", "linear", "loop"]
 
 SPARSE = 0.2  # share of entries that are not zero up to which products go entry by entry
 PIECES = 4  # a batch is cut into so many pieces, whatever the number of threads: sums keep their order
-STATES = ("v", "i", "a", "s")
 
 
 # ----------------------------------------------------------------------------------- pieces and threads
@@ -50,35 +51,31 @@ def _array(tensor: Tensor | None, like: Tensor, dims: int = 1) -> np.ndarray:
     return (like.new_empty((0,) * dims) if tensor is None else tensor.detach()).numpy()
 
 
-def _empty(shape: Any, like: Tensor) -> Tensor:
-    """Memory from NumPy, which asks for huge pages: fresh arrays of some MB are written in half the time."""
-    return torch.from_numpy(np.empty(shape, np.float32 if like.dtype == torch.float32 else np.float64))
-
-
 # ----------------------------------------------------------------------------------- products with sparse input
 
 
-class Entries(NamedTuple):
-    """The entries of rows that are not zero, as `kernels.bptt_events` has them."""
-
-    first: np.ndarray
-    last: np.ndarray
-    column: np.ndarray
-    value: np.ndarray
+def _room(size: int, rows: int, n: int, cuts: list[tuple[int, int, int]], like: Tensor) -> tuple[Entries, list[int]]:
+    """Memory for the entries of ``rows`` rows of n, and where the piece's places begin (and the last ends)."""
+    room = [int(SPARSE * (hi - lo) * (rows // size) * n) + n for _, lo, hi in cuts]
+    start = [sum(room[:piece]) for piece in range(len(room) + 1)]
+    dtype = np.float32 if like.dtype == torch.float32 else np.float64
+    return Entries(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(start[-1], np.int32), np.empty(start[-1], dtype)), start
 
 
 def entries(x: Tensor) -> Entries | None:
-    """Those of ``x`` (rows, n), contiguous; None where more than a share of `SPARSE` is not zero."""
-    rows, n = x.shape
-    values = x.detach().numpy()
-    bits = values.view(np.int32 if values.itemsize == 4 else np.int64)
-    cuts = _cuts(rows, 64)
-    room = [int(SPARSE * (hi - lo) * n) + bptt_events.BLOCK for _, lo, hi in cuts]
-    start = np.concatenate([[0], np.cumsum(room)])
-    first, last = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    index, value = np.empty(start[-1], np.int32), np.empty(start[-1], values.dtype)
-    found = _each(lambda k, lo, hi: bptt_events.listed(values, bits, lo, hi, start[k], start[k + 1], first, last, index, value), cuts)
-    return None if -1 in found else Entries(first, last, index, value)
+    """Those of ``x`` (..., n), contiguous, that are not zero; None where more than a share of `SPARSE` is not.
+
+    Spikes that come from `loop` bring theirs along.
+    """
+    known = getattr(x, "_entries", None)
+    if known is not None and known[0] == x._version:
+        found: Entries | None = known[1]
+        return found
+    values = x.detach().numpy().reshape(-1, x.shape[-1])
+    cuts = _cuts(len(values), 64)
+    lists, start = _room(len(values), *values.shape, cuts, x)
+    ends = _each(lambda k, lo, hi: bptt_events.listed(values, lo, hi, start[k], start[k + 1], lists), cuts)
+    return None if -1 in ends else lists
 
 
 def _weight_grad(parts: list[np.ndarray]) -> Tensor:
@@ -93,11 +90,11 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, listed: Entries) -> Tensor:
-        out = _empty((x.shape[0], weight.shape[0]), x)
+        out = empty((x.shape[0], weight.shape[0]), x)
         transposed = weight.detach().t().contiguous().numpy()
         offset = _array(x.new_zeros(weight.shape[0]) if bias is None else bias.contiguous(), x)
         into = out.numpy()
-        _each(lambda _, lo, hi: bptt_events.products(lo, hi, *listed, transposed, offset, into), _cuts(x.shape[0], 64))
+        _each(lambda _, lo, hi: bptt_events.products(lo, hi, listed, transposed, offset, into), _cuts(x.shape[0], 64))
         ctx.save_for_backward(weight)
         ctx.listed = listed
         return out
@@ -109,13 +106,13 @@ class _Linear(torch.autograd.Function):
         g = g.contiguous()
         found: list[Any] = [None, None, None, None]
         if ctx.needs_input_grad[0]:
-            found[0] = torch.mm(g, weight, out=_empty((g.shape[0], weight.shape[1]), g))
+            found[0] = torch.mm(g, weight, out=empty((g.shape[0], weight.shape[1]), g))
         if ctx.needs_input_grad[1]:
             values, size = g.numpy(), (weight.shape[1], weight.shape[0])
 
             def part(_: int, lo: int, hi: int) -> np.ndarray:
                 grad = np.zeros(size, values.dtype)
-                bptt_events.product_grads(lo, hi, *ctx.listed, values, grad)
+                bptt_events.product_grads(lo, hi, ctx.listed, values, grad)
                 return grad
 
             found[1] = _weight_grad(_each(part, _cuts(g.shape[0], 64)))
@@ -138,11 +135,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Tensor, shape (..., n)
         Sums differ from ``nn.functional.linear``'s by rounding.
     """
-    flat = x.reshape(-1, x.shape[-1]).contiguous()
-    listed = entries(flat)
+    x = x.contiguous()
+    listed = entries(x)
     if listed is None:
         return torch.nn.functional.linear(x, weight, bias)
-    out: Tensor = _Linear.apply(flat, weight, bias, listed)
+    out: Tensor = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias, listed)
     return out.view(*x.shape[:-1], weight.shape[0])
 
 
@@ -155,6 +152,7 @@ class Settings(NamedTuple):
     flags: int
     surrogate: tuple[int, float, float]
     record: bool
+    sent: list[Entries | None]  # gets those of y, where there are spikes
 
 
 class _Loop(torch.autograd.Function):
@@ -167,13 +165,12 @@ class _Loop(torch.autograd.Function):
         flags, record = settings.flags, settings.record
         listed, drive = None, x
         if weight is not None:
-            flat = x.reshape(-1, x.shape[-1])
-            listed = entries(flat)
+            listed = entries(x)
             if listed is None:
                 drive = torch.nn.functional.linear(x, weight, bias)
         n = drive.shape[-1] if weight is None else weight.shape[0]
         shape = (x.shape[0], x.shape[1], n)
-        y = _empty(shape, x)
+        y = empty(shape, x)
         fires = bool(flags & bptt.SPIKES)
         if any(ctx.needs_input_grad[5:10]):
             flags |= bptt.OF_CELLS
@@ -181,20 +178,25 @@ class _Loop(torch.autograd.Function):
             flags |= bptt.KEEP
         if listed is not None:
             flags |= bptt.EVENTS
-        source = _source(x, drive, weight, bias, listed, n)
+        source = _source(x, drive, weight, bias, listed)
         own_t = None if own is None else own.detach().t().contiguous()
         given = bptt.Cells(*(_array(one, x) for one in cells), _array(own, x, 2), _array(own_t, x, 2))
-        u = _empty(shape if record and fires else (0, 0, 0), x)
-        i = _empty(shape if record and flags & bptt.SYNAPSE and flags & bptt.OF_CELLS else (0, 0, 0), x)
-        a = _empty(shape if record and flags & bptt.ADAPTS else (0, 0, 0), x)
+        u = empty(shape if record and fires else (0, 0, 0), x)
+        i = empty(shape if record and flags & bptt.SYNAPSE and flags & bptt.OF_CELLS else (0, 0, 0), x)
+        a = empty(shape if record and flags & bptt.ADAPTS else (0, 0, 0), x)
         history = bptt.History(u.numpy(), i.numpy(), a.numpy())
         after = [None if one is None else one.clone() for one in initial]
         states = bptt.States(*(_array(one, x, 2) for one in after))
-        into = y.numpy()
-        _each(lambda _, lo, hi: bptt.forward(lo, hi, flags, source, given, states, history, into), _cuts(shape[1], 8))
+        into, cuts = y.numpy(), _cuts(shape[1], 8)
+        flags |= bptt.LIST if fires else 0
+        sent, start = _room(shape[1], shape[0] * shape[1], n, cuts, x)
+        ends = _each(lambda k, lo, hi: bptt.forward(lo, hi, flags, source, given, states, history, into, start[k], start[k + 1], sent),
+                     cuts)
+        if fires:
+            settings.sent.append(None if -1 in ends else sent)
         if record:
-            ctx.save_for_backward(x, weight, bias, own, *cells, *initial, y)
-            ctx.kept = (flags, settings.surrogate, listed, own_t, (u, i, a))
+            ctx.save_for_backward(x, weight, bias, own, *cells, *initial, y, u, i, a, own_t)
+            ctx.kept = (flags, settings.surrogate, listed)
             ctx.set_materialize_grads(False)
         return y, *after
 
@@ -202,8 +204,8 @@ class _Loop(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gy: Tensor | None, *gafter: Tensor | None) -> Any:
         x, weight, bias, own, *rest = ctx.saved_tensors
-        cells, initial, y = rest[:5], rest[5:9], rest[9]
-        flags, (kind, alpha, scale), listed, own_t, kept = ctx.kept
+        cells, initial, (y, u, i, a, own_t) = rest[:5], rest[5:9], rest[9:]
+        flags, (kind, alpha, scale), listed = ctx.kept
         needs = ctx.needs_input_grad[1:]
         gy = torch.zeros_like(y) if gy is None else gy.contiguous()
         n = y.shape[-1]
@@ -212,10 +214,9 @@ class _Loop(torch.autograd.Function):
             flags &= ~bptt.EVENTS
         whole = needs[0] or (weight is not None and listed is None and (needs[1] or needs[2]))
         flags |= bptt.OF_X if whole else 0
-        gx = _empty(y.shape if whole else (0, 0, 0), x)
-        source = _source(x, x.new_empty(0, 0, 0), weight, None, listed, n)
+        gx = empty(y.shape if whole else (0, 0, 0), x)
+        source = _source(x, x.new_empty(0, 0, 0), None, None, listed if by_entry else None)
         given = bptt.Cells(*(_array(one, x) for one in cells), _array(own, x, 2), _array(own_t, x, 2))
-        u, i, a = kept
         history = bptt.History((u if flags & bptt.SPIKES else y.detach()).numpy(), i.numpy(), a.numpy())
         before = bptt.States(*(_array(one, x, 2) for one in initial))
         found = [None if one is None else torch.zeros_like(one) if g is None else g.clone(memory_format=torch.contiguous_format)
@@ -237,14 +238,15 @@ class _Loop(torch.autograd.Function):
                 *found)
 
 
-def _source(x: Tensor, drive: Tensor, weight: Tensor | None, bias: Tensor | None, listed: Entries | None, n: int) -> bptt.Input:
-    """What arrives at the cells, for the kernels."""
-    if listed is None or weight is None:
+def _source(x: Tensor, drive: Tensor, weight: Tensor | None, bias: Tensor | None, listed: Entries | None) -> bptt.Input:
+    """What arrives at the cells, for the kernels; on the way back without weights."""
+    if listed is None:
         none = np.empty(0, np.int64)
-        return bptt.Input(drive.detach().numpy(), none, none, np.empty(0, np.int32), _array(None, x), _array(None, x, 2), _array(None, x))
-    transposed = weight.detach().t().contiguous()
-    offset = x.new_zeros(n) if bias is None else bias
-    return bptt.Input(_array(None, x, 3), *listed, transposed.numpy(), _array(offset, x))
+        return bptt.Input(drive.detach().numpy(), Entries(none, none, np.empty(0, np.int32), _array(None, x)), _array(None, x, 2),
+                          _array(None, x))
+    transposed = None if weight is None else weight.detach().t().contiguous()
+    offset = x.new_zeros(weight.shape[0]) if bias is None and weight is not None else bias
+    return bptt.Input(_array(None, x, 3), listed, _array(transposed, x, 2), _array(offset, x))
 
 
 def _input_grads(x: Tensor, weight: Tensor | None, needs: Any, gx: Tensor, parts: list[bptt.Grads], by_entry: bool) -> tuple[Any, ...]:
@@ -252,7 +254,7 @@ def _input_grads(x: Tensor, weight: Tensor | None, needs: Any, gx: Tensor, parts
     if weight is None:
         return gx if needs[0] else None, None, None
     flat = gx.flatten(0, 1)
-    of_x = torch.mm(flat, weight, out=_empty((flat.shape[0], weight.shape[1]), x)).view_as(x) if needs[0] else None
+    of_x = torch.mm(flat, weight, out=empty((flat.shape[0], weight.shape[1]), x)).view_as(x) if needs[0] else None
     if by_entry:
         return of_x, _weight_grad([part.weight for part in parts]) if needs[1] else None, _total(parts, "bias", x) if needs[2] else None
     return of_x, flat.t() @ x.flatten(0, 1) if needs[1] else None, flat.sum(0) if needs[2] else None
@@ -290,5 +292,8 @@ def loop(x: Tensor, weight: Tensor | None, bias: Tensor | None, own: Tensor | No
     x = x.contiguous()
     tensors = [None if one is None else one.contiguous() for one in (weight, bias, own, *cells, *initial)]
     record = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in (x, *tensors))
-    y, *after = _Loop.apply(Settings(flags, surrogate, record), x, *tensors)
+    settings = Settings(flags, surrogate, record, [])
+    y, *after = _Loop.apply(settings, x, *tensors)
+    if settings.sent:
+        y._entries = (y._version, settings.sent[0])
     return y, tuple(after)
