@@ -9,12 +9,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .currents import StepCurrentSource
-from .errors import ParameterError
+from .errors import NetworkError, ParameterError
 from .maps import Map, Shape
 from .network import Network, Population
 from .signals import Signal
 
-__all__ = ["Deployed", "Injected"]
+__all__ = ["Deployed", "Injected", "Note"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """Something that was converted, rounded, folded or left out, and where."""
+
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
 
 
 class Injected(NamedTuple):
@@ -46,7 +57,7 @@ class Deployed:
         Names.
     offsets : dict
         Name -> steps that it lies behind the framework.
-    report : tuple
+    report : tuple of Note
         What was rounded, folded, or is taken otherwise.
     """
 
@@ -57,17 +68,19 @@ class Deployed:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     offsets: dict[str, int]
-    report: tuple[Any, ...]
+    report: tuple[Note, ...]
     _readouts: dict[str, Signal]
     _values: dict[str, tuple[str, float]]
     _analog: dict[str, list[Injected]]
     _injected: dict[str, list[Any]]
     _where: str
     _bias: str | None = None
+    _start: int = 0
+    _machine: bool = False
 
     def duration(self, steps: int) -> float:
         """ms to simulate for ``steps`` steps."""
-        return (steps + max(self.offsets.values())) * self.dt
+        return (steps + max(self.offsets.values()) + self._machine) * self.dt
 
     def set_input(self, values: Any, name: str | None = None) -> None:
         """Give an input its values.
@@ -92,7 +105,7 @@ class Deployed:
             raise ParameterError(f"{self._where}: input {name!r}: values must be finite")
         frames = frames.reshape(frames.shape[0], -1)
         if self._bias:
-            self.populations[self._bias].set(spike_times=[np.arange(frames.shape[0]) * self.dt])
+            self.populations[self._bias].set(spike_times=[(np.arange(frames.shape[0]) + self._start) * self.dt])
         if name in self._analog:
             self._inject(name, frames)
             return
@@ -101,7 +114,7 @@ class Deployed:
             raise ParameterError(
                 f"{self._where}: input {name!r} takes spikes, whole numbers >= 0, got {bad:g}; made with analog=True it takes any numbers"
             )
-        steps = np.arange(frames.shape[0]) * self.dt
+        steps = (np.arange(frames.shape[0]) + self._start) * self.dt
         rows = [np.repeat(steps, column.astype(np.int64)) for column in frames.T]
         self.populations[name].set(spike_times=rows)
 
@@ -184,8 +197,10 @@ class Deployed:
             return self.spikes(result, name, steps)
         self._long_enough(result, steps)
         variable, factor = self._values[name]
+        if self._machine and result.spikes(self.populations[name].label).times.size:
+            raise NetworkError(f"{self._where}: what {name!r} adds up reached the end of the machine's numbers; a smaller scale makes room")
         trace = result.traces(self.populations[name].label, variable)
-        step = np.rint(trace.times / self.dt).astype(np.int64) - self.offsets[name]
+        step = np.rint(trace.times / self.dt).astype(np.int64) - self.offsets[name] - self._machine  # which records before it advances
         inside = (step >= 0) & (step < steps)
         out = np.zeros((steps, trace.values.shape[1]))
         out[step[inside]] = trace.values[inside] * factor
@@ -218,7 +233,7 @@ class Deployed:
             if np.any(keep):
                 for step in range(1, len(current)):
                     current[step] += keep * current[step - 1]
-            first = self.offsets[target] - 1 + ago
+            first = self.offsets[target] - (0 if self._machine else 1) + ago
             times = (first + np.arange(frames.shape[0] + 1)) * self.dt
             for cell in np.flatnonzero(current.any(axis=0)):
                 source = StepCurrentSource(times, np.append(current[:, cell], 0.0))

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .cells.lif import IF_curr_exp, current_propagator
 from .cells.sources import SpikeSourceArray
 from .connectors import FromListConnector
-from .currents import DCSource
+from .currents import DCSource, StepCurrentSource
 from .deployed import Deployed, Injected
 from .errors import NetworkError, ParameterError
 from .maps import Map, Shape
@@ -26,6 +27,7 @@ from .signals import Signal, own
 __all__ = ["Cells", "Connection", "Description", "Named", "Stack", "shape_after"]
 
 D = TypeVar("D", bound=Deployed)
+CEILING = 65535.0  # mV: below the end of s16.15
 Description = Any  # Connection | Cells | Named | list of these in series | tuple of these in parallel, summed
 
 
@@ -120,6 +122,19 @@ class Cells:
     def takes_constants(self) -> bool:
         """Whether a constant current acts as a bias."""
         return bool(np.all(np.asarray(self.per_current) != 0)) and not np.any(np.asarray(self.keep_current))
+
+    def on_machine(self, dt: float) -> Cells:
+        """The same in SpiNNaker's order: a synaptic current acts in the step in which a spike arrives, held over the step.
+
+        Cells without a threshold get the highest that there is; who reads them looks whether it was reached.
+        """
+        never = self.value is not None and "v_thresh" in self.cell.parameters()
+        made = dataclasses.replace(self, cell=self.cell.replaced(v_thresh=CEILING)) if never else self
+        if not isinstance(self.cell, IF_curr_exp):
+            return made
+        tau_m, tau, cm = (np.asarray(getattr(self.cell, name)) for name in ("tau_m", "tau_syn_E", "cm"))
+        there = -tau_m / cm * np.expm1(-dt / tau_m) * -tau / dt * np.expm1(-dt / tau)
+        return dataclasses.replace(made, per_weight=self.per_weight * current_propagator(tau_m, tau, cm, dt) / there, lag=0, instead=None)
 
     def scaled(self, factor: float) -> Cells:
         """The same with all potentials, currents and weights times a factor.
@@ -231,8 +246,21 @@ class Stack:
 
     # -------------------------------------------------------------------------- to a network
 
-    def deployed(self, dt: float, label: str, kind: type[D] = Deployed) -> D:  # type: ignore[assignment]
-        """The network, with steps of ``dt`` ms.
+    def deployed(self, dt: float, label: str, kind: type[D] = Deployed, start: int | None = 0,  # type: ignore[assignment]
+                 machine: bool = False) -> D:
+        """The network.
+
+        Parameters
+        ----------
+        dt : float
+            ms that a step lasts.
+        label : str
+        kind : type
+            Of what is returned.
+        start : int or None
+            Steps before the inputs begin; None: one more than the least delay, which is when NEST through PyNN can send.
+        machine : bool
+            For SpiNNaker's order of events, in which synaptic currents act in the step in which spikes arrive.
 
         Raises
         ------
@@ -246,7 +274,7 @@ class Stack:
         spiking = {name: shape for name, shape in self.inputs.items() if name not in self.analog}
         if any(source == bias for signal in reached.values() for source, _ in signal.terms):
             spiking[bias] = (1,)
-        cells = {name: one for name, (one, _) in self.layers.items()}
+        cells = {name: one.on_machine(dt) if machine else one for name, (one, _) in self.layers.items()}
         offsets = _offsets(spiking, cells, reached)
         if offsets is None:
             looped = {name for name in cells if _in_a_loop(name, reached)}
@@ -257,21 +285,27 @@ class Stack:
                 f"{self.where}: a loop through several neurons takes fewer steps than it has neurons ({', '.join(sorted(looped))}); spikes"
                 " of a network take at least one step from cell to cell. A Delay in the loop makes room"
             )
+        if start is None:
+            start = 1 + min((ago + offsets[name] - offsets[source] - cells[name].lag for name, signal in reached.items()
+                             for source, ago in signal.terms if source in offsets), default=0)
+        offsets = {name: start + offset for name, offset in offsets.items()}
         network = Network(label=label)
         populations = {name: network.population(math.prod(shape), SpikeSourceArray(), name) for name, shape in spiking.items()}
         for name, one in cells.items():
             populations[name] = network.population(one.size, one.cell, name)
             if one.initial:
                 populations[name].initialize(**one.initial)
-        analog = self._join(network, populations, cells, reached, offsets, dt)
+        analog = self._join(network, populations, cells, reached, offsets, dt, machine)
         for name, population in populations.items():
             graded = name in cells and cells[name].value is not None
             network.record(population, cells[name].value[0] if graded else "spikes")  # type: ignore[index]
+            if graded and machine:
+                network.record(population, "spikes")
         shapes = {**self.inputs, **spiking, **{name: one.shape for name, one in cells.items()}}
         values = {name: one.value for name, one in cells.items() if one.value is not None}
         return kind(network, dt, populations, shapes, tuple(self.inputs), tuple(self.outputs), offsets,
                     tuple(dict.fromkeys(self.notes)), self.outputs, values, analog, {}, self.where,
-                    bias if bias in spiking else None)
+                    bias if bias in spiking else None, start, machine)
 
     def _check_sources(self) -> None:
         for name, signal in self.outputs.items():
@@ -299,7 +333,7 @@ class Stack:
         return Signal(signal.shape, terms)
 
     def _join(self, network: Network, populations: Mapping[str, Population], cells: Mapping[str, Cells], reached: Mapping[str, Signal],
-              offsets: Mapping[str, int], dt: float) -> dict[str, list[Injected]]:
+              offsets: Mapping[str, int], dt: float, machine: bool) -> dict[str, list[Injected]]:
         """Projections and currents; what is left to inject, by analog input."""
         analog: dict[str, list[Injected]] = {name: [] for name in self.analog}
         for name, one in cells.items():
@@ -317,7 +351,7 @@ class Stack:
                     delay = (ago + offsets[name] - offsets[source] - one.lag) * dt
                     _project(network, populations[source], post, weights.scaled(per_weight), delay, receptor)
                 for late, vector in signal.constant.items():
-                    _constant(network, post, vector * per_current, (offsets[name] - 1 + late) * dt)
+                    _constant(network, post, vector * per_current, (offsets[name] - (not machine) + late) * dt, machine)
         return analog
 
 
@@ -366,10 +400,12 @@ def _project(network: Network, pre: Population, post: Population, weights: Map, 
             network.project(pre, post, FromListConnector(rows, ("weight",)), delay=delay, receptor=onto)
 
 
-def _constant(network: Network, post: Population, current: np.ndarray, start: float) -> None:
+def _constant(network: Network, post: Population, current: np.ndarray, start: float, machine: bool) -> None:
     """A constant current, nA, from ``start`` on."""
     if start == 0.0 and "i_offset" in post.cell.parameters():
         post.set(i_offset=current)
         return
     for value in np.unique(current[current != 0]):
-        network.inject(DCSource(amplitude=float(value), start=start), post[np.flatnonzero(current == value)])
+        amplitude = float(value)  # sPyNNaker cannot write a DCSource below 0
+        source = StepCurrentSource([start], [amplitude]) if machine else DCSource(amplitude=amplitude, start=start)
+        network.inject(source, post[np.flatnonzero(current == value)])

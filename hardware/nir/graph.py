@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from neurosim import maps
+from neurosim.deployed import Note
 from neurosim.errors import NetworkError
 from neurosim.maps import Shape
 from neurosim.signals import Signal, own
@@ -21,17 +22,6 @@ Edges = Sequence[tuple[str, str]]
 NEURONS = ("LIF", "LI", "CubaLIF", "CubaLI", "IF", "I", "Threshold")
 _LINEAR = ("Linear", "Affine", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "Scale", "Delay")
 _SUPPORTED = (*NEURONS, *_LINEAR, "Input", "Output", "NIRGraph")
-
-
-@dataclasses.dataclass(frozen=True)
-class Note:
-    """Something that was converted, rounded, folded or left out, and where."""
-
-    where: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.text}"
 
 
 class Late(str):

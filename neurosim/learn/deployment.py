@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from .. import maps
-from ..deployed import Deployed
+from ..cells.lif import IF_curr_delta, IF_curr_exp
+from ..deployed import Deployed, Note
 from ..errors import NetworkError, ParameterError
 from ..leaky import leaky
 from ..maps import Shape
@@ -224,8 +225,11 @@ def _(module: Any, shape: Shape, dt: float) -> Cells:
 # ----------------------------------------------------------------------------------- to_network
 
 
+_EVERYWHERE = (IF_curr_delta, IF_curr_exp)  # has PyNN, and with it NEST, Brian2, SpiNNaker
+
+
 def to_network(module: nn.Module, dt: float = 1.0, input_shape: Any = None, label: str = "trained", analog: bool = False,
-               scale: float = 64.0) -> Deployed:
+               scale: float = 64.0, target: str | None = None) -> Deployed:
     """Make a `Network` that spikes, step for step and neuron for neuron, as a module does in evaluation.
 
     Parameters
@@ -258,6 +262,8 @@ def to_network(module: nn.Module, dt: float = 1.0, input_shape: Any = None, labe
         raise ParameterError(f"to_network: dt must be > 0 ms, got {dt!r}")
     if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not math.isfinite(scale) or scale <= 0:
         raise ParameterError(f"to_network: scale must be > 0 mV, got {scale!r}")
+    if target not in (None, "spinnaker"):
+        raise ParameterError(f"to_network: target must be None or 'spinnaker', got {target!r}")
     shape = _input_shape(module, input_shape)
     stack = Stack({"input": shape}, ("input",) if analog else (), where=label)
     what = describe(module, shape, float(dt))
@@ -265,7 +271,14 @@ def to_network(module: nn.Module, dt: float = 1.0, input_shape: Any = None, labe
     stack.layers = {name: (cells.scaled(scale), signal) for name, (cells, signal) in stack.layers.items()}
     if isinstance(what, Cells) or not stack.layers:
         raise NetworkError(f"{label}: it has no named layer of cells; put the layers into a Sequential")
-    return stack.deployed(float(dt), label)
+    stays = {name: cells for name, (cells, _) in stack.layers.items() if type(cells.cell) not in _EVERYWHERE}
+    if target and stays:
+        names = ", ".join(f"{name} ({cells.cell.name})" for name, cells in stays.items())
+        raise NetworkError(f"{label}: SpiNNaker has no cells that do the same as {names}: a spike must set v to a value below the"
+                           " threshold, and the threshold must stay")
+    stack.notes += [Note(name, f"{cells.cell.name} stays in the engine: no other simulator or machine has these cells")
+                    for name, cells in stays.items()]
+    return stack.deployed(float(dt), label, start=None, machine=target is not None)
 
 
 def _input_shape(module: nn.Module, given: Any) -> Shape:
