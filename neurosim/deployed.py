@@ -59,6 +59,10 @@ class Deployed:
         Name -> steps that it lies behind the framework.
     report : tuple of Note
         What was rounded, folded, or is taken otherwise.
+    scale : float
+        mV that stand for 1 of the framework's unit.
+    machine : bool
+        Whether it is for SpiNNaker's order of events.
     """
 
     network: Network
@@ -76,11 +80,12 @@ class Deployed:
     _where: str
     _bias: str | None = None
     _start: int = 0
-    _machine: bool = False
+    machine: bool = False
+    scale: float = 1.0
 
     def duration(self, steps: int) -> float:
         """ms to simulate for ``steps`` steps."""
-        return (steps + max(self.offsets.values()) + self._machine) * self.dt
+        return (steps + max(self.offsets.values()) + self.machine) * self.dt
 
     def set_input(self, values: Any, name: str | None = None) -> None:
         """Give an input its values.
@@ -197,14 +202,22 @@ class Deployed:
             return self.spikes(result, name, steps)
         self._long_enough(result, steps)
         variable, factor = self._values[name]
-        if self._machine and result.spikes(self.populations[name].label).times.size:
+        if self.machine and result.spikes(self.populations[name].label).times.size:
             raise NetworkError(f"{self._where}: what {name!r} adds up reached the end of the machine's numbers; a smaller scale makes room")
         trace = result.traces(self.populations[name].label, variable)
-        step = np.rint(trace.times / self.dt).astype(np.int64) - self.offsets[name] - self._machine  # which records before it advances
+        step = np.rint(trace.times / self.dt).astype(np.int64) - self.offsets[name] - self.machine  # which records before it advances
         inside = (step >= 0) & (step < steps)
         out = np.zeros((steps, trace.values.shape[1]))
         out[step[inside]] = trace.values[inside] * factor
         return out.reshape(steps, *self.shapes[name])
+
+    def readout(self, name: str | None = None) -> Signal:
+        """What an output is of what the layers send."""
+        return self._readouts[self._chosen(name, self.outputs, "Output")]
+
+    def injects(self, injection: Any) -> bool:
+        """Whether an injected current is an input's value."""
+        return any(injection is one for some in self._injected.values() for one in some)
 
     def _chosen(self, name: str | None, known: tuple[str, ...], what: str) -> str:
         """A name among those known; the only one if none is given."""
@@ -233,7 +246,7 @@ class Deployed:
             if np.any(keep):
                 for step in range(1, len(current)):
                     current[step] += keep * current[step - 1]
-            first = self.offsets[target] - (0 if self._machine else 1) + ago
+            first = self.offsets[target] - (0 if self.machine else 1) + ago
             times = (first + np.arange(frames.shape[0] + 1)) * self.dt
             for cell in np.flatnonzero(current.any(axis=0)):
                 source = StepCurrentSource(times, np.append(current[:, cell], 0.0))

@@ -132,9 +132,8 @@ class Cells:
         made = dataclasses.replace(self, cell=self.cell.replaced(v_thresh=CEILING)) if never else self
         if not isinstance(self.cell, IF_curr_exp):
             return made
-        tau_m, tau, cm = (np.asarray(getattr(self.cell, name)) for name in ("tau_m", "tau_syn_E", "cm"))
-        there = -tau_m / cm * np.expm1(-dt / tau_m) * -tau / dt * np.expm1(-dt / tau)
-        return dataclasses.replace(made, per_weight=self.per_weight * current_propagator(tau_m, tau, cm, dt) / there, lag=0, instead=None)
+        factor = per_weight(self.cell, dt, False) / per_weight(self.cell, dt, True)
+        return dataclasses.replace(made, per_weight=self.per_weight * factor, lag=0, instead=None)
 
     def scaled(self, factor: float) -> Cells:
         """The same with all potentials, currents and weights times a factor.
@@ -154,6 +153,17 @@ class Cells:
         return dataclasses.replace(
             self, cell=cell, initial=initial, value=value, per_weight=np.multiply(self.per_weight, factor),
             per_current=np.multiply(self.per_current, factor), instead=self.instead and self.instead.scaled(factor))
+
+
+def per_weight(cell: Any, dt: float, machine: bool) -> np.ndarray:
+    """mV that a weight of 1 adds to v in the first step after a spike, for each cell or for all, in the order of events of the engine
+    or the machine."""
+    if not isinstance(cell, IF_curr_exp):
+        return np.ones(np.broadcast(cell.tau_m, cell.cm).shape or 1)
+    tau_m, tau, cm = np.broadcast_arrays(*(np.atleast_1d(np.asarray(getattr(cell, name))) for name in ("tau_m", "tau_syn_E", "cm")))
+    if not machine:
+        return current_propagator(tau_m, tau, cm, dt)
+    return tau_m / cm * np.expm1(-dt / tau_m) * tau / dt * np.expm1(-dt / tau)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from .neurons import AdaptiveLIF, LI, LIF  # noqa: E402
 from .readout import last_of_time, max_over_time, mean_over_time, spike_count, sum_of_softmax  # noqa: E402
 from .recurrent import Recurrent  # noqa: E402
 from .residual import Residual  # noqa: E402
+from .returning import from_network  # noqa: E402
 from .sequence import Layer, Sequential  # noqa: E402
 from .surrogate import Surrogate  # noqa: E402
 from .training import History, evaluate, fit, scores  # noqa: E402
@@ -32,6 +33,7 @@ __all__ = [
     "describe",
     "evaluate",
     "fit",
+    "from_network",
     "last_of_time",
     "max_over_time",
     "mean_over_time",

@@ -278,14 +278,15 @@ def to_network(module: nn.Module, dt: float = 1.0, input_shape: Any = None, labe
                            " threshold, and the threshold must stay")
     stack.notes += [Note(name, f"{cells.cell.name} stays in the engine: no other simulator or machine has these cells")
                     for name, cells in stays.items()]
-    return stack.deployed(float(dt), label, start=None, machine=target is not None)
+    return dataclasses.replace(stack.deployed(float(dt), label, start=None, machine=target is not None), scale=float(scale))
 
 
 def _input_shape(module: nn.Module, given: Any) -> Shape:
     if given is not None:
         return tuple(int(n) for n in np.atleast_1d(given))
+    names = ("in_features", "input_size", "n_in", "n")
     for one in module.modules():
-        known = next((getattr(one, name) for name in ("in_features", "input_size", "n") if getattr(one, name, None) is not None), None)
+        known = next((getattr(one, name) for name in names if getattr(one, name, None) is not None), None)
         if known is not None:
             return tuple(int(n) for n in np.atleast_1d(array(known) if isinstance(known, Tensor) else known))
         if isinstance(one, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
