@@ -4,8 +4,8 @@
 
 The task of Meszaros, Knight & Nowotny (Nat. Commun. 16, 2025): of two inputs each sends one spike, 10 steps apart; two leaky
 integrators (tau_m 10, tau_syn 5 steps, all weights 1) should differ in their highest potential, softmax and cross-entropy.  Delays alone
-are learnt (Adam, learning rate 1 step; at most 15 steps).  A pass shows four sequences, two at a time.  With the worst delays the spikes of a sequence
-meet at the wrong output.  Figures go to results/sequence_detection.json and .md.
+are learnt (Adam, learning rate 1 step; at most 15 steps).  A pass shows four sequences, two at a time.  With the worst delays the
+spikes of a sequence meet at the wrong output.  Figures go to results/sequence_detection.json and .md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import torch
 import neurosim
 from neurosim import Simulation
 from neurosim.learn import Sequential, evaluate, fit, last_of_time, to_network
-from neurosim.learn.eventprop import EventLI, spikes_at
+from neurosim.learn.eventprop import EventLI
+from neurosim.learn.events import spikes_at
 
 RESULTS = Path(__file__).parent / "results"
 STEPS, GAP, MOST = 25, 10.0, 15.0
@@ -125,7 +126,8 @@ def main(arguments: list[str] | None = None) -> int:
     text = table(rows, versions)
     print(text)
     if not given.quick:
-        (RESULTS / "sequence_detection.json").write_text(json.dumps({"versions": versions, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        kept = json.dumps({"versions": versions, "rows": rows}, indent=1)
+        (RESULTS / "sequence_detection.json").write_text(kept + "\n", encoding="utf-8")
         (RESULTS / "sequence_detection.md").write_text(text, encoding="utf-8")
     return 0
 

@@ -13,7 +13,8 @@ from neurosim import Simulation
 from neurosim.errors import NetworkError, ParameterError
 from neurosim.kernels import eventprop as kernel
 from neurosim.learn import Sequential, to_network
-from neurosim.learn.eventprop import EventLI, EventLIF, excess_spikes, first_spike_scores, spike_times, spikes_at
+from neurosim.learn.eventprop import EventLI, EventLIF
+from neurosim.learn.events import excess_spikes, first_spike_scores, spike_times, spikes_at
 
 STEPS = 80.0
 
@@ -156,15 +157,15 @@ def test_every_gradient_is_that_of_finite_differences(recurrent, which):
         assert np.abs(got - want).max() < 1e-6 * np.abs(want).max(), name
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=strategies.integers(0, 10**6), recurrent=strategies.booleans(), which=strategies.sampled_from(LOSSES),
        tau_m=strategies.floats(4.0, 30.0), tau_syn=strategies.floats(2.0, 12.0))
 def test_gradients_of_random_nets(seed, recurrent, which, tau_m, tau_syn):
     x, kinds = inputs(seed), {"tau_m": tau_m, "tau_syn": tau_syn}
-    loops = {"recurrent": True, "recurrent_weight": (0.0, 0.4), "recurrent_delays": (0.0, 9.0)} if recurrent else {}
-    one = EventLIF(4, 3, steps=STEPS, weight=(10.0 / tau_syn, 5.0 / tau_syn), delays=(0.0, 10.0), **kinds, **loops,
+    loops = {"recurrent": True, "recurrent_weight": (0.0, 0.4), "recurrent_delays": (1.0, 9.0)} if recurrent else {}
+    one = EventLIF(4, 3, steps=STEPS, weight=(10.0 / tau_syn, 5.0 / tau_syn), delays=(1.0, 10.0), **kinds, **loops,
                    generator=torch.Generator().manual_seed(seed + 1))
-    out = EventLI(3, 2, steps=STEPS, weight=(0.0, 1.0), readout=which if which in ("max", "mean", "trace") else "max",
+    out = EventLI(3, 2, steps=STEPS, weight=(0.0, 1.0), delays=(1.0, 5.0), readout=which if which in ("max", "mean", "trace") else "max",
                   generator=torch.Generator().manual_seed(seed + 2), **kinds)
     first, others = one.both(x), []
     leaves = [*one.parameters(), *out.parameters()]
@@ -191,8 +192,8 @@ def test_gradients_of_random_nets(seed, recurrent, which, tau_m, tau_syn):
 
 def test_silent_cells_learn_by_their_highest_potential():
     """Also where an inhibitory arrival ends the rise: then the maximum lies at that arrival."""
-    x = torch.tensor([[[0.0, 4.0]], [[20.0, 30.0]]], dtype=torch.float64).requires_grad_()
-    one = EventLIF(2, 2, steps=STEPS, weight=torch.tensor([[3.0, -9.0], [3.0, 0.5]], dtype=torch.float64), delays=(0.0, 1.0))
+    x = torch.tensor([[[1.0, 5.0]], [[21.0, 31.0]]], dtype=torch.float64).requires_grad_()
+    one = EventLIF(2, 2, steps=STEPS, weight=torch.tensor([[3.0, -9.0], [3.0, 0.5]], dtype=torch.float64), delays=(0.5, 1.5))
     times, peak = one.both(x)
     assert torch.isinf(times).all() and (0.1 < peak).all() and (peak < 1.0).all()
     (peak * torch.tensor([1.0, 2.0])).sum().backward()
@@ -277,7 +278,7 @@ def test_a_finer_grid_comes_nearer_to_continuous_time():
         assert (first >= 0).all() and (first <= 1.0 / fine + 1e-9).all()
         times = (grid(x * fine)[0] / fine)[:3], exact(x)[0][:3]
         both = torch.isfinite(times[0]) & torch.isfinite(times[1])
-        late.append(float((times[0] - times[1])[both].abs().max()) * fine)
+        late.append((times[0] - times[1])[both].abs().max().item() * fine)
     assert max(late) < 10.0
 
 

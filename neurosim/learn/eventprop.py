@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,84 +15,12 @@ from ..errors import NetworkError, ParameterError
 from ..kernels import eventprop as kernel
 from ..stack import Cells, Connection
 from .deployment import array, describe
+from .eventprop_autograd import Potentials, Settings, Spikes, in_force
 from .sequence import Layer
 
-__all__ = ["EventLI", "EventLIF", "excess_spikes", "first_spike_scores", "spike_times", "spikes_at"]
+__all__ = ["EventLI", "EventLIF"]
 
 NEVER = 1e300  # mV: a threshold that nothing reaches
-NEVER = 1e300  # mV: a threshold that nothing reaches
-_PIECES = 8  # of a batch: gradients are summed piece by piece, so that threads leave no trace in them
-
-
-class Settings(NamedTuple):
-    """What a layer of events is besides weights and delays; times in steps."""
-
-    tau_m: float
-    tau_syn: float
-    v_thresh: float
-    end: float
-    grid: bool
-    most: int
-    wake: float
-    least: float
-
-
-def spike_times(spikes: Tensor) -> Tensor:
-    """Times of spikes on a grid: (T, B, ...) of whole numbers >= 0 -> (K, B, ...), float64, inf where there is none.
-
-    ``y[k]`` is the time, in steps, of each cell's (k + 1)-th spike; K is the most that any cell has, at least 1.
-    """
-    count = spikes.detach().to(torch.int64)
-    if not torch.equal(count.to(spikes.dtype), spikes.detach()) or (count < 0).any():
-        raise ParameterError("spike_times: spikes must be whole numbers >= 0, how many at each step")
-    total = count.sum(0)
-    out = torch.full((max(1, int(total.max()) if total.numel() else 0), *spikes.shape[1:]), math.inf, dtype=torch.float64)
-    reached = count.cumsum(0)
-    for k in range(out.shape[0]):
-        found = reached > k
-        out[k] = torch.where(found.any(0), found.to(torch.int8).argmax(0).to(torch.float64), out[k])
-    return out
-
-
-def spikes_at(times: Tensor, steps: int) -> Tensor:
-    """The other way: (K, B, ...) -> (steps, B, ...), how many spikes lie at each step (the first at or after their time).
-
-    Spikes at or after ``steps`` are left out.  There is no gradient.
-    """
-    place = times.detach().ceil()
-    out = torch.zeros(steps, *times.shape[1:], dtype=torch.float64)
-    inside = (place >= 0) & (place < steps)
-    return out.scatter_add_(0, torch.where(inside, place, 0.0).to(torch.int64), inside.to(torch.float64))
-
-
-def first_spike_scores(steps: float, tau: float) -> Callable[[Tensor], Tensor]:
-    """A readout for spike times (K, B, n): -t/tau of each cell's first spike, ``steps`` counting as t of a silent one.
-
-    With cross-entropy as the loss, the cell of the right class learns to be first (Goeltz et al., Nat. Mach. Intell. 3, 2021,
-    eq. 10).  ``tau``: how many steps ahead count as e times as likely.
-    """
-    if not (steps > 0 and tau > 0):
-        raise ParameterError(f"first_spike_scores: steps and tau must be > 0 steps, got {steps!r}, {tau!r}")
-
-    def scores(times: Tensor) -> Tensor:
-        first = times[0]
-        return -torch.where(torch.isfinite(first), first, torch.full_like(first, float(steps))) / tau
-    return scores
-
-
-def excess_spikes(times: Tensor, most: float, steps: float) -> Tensor:
-    """A regulariser of counts: sum of (1 - t/steps) over the spikes of cells with more than ``most``, times the excess.
-
-    Counts are whole numbers without a gradient; spike times have one.  So what a cell sends too often is pushed later, and out
-    of the trial.  Mean over the batch and cells.
-    """
-    sent = torch.isfinite(times)
-    excess = (sent.sum(0) - most).clamp(min=0.0).detach()
-    early = torch.where(sent, 1.0 - torch.where(sent, times, torch.zeros_like(times)) / steps, torch.zeros_like(times))
-    return (excess * early.sum(0)).mean()
-
-
-# ------------------------------------------------------------------------------------------------ layers
 
 
 def _two_numbers(given: Any) -> bool:
@@ -118,8 +44,8 @@ class _Events(Layer):
             raise ParameterError(f"{name}.steps must be a whole number on a grid, got {steps!r}")
         if not max_delay >= 0:
             raise ParameterError(f"{name}.max_delay must be >= 0 steps, got {max_delay!r}")
-        self.n_in, self.n, self.steps, self.tau_m, self.tau_syn, self.grid = n_in, n, steps, float(tau_m), float(tau_syn), grid
-        self.max_delay = float(max_delay)
+        self.n_in, self.n, self.steps, self.grid = n_in, n, float(steps), bool(grid)
+        self.tau_m, self.tau_syn, self.max_delay = float(tau_m), float(tau_syn), float(max_delay)
         self.generator = torch.Generator().manual_seed(1) if generator is None else generator
         top = float(kernel.potential(0.0, 1.0, kernel.crest(0.0, 1.0, self.tau_m, self.tau_syn), self.tau_m, self.tau_syn))
         self._unit = 2.0 / (top * n_in)
@@ -172,7 +98,7 @@ class _Events(Layer):
 
     def used_delays(self) -> Tensor:
         """The delays in force, (n, n_in): on a grid rounded to whole steps."""
-        return _in_force(self._bounded(self.delay, 0.0).detach(), self.grid)
+        return in_force(self._bounded(self.delay, 0.0).detach(), self.grid)
 
     def extra_repr(self) -> str:
         return f"{self.n_in}, {self.n}, steps={self.steps:g}, tau_m={self.tau_m:g}, tau_syn={self.tau_syn:g}, grid={self.grid}"
@@ -250,21 +176,22 @@ class EventLIF(_Events):
 
     def settings(self) -> Settings:
         """What the kernels get."""
-        end = self.steps - 1.0 if self.grid else float(self.steps)
+        end = self.steps - 1.0 if self.grid else self.steps
         return Settings(self.tau_m, self.tau_syn, self.v_thresh, end, self.grid, self.max_spikes or -1, self.wake, self.least_slope)
 
     def used_recurrent_delays(self) -> Tensor | None:
         """Those of the loops in force, (n, n)."""
         if self.recurrent_delay is None:
             return None
-        return _in_force(self._bounded(self.recurrent_delay, 1.0 if self.grid else 0.0).detach(), self.grid)
+        return in_force(self._bounded(self.recurrent_delay, 1.0 if self.grid else 0.0).detach(), self.grid)
 
     def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Spike times, and each cell's highest V within the trial, (B, n): with a gradient where the cell stays silent."""
         x = self._input(x, None)
-        loops = (None, None) if self.recurrent_weight is None else (
-            self.recurrent_weight, self._bounded(self.recurrent_delay, 1.0 if self.grid else 0.0))
-        return _Spikes.apply(x, self.weight, self._bounded(self.delay, 0.0), *loops, self.settings())
+        loops: tuple[Any, Any] = (None, None)
+        if self.recurrent_delay is not None:
+            loops = self.recurrent_weight, self._bounded(self.recurrent_delay, 1.0 if self.grid else 0.0)
+        return Spikes.apply(x, self.weight, self._bounded(self.delay, 0.0), *loops, self.settings())
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Spike times (K, B, n_in) to spike times (K', B, n); there is no state."""
@@ -295,129 +222,15 @@ class EventLI(_Events):
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Spike times (K, B, n_in) to potentials; there is no state."""
         x, delay = self._input(x, state), self._bounded(self.delay, 0.0)
-        settings = Settings(self.tau_m, self.tau_syn, math.inf, float(self.steps), self.grid, -1, 0.0, 0.0)
+        settings = Settings(self.tau_m, self.tau_syn, math.inf, self.steps, self.grid, -1, 0.0, 0.0)
         if self.readout == "max" and not self.grid:
-            return _Spikes.apply(x, self.weight, delay, None, None, settings)[1][None], None
-        values, integral = _Potentials.apply(x, self.weight, delay, settings, math.ceil(self.steps))
+            return Spikes.apply(x, self.weight, delay, None, None, settings)[1][None], None
+        values, integral = Potentials.apply(x, self.weight, delay, settings, math.ceil(self.steps))
         if self.readout == "trace":
             return values, None
         if not self.grid:
             return integral[None] / self.steps, None
         return (values.amax(0) if self.readout == "max" else values.mean(0))[None], None
-
-
-# ------------------------------------------------------------------------------------------------ autograd
-
-
-def _in_force(delay: Tensor, grid: bool) -> Tensor:
-    return delay.round() if grid else delay
-
-
-def _array(x: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(array(x))
-
-
-def _by_sample(x: Tensor) -> np.ndarray:
-    """(K, B, n) -> (B, n, K)."""
-    return _array(x.permute(1, 2, 0))
-
-
-def _in_pieces(samples: int, work: Callable[[slice], Any]) -> list[Any]:
-    """``work`` on pieces of the batch, by as many threads as torch has; the pieces do not depend on their number."""
-    edges = np.linspace(0, samples, min(samples, _PIECES) + 1).astype(int)
-    pieces = [slice(int(a), int(b)) for a, b in zip(edges, edges[1:])]
-    threads = min(torch.get_num_threads(), len(pieces))
-    if threads <= 1:
-        return [work(piece) for piece in pieces]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, pieces))
-
-
-class _Spikes(torch.autograd.Function):
-    """(spike times, highest potentials) of a layer."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, delay: Tensor, r_weight: Tensor | None, r_delay: Tensor | None, s: Settings) -> Any:
-        arrays = [_array(weight), _array(_in_force(delay, s.grid))]
-        arrays += [np.zeros((0, 0))] * 2 if r_weight is None else [_array(r_weight), _array(_in_force(r_delay, s.grid))]
-        given, n = _by_sample(x), weight.shape[0]
-
-        def work(piece: slice) -> list[np.ndarray]:
-            b, room = piece.stop - piece.start, s.most if s.most > 0 else 8
-            while True:
-                times, currents, slopes = np.full((b, n, room), np.inf), np.zeros((b, n, room)), np.zeros((b, n, room))
-                peak = np.zeros((b, n, 3))
-                peak[..., 1] = -1.0
-                if not kernel.forward(given[piece], *arrays, s.tau_m, s.tau_syn, s.v_thresh, s.end, s.grid, s.most, times,
-                                      currents, slopes, peak):
-                    return [times, currents, slopes, peak]
-                room *= 2
-
-        done = _in_pieces(given.shape[0], work)
-        room = max([1, *(int(np.isfinite(part[0]).sum(-1).max(initial=0)) for part in done)])
-        whole = [np.full((given.shape[0], n, room), fill) for fill in (np.inf, 0.0, 0.0)]
-        at = 0
-        for part in done:
-            for out, values in zip(whole, part):
-                k = min(room, values.shape[2])
-                out[at:at + len(values), :, :k] = values[:, :, :k]
-            at += len(part[0])
-        peak = np.concatenate([part[3] for part in done]) if done else np.zeros((0, n, 3))
-        silent = ~np.isfinite(whole[0][:, :, 0])
-        ctx.arrays, ctx.given, ctx.found, ctx.silent, ctx.settings = arrays, given, (*whole, peak), silent, s
-        ctx.dtypes = [None if one is None else one.dtype for one in (x, weight, delay, r_weight, r_delay)]
-        highest = np.where(silent, peak[..., 0], s.v_thresh)
-        return torch.from_numpy(whole[0].copy()).permute(2, 0, 1).contiguous(), torch.from_numpy(highest)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        s, (times, currents, slopes, peak) = ctx.settings, ctx.found
-        g_times = np.where(np.isfinite(times), _by_sample(grads[0]), 0.0)
-        g_peak = np.where(ctx.silent, _array(grads[1]) - s.wake / max(ctx.silent.size, 1), 0.0)
-        g_x = np.zeros(ctx.given.shape)
-
-        def work(piece: slice) -> list[np.ndarray]:
-            out = [np.zeros(one.shape) for one in ctx.arrays]
-            kernel.backward(ctx.given[piece], *ctx.arrays, s.tau_m, s.tau_syn, s.end, s.least, times[piece], currents[piece],
-                            slopes[piece], peak[piece], g_peak[piece], g_times[piece], *out, g_x[piece])
-            return out
-
-        parts = _in_pieces(ctx.given.shape[0], work)
-        sums = [sum(part[k] for part in parts) if parts else np.zeros(ctx.arrays[k].shape) for k in range(4)]
-        if not ctx.arrays[2].size:
-            sums[2:] = [None, None]
-        every = [g_x.transpose(2, 0, 1), *sums]
-        return (*(None if g is None else torch.from_numpy(np.ascontiguousarray(g)).to(dtype) for g, dtype in zip(every, ctx.dtypes)), None)
-
-
-class _Potentials(torch.autograd.Function):
-    """(potentials at the steps, integral over the trial) of cells without a threshold."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, delay: Tensor, s: Settings, steps: int) -> Any:
-        ctx.arrays, ctx.given, ctx.settings = [_array(weight), _array(_in_force(delay, s.grid))], _by_sample(x), s
-        ctx.dtypes = [x.dtype, weight.dtype, delay.dtype]
-        b, n = ctx.given.shape[0], weight.shape[0]
-        values, integral = np.zeros((b, steps, n)), np.zeros((b, n))
-        _in_pieces(b, lambda piece: kernel.trace(ctx.given[piece], *ctx.arrays, s.tau_m, s.tau_syn, s.end, values[piece],
-                                                 integral[piece]))
-        return torch.from_numpy(values).transpose(0, 1).contiguous(), torch.from_numpy(integral)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        s, g_x = ctx.settings, np.zeros(ctx.given.shape)
-        g_values, g_integral = _array(grads[0].transpose(0, 1)), _array(grads[1])
-
-        def work(piece: slice) -> list[np.ndarray]:
-            out = [np.zeros(one.shape) for one in ctx.arrays]
-            kernel.trace_backward(ctx.given[piece], *ctx.arrays, s.tau_m, s.tau_syn, s.end, g_values[piece], g_integral[piece],
-                                  *out, g_x[piece])
-            return out
-
-        parts = _in_pieces(ctx.given.shape[0], work)
-        sums = [sum(part[k] for part in parts) if parts else np.zeros(ctx.arrays[k].shape) for k in range(2)]
-        every = [g_x.transpose(2, 0, 1), *sums]
-        return (*(torch.from_numpy(np.ascontiguousarray(g)).to(dtype) for g, dtype in zip(every, ctx.dtypes)), None, None)
 
 
 # ------------------------------------------------------------------------------------------------ deployment
