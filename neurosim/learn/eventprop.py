@@ -31,12 +31,12 @@ class _Events(Layer):
     """Cells with exponential synaptic currents, each synapse with a weight and a delay."""
 
     def __init__(self, n_in: int, n: int, *, steps: float, tau_m: float, tau_syn: float, weight: Any, delays: Any,
-                 max_delay: float, learn_delays: bool, grid: bool, generator: torch.Generator | None) -> None:
+                 max_delay: float, learn_delays: bool, grid: bool, generator: torch.Generator) -> None:
         super().__init__()
         name = type(self).__name__
-        for what, value in (("n_in", n_in), ("n", n)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ParameterError(f"{name}.{what} must be a whole number >= 1, got {value!r}")
+        for what, number in (("n_in", n_in), ("n", n)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ParameterError(f"{name}.{what} must be a whole number >= 1, got {number!r}")
         for what, value in (("steps", steps), ("tau_m", tau_m), ("tau_syn", tau_syn)):
             if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
                 raise ParameterError(f"{name}.{what} must be > 0 steps, got {value!r}")
@@ -44,25 +44,24 @@ class _Events(Layer):
             raise ParameterError(f"{name}.steps must be a whole number on a grid, got {steps!r}")
         if not max_delay >= 0:
             raise ParameterError(f"{name}.max_delay must be >= 0 steps, got {max_delay!r}")
-        self.n_in, self.n, self.steps, self.grid = n_in, n, float(steps), bool(grid)
+        self.n_in, self.n, self.grid, self.steps = n_in, n, bool(grid), float(steps)
         self.tau_m, self.tau_syn, self.max_delay = float(tau_m), float(tau_syn), float(max_delay)
-        self.generator = torch.Generator().manual_seed(1) if generator is None else generator
         top = float(kernel.potential(0.0, 1.0, kernel.crest(0.0, 1.0, self.tau_m, self.tau_syn), self.tau_m, self.tau_syn))
         self._unit = 2.0 / (top * n_in)
-        self.weight = nn.Parameter(self._drawn("weight", weight, (n, n_in), self._unit))
-        self.delay = nn.Parameter(self._times("delays", delays, (n, n_in), 0.0), requires_grad=learn_delays)
+        self.weight = nn.Parameter(self._drawn("weight", weight, (n, n_in), self._unit, generator))
+        self.delay = nn.Parameter(self._times("delays", delays, (n, n_in), 0.0, generator), requires_grad=learn_delays)
 
-    def _drawn(self, what: str, given: Any, shape: tuple[int, int], unit: float) -> Tensor:
+    def _drawn(self, what: str, given: Any, shape: tuple[int, int], unit: float, draws: torch.Generator) -> Tensor:
         """(mean, sd) or values; by default both are ``unit``."""
         mean_sd = (unit, unit) if given is None else given
         if _two_numbers(mean_sd):
-            return mean_sd[0] + mean_sd[1] * torch.randn(shape, generator=self.generator, dtype=torch.float64)
+            return mean_sd[0] + mean_sd[1] * torch.randn(shape, generator=draws, dtype=torch.float64)
         return self._shaped(what, mean_sd, shape)
 
-    def _times(self, what: str, given: Any, shape: tuple[int, int], low: float) -> Tensor:
+    def _times(self, what: str, given: Any, shape: tuple[int, int], low: float, draws: torch.Generator) -> Tensor:
         """(low, high) or values, within what is allowed."""
         if _two_numbers(given):
-            values = given[0] + (given[1] - given[0]) * torch.rand(shape, generator=self.generator, dtype=torch.float64)
+            values = given[0] + (given[1] - given[0]) * torch.rand(shape, generator=draws, dtype=torch.float64)
         else:
             values = self._shaped(what, given, shape)
         if not ((values >= low) & (values <= self.max_delay)).all():
@@ -146,6 +145,7 @@ class EventLIF(_Events):
     least_slope : float
         tau_m dV/dt at a spike counts as at least this.  Where V only grazes the threshold, gradients grow without bound.
     generator : torch.Generator, optional
+        Draws weights, then delays; by default one of its own, seeded with 1.
 
     Notes
     -----
@@ -157,6 +157,7 @@ class EventLIF(_Events):
                  weight: Any = None, delays: Any = 0.0, max_delay: float = math.inf, learn_delays: bool = True,
                  recurrent: bool = False, recurrent_weight: Any = None, recurrent_delays: Any = 1.0, max_spikes: int | None = None,
                  grid: bool = False, wake: float = 0.0, least_slope: float = 0.0, generator: torch.Generator | None = None) -> None:
+        generator = torch.Generator().manual_seed(1) if generator is None else generator
         super().__init__(n_in, n, steps=steps, tau_m=tau_m, tau_syn=tau_syn, weight=weight, delays=delays, max_delay=max_delay,
                          learn_delays=learn_delays, grid=grid, generator=generator)
         if max_spikes is not None and (isinstance(max_spikes, bool) or not isinstance(max_spikes, int) or max_spikes < 1):
@@ -170,8 +171,8 @@ class EventLIF(_Events):
         self.recurrent_weight = self.recurrent_delay = None
         if recurrent:
             given = (0.0, 0.1 * self._unit * n_in / n) if recurrent_weight is None else recurrent_weight
-            self.recurrent_weight = nn.Parameter(self._drawn("recurrent_weight", given, (n, n), 0.0))
-            self.recurrent_delay = nn.Parameter(self._times("recurrent_delays", recurrent_delays, (n, n), 1.0 if grid else 0.0),
+            self.recurrent_weight = nn.Parameter(self._drawn("recurrent_weight", given, (n, n), 0.0, generator))
+            self.recurrent_delay = nn.Parameter(self._times("recurrent_delays", recurrent_delays, (n, n), 1.0 if grid else 0.0, generator),
                                                 requires_grad=learn_delays)
 
     def settings(self) -> Settings:
@@ -213,6 +214,7 @@ class EventLI(_Events):
     def __init__(self, n_in: int, n: int, *, steps: float, tau_m: float = 20.0, tau_syn: float = 5.0, readout: str = "max",
                  weight: Any = None, delays: Any = 0.0, max_delay: float = math.inf, learn_delays: bool = True, grid: bool = False,
                  generator: torch.Generator | None = None) -> None:
+        generator = torch.Generator().manual_seed(1) if generator is None else generator
         super().__init__(n_in, n, steps=steps, tau_m=tau_m, tau_syn=tau_syn, weight=weight, delays=delays, max_delay=max_delay,
                          learn_delays=learn_delays, grid=grid, generator=generator)
         if readout not in ("max", "mean", "trace"):
