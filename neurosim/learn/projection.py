@@ -215,8 +215,15 @@ class OrthogonalProjection:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Within: rows learn from every forward pass, in evaluation mode too; to learn more of a task after its weights stand."""
+        """Within: rows learn from every forward pass, in evaluation mode too.
+
+        For a task whose training is over: its signals do not change any more, and rows that followed them until now settle
+        on them.  The rate starts anew.
+        """
         self._watching = True
+        for laterals in self._rows.values():
+            for one in laterals:
+                one.updates = 0
         try:
             yield
         finally:
@@ -307,14 +314,14 @@ class OrthogonalProjection:
         """A layer's input as its rows learn from it: every step, or the mean over the sequence."""
         if self.signal == "spikes" or self._steps is None:
             return x
-        steps, batch = self._steps
-        if x.shape[:2] != (steps, batch):
-            if x.shape[0] != steps * batch:
-                return x  # what has no time is a rate already
-            x = x.unflatten(0, (steps, batch))
+        if x.shape[:2] != self._steps:  # all steps as one batch
+            if len(x) % self._steps[1]:
+                raise NetworkError(f"signal='rate': {len(x)} signals are no sequences of {self._steps[1]} samples; "
+                                   "what the model is given must be of shape (T, B, ...)")
+            x = x.unflatten(0, (-1, self._steps[1]))
         if self.tau is None:
             return x.mean(0)
-        weights = torch.exp(torch.arange(1 - steps, 1, dtype=x.dtype, device=x.device) / self.tau)
+        weights = torch.exp(torch.arange(1 - len(x), 1, dtype=x.dtype, device=x.device) / self.tau)
         return torch.tensordot(weights / weights.sum(), x, 1)
 
     def _learn(self, name: str, x: Tensor) -> None:
