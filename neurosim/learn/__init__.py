@@ -11,6 +11,7 @@ need("torch", "learn")
 from .deployment import describe, to_network  # noqa: E402
 from .foreign import Foreign  # noqa: E402
 from .neurons import AdaptiveLIF, LI, LIF  # noqa: E402
+from .projection import OrthogonalProjection  # noqa: E402
 from .readout import last_of_time, max_over_time, mean_over_time, spike_count, sum_of_softmax  # noqa: E402
 from .recurrent import Recurrent  # noqa: E402
 from .residual import Residual  # noqa: E402
@@ -26,6 +27,7 @@ __all__ = [
     "LI",
     "LIF",
     "Layer",
+    "OrthogonalProjection",
     "Recurrent",
     "Residual",
     "Sequential",
