@@ -10,8 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ParameterError
+from ..cells.astrocyte import IF_curr_delta_astro
+from ..cells.attention import IF_curr_delta_attention
+from ..errors import NetworkError, ParameterError
+from ..maps import Map, Shape, dense
+from ..stack import Cells, Connection
 from . import astro_loops
+from .deployment import array, describe
 from .sequence import Layer
 from .surrogate import Surrogate, surrogate as surrogate_of
 
@@ -231,3 +236,35 @@ class AstroAttention(_Unit):
     def extra_repr(self) -> str:
         """For ``print``."""
         return f"{self.n}, heads={self.heads}, units={self.units}, train={self.train_names}"
+
+
+# ---------------------------------------------------------------------------------- as cells of a network
+
+
+def _fits(module: Any, shape: Shape, wanted: int) -> None:
+    if shape != (wanted,):
+        raise NetworkError(f"{type(module).__name__} is for {wanted} values, what reaches it has shape {shape}")
+
+
+@describe.register(AstroLIF)
+def _(module: Any, shape: Shape, dt: float) -> Cells:
+    _fits(module, shape, module.n)
+    values = {name: np.repeat(array(module.value(name)), 1 if name == "tau_m" else module.group_size)
+              for name in ("tau_m", "tau_c", "kappa", "g_astro", "delta_c")}
+    cell = IF_curr_delta_astro(
+        v_rest=0.0, v_reset=0.0, v_thresh=1.0, tau_refrac=0.0, tau_m=values.pop("tau_m") * dt, tau_c=values.pop("tau_c") * dt,
+        group_size=float(module.group_size), **values)
+    loops = () if module.weight is None else (Connection(dense(array(module.weight)), shape),)
+    scaled = bool(values["g_astro"].any())
+    tau_m = array(module.value("tau_m")) * dt
+    return Cells(cell, shape, loops=loops, per_current=0.0 if scaled else 1.0 / (-tau_m * np.expm1(-dt / tau_m)))
+
+
+@describe.register(AstroAttention)
+def _(module: Any, shape: Shape, dt: float) -> list:
+    _fits(module, shape, 3 * module.n)
+    values = {name: array(module.value(name)) for name in ("tau_m", "tau_c", "write", "gain", "bonus", "direct")}
+    cell = IF_curr_delta_attention(tau_m=values.pop("tau_m") * dt, tau_c=values.pop("tau_c") * dt, **values)
+    sources = module.sources.flatten().numpy()
+    wiring = Map(np.arange(sources.size), sources, np.ones(sources.size), (sources.size, 3 * module.n))
+    return [Connection(wiring, (sources.size,)), Cells(cell, (module.units,), receptor=IF_curr_delta_attention.receptors)]
