@@ -8,6 +8,7 @@ from ..extras import need  # noqa: E402
 
 need("torch", "learn")
 
+from .astrocytes import AstroAttention, AstroLIF  # noqa: E402
 from .deployment import describe, to_network  # noqa: E402
 from .foreign import Foreign  # noqa: E402
 from .neurons import AdaptiveLIF, LI, LIF  # noqa: E402
@@ -22,6 +23,8 @@ from .training import History, evaluate, fit, scores  # noqa: E402
 
 __all__ = [
     "AdaptiveLIF",
+    "AstroAttention",
+    "AstroLIF",
     "Foreign",
     "History",
     "LI",
