@@ -9,10 +9,13 @@ from ..extras import need  # noqa: E402
 need("torch", "learn")
 
 from .astrocytes import AstroAttention, AstroLIF  # noqa: E402
+from .conversion import Converted, convert  # noqa: E402
 from .deployment import describe, to_network  # noqa: E402
 from .foreign import Foreign  # noqa: E402
+from .integrating import IF, Integrator  # noqa: E402
 from .neurons import AdaptiveLIF, LI, LIF  # noqa: E402
 from .projection import OrthogonalProjection  # noqa: E402
+from .quantised import QCFS  # noqa: E402
 from .readout import last_of_time, max_over_time, mean_over_time, spike_count, sum_of_softmax  # noqa: E402
 from .recurrent import Recurrent  # noqa: E402
 from .residual import Residual  # noqa: E402
@@ -25,16 +28,21 @@ __all__ = [
     "AdaptiveLIF",
     "AstroAttention",
     "AstroLIF",
+    "Converted",
     "Foreign",
     "History",
+    "IF",
+    "Integrator",
     "LI",
     "LIF",
     "Layer",
     "OrthogonalProjection",
+    "QCFS",
     "Recurrent",
     "Residual",
     "Sequential",
     "Surrogate",
+    "convert",
     "describe",
     "evaluate",
     "fit",
