@@ -12,8 +12,8 @@ from ..errors import ParameterError
 
 __all__ = ["Part", "Split", "by_group", "by_index", "generator", "some", "stratified"]
 
-Part = tuple[np.ndarray, np.ndarray]
-"""Inputs and targets, sample first and of equal length."""
+Part = tuple[Any, np.ndarray]
+"""Inputs (an ndarray, or a `Binned`) and targets, sample first and of equal length."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,8 +24,8 @@ class Split:
 
     Attributes
     ----------
-    train, validation, test : tuple of ndarray
-        ``(inputs, targets)``; targets of classes are int64.
+    train, validation, test : tuple
+        ``(inputs, targets)``, ndarrays (inputs may be a `Binned`); targets of classes are int64.
     source : str
         What the samples are ("real speech ...", "synthetic speech ..."): to be printed beside a score.
     groups : tuple of three tuples of str
@@ -156,5 +156,5 @@ def some(split: Split, sizes: tuple[int, int, int], seed: int = 1) -> Split:
         if not 0 < size <= len(targets):
             raise ParameterError(f"some: {size} of the {len(targets)} samples to {name} cannot be had")
         at = stratified(targets, (size / len(targets),), seed)[0]
-        parts.append((inputs[at], targets[at]))
+        parts.append((inputs.take(at, axis=0), targets[at]))
     return Split(parts[0], parts[1], parts[2], split.source, split.groups)
