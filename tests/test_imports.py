@@ -31,6 +31,7 @@ THIRD_PARTY = {
     "neo": ("neurosim.neo_export", "neurosim.hardware.spinnaker.pynn.recording"),
     "nir": ("neurosim.hardware.nir",),
     "sklearn": ("neurosim.models.digits_data",),
+    "h5py": ("neurosim.data.events",),
     "quantities": ("neurosim.neo_export", "neurosim.hardware.spinnaker.pynn.recording"),
     "pyNN": ("neurosim.pynn", "neurosim.hardware.pynn_export", "neurosim.hardware.spinnaker.pynn", "neurosim.hardware.spinnaker.export",
              "neurosim.hardware.spinnaker.script"),
@@ -43,7 +44,7 @@ THIRD_PARTY = {
     "mpi4py": ("neurosim.hardware.pynn_export.script",),
 }
 # Of these, the ones that an installation may lack: inside a function, through `need`, which names the extra.
-OPTIONAL = ("matplotlib", "neo", "nir", "pyNN", "quantities", "sklearn", "spinn_utilities", "spynnaker",
+OPTIONAL = ("h5py", "matplotlib", "neo", "nir", "pyNN", "quantities", "sklearn", "spinn_utilities", "spynnaker",
             "torch")
 # Front doors: who imports them asks for their library, and it is needed at once.
 FRONT_DOORS = ("neurosim.learn", "neurosim.pynn", "neurosim.hardware.spinnaker.pynn")
