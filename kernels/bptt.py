@@ -86,6 +86,18 @@ class Grads(NamedTuple):
     beta: np.ndarray
 
 
+BLOCK = 2048  # cells that are looked after together: those of several samples where there are few in each
+
+
+@jit
+def tiled(values, times):
+    """``values`` (n,) so many times, one after another; whatever there is none of stays empty."""
+    out = np.empty(values.size * times, values.dtype)
+    for k in range(out.size):
+        out[k] = values[k % values.size]
+    return out
+
+
 # ----------------------------------------------------------------------------------- forward
 
 
@@ -133,7 +145,7 @@ def _fire_subtract(keep, level, x, v, u, y):
 
 @jit
 def _levels(v_thresh, beta, a, level):
-    for k in range(level.size):
+    for k in range(a.size):
         level[k] = v_thresh[k] + beta[k] * a[k]
 
 
@@ -169,49 +181,64 @@ def forward(lo, hi, flags, source, cells, states, history, y, at, end, sent):
         The place after the entries; -1 where places up to ``end`` did not do.
     """
     n_steps, n_batch, n = y.shape
-    drive, level, spare = np.empty(n, y.dtype), np.empty(n, y.dtype), np.empty(n, y.dtype)
-    index, ones = np.empty(n, np.int32), np.empty(n, y.dtype)
-    level[:] = cells.v_thresh[:n] if flags & SPIKES else cells.keep
-    listing = (flags & LIST) != 0
-    events, loop, synapse, adapts = flags & EVENTS, flags & LOOP, flags & SYNAPSE, flags & ADAPTS
-    keeps = flags & KEEP
+    rows = max(1, min(hi - lo, BLOCK // n))
+    keep, keep_syn, keep_adapt, beta = (tiled(cells.keep, rows), tiled(cells.keep_syn, rows), tiled(cells.keep_adapt, rows),
+                                        tiled(cells.beta, rows))
+    v_thresh, fixed = tiled(cells.v_thresh, rows), tiled(cells.v_thresh, rows)
+    drive, spare = np.empty(rows * n, y.dtype), np.empty(rows * n, y.dtype)
+    column, value = np.empty(n, np.int32), np.empty(n, y.dtype)
+    x_in, out, v, i, a, s = (source.x.reshape(-1), y.reshape(-1), states.v.reshape(-1), states.i.reshape(-1), states.a.reshape(-1),
+                             states.s.reshape(-1))
+    past_u, past_i, past_a = history.u.reshape(-1), history.i.reshape(-1), history.a.reshape(-1)
+    events, loop, synapse, adapts, keeps = flags & EVENTS, flags & LOOP, flags & SYNAPSE, flags & ADAPTS, flags & KEEP
+    entries, listing = source.entries, (flags & LIST) != 0
     for t in range(n_steps):
-        for b in range(lo, hi):
-            x = drive if events or loop or synapse else source.x[t, b]
-            if events:
-                r = t * n_batch + b
-                x[:] = source.bias
-                gathered(source.entries.first[r], source.entries.last[r], source.entries.column, source.entries.value, source.weight, x)
-            elif loop or synapse:
-                x[:] = source.x[t, b]
-            if loop:
-                gathered(0, list_row(states.s[b], 0, index, ones), index, ones, cells.weight_t, x)
+        for b0 in range(lo, hi, rows):
+            b1 = min(b0 + rows, hi)
+            c0, c1 = b0 * n, b1 * n  # among the cells of a step
+            p0, p1 = t * n_batch * n + c0, t * n_batch * n + c1  # in the sequence
+            m = c1 - c0
+            x = drive[:m] if events or loop or synapse else x_in[p0:p1]
+            for b in range(b0, b1) if events or loop else range(0):
+                r, row = t * n_batch + b, x[(b - b0) * n:(b - b0 + 1) * n]
+                if events:
+                    row[:] = source.bias
+                    gathered(entries.first[r], entries.last[r], entries.column, entries.value, source.weight, row)
+                else:
+                    row[:] = x_in[r * n:(r + 1) * n]
+                if loop:
+                    found = list_row(s[b * n:(b + 1) * n], 0, column, value)
+                    gathered(0, found, column, value, cells.weight_t, row)
             if synapse:
+                if not events and not loop:
+                    x[:] = x_in[p0:p1]
                 if keeps and flags & OF_CELLS:
-                    history.i[t, b] = states.i[b]
-                _synapse(cells.keep_syn, states.i[b], x)
+                    past_i[p0:p1] = i[c0:c1]
+                _synapse(keep_syn, i[c0:c1], x)
             if not flags & SPIKES:
-                _integrate(cells.keep, x, states.v[b], y[t, b])
+                _integrate(keep, x, v[c0:c1], out[p0:p1])
                 continue
             if adapts:
                 if keeps:
-                    history.a[t, b] = states.a[b]
-                _levels(cells.v_thresh, cells.beta, states.a[b], level)
-            u = history.u[t, b] if keeps else spare
+                    past_a[p0:p1] = a[c0:c1]
+                _levels(v_thresh, beta, a[c0:c1], fixed)
+            u = past_u[p0:p1] if keeps else spare[:m]
             if flags & SUBTRACT:
-                _fire_subtract(cells.keep, level, x, states.v[b], u, y[t, b])
+                _fire_subtract(keep, fixed, x, v[c0:c1], u, out[p0:p1])
             else:
-                _fire_zero(cells.keep, level, x, states.v[b], u, y[t, b])
+                _fire_zero(keep, fixed, x, v[c0:c1], u, out[p0:p1])
             if adapts:
-                _adapt(cells.keep_adapt, y[t, b], states.a[b])
+                _adapt(keep_adapt, out[p0:p1], a[c0:c1])
             if loop:
-                states.s[b] = y[t, b]
-            if listing:
-                listing = at + n <= end
-            if listing:
-                sent.first[t * n_batch + b] = at
-                at = list_row(y[t, b], at, sent.column, sent.value)
-                sent.last[t * n_batch + b] = at
+                s[c0:c1] = out[p0:p1]
+            for b in range(b0, b1) if listing else range(0):
+                if at + n > end:
+                    listing = False
+                    break
+                r = t * n_batch + b
+                sent.first[r] = at
+                at = list_row(out[r * n:(r + 1) * n], at, sent.column, sent.value)
+                sent.last[r] = at
     return at if listing else -1
 
 
@@ -220,7 +247,7 @@ def forward(lo, hi, flags, source, cells, states, history, y, at, end, sent):
 
 @jit
 def slopes(kind, alpha, scale, u, level, out):
-    """The surrogate's slope at u - level, (n,); ``kind`` numbers those of ``neurosim.learn.surrogate``, in its order."""
+    """The surrogate's slope at u - level, for each of ``u``; ``kind`` numbers those of ``neurosim.learn.surrogate``, in its order."""
     a, one, zero = u.dtype.type(alpha), u.dtype.type(1), u.dtype.type(0)
     if kind == 0:  # atan
         top, inner = u.dtype.type(0.5 * alpha * scale), u.dtype.type(0.5 * np.pi * alpha)
@@ -277,13 +304,13 @@ def _back_subtract(u, level, slope, through, gy, gv, g, gl):
 
 @jit
 def _sum(one, two, out):
-    for k in range(out.size):
+    for k in range(one.size):
         out[k] = one[k] + two[k]
 
 
 @jit
 def _add(one, out):
-    for k in range(out.size):
+    for k in range(one.size):
         out[k] += one[k]
 
 
@@ -295,7 +322,7 @@ def _scaled(factor, one, out):
 
 @jit
 def _add_product(one, two, out):
-    for k in range(out.size):
+    for k in range(two.size):
         out[k] += one[k] * two[k]
 
 
@@ -316,21 +343,11 @@ def _synapse_back(keep_syn, g, gi):
 
 
 @jit
-def _before(flags, t, b, history, cells, initial, level, out):
-    """v before step t."""
-    if t == 0:
-        out[:] = initial[b]
-        return
-    u = history.u[t - 1, b]
-    if not flags & SPIKES:
-        out[:] = u
-        return
-    if flags & ADAPTS:
-        _levels(cells.v_thresh, cells.beta, history.a[t - 1, b], level)
+def _after_reset(subtract, u, level, out):
+    """v after the step, from before its reset."""
     zero = u.dtype.type(0)
     for k in range(u.size):
-        after = u[k] - level[k] if flags & SUBTRACT else zero
-        out[k] = after if u[k] >= level[k] else u[k]
+        out[k] = u[k] if u[k] < level[k] else (u[k] - level[k] if subtract else zero)
 
 
 @jit
@@ -355,67 +372,87 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
         Added to; ``x`` is written, with OF_X.
     """
     n_steps, n_batch, n = gy.shape
-    g, gl, slope, sent = np.empty(n, gy.dtype), np.empty(n, gy.dtype), np.empty(n, gy.dtype), np.empty(n, gy.dtype)
-    level, other, v = np.empty(n, gy.dtype), np.empty(n, gy.dtype), np.empty(n, gy.dtype)
-    of_bias, of_keep, of_level = np.zeros(n, gy.dtype), np.zeros(n, gy.dtype), np.zeros(n, gy.dtype)
-    of_syn, of_adapt, of_beta = np.zeros(n, gy.dtype), np.zeros(n, gy.dtype), np.zeros(n, gy.dtype)
-    index, ones = np.empty(n, np.int32), np.empty(n, gy.dtype)
-    level[:] = cells.v_thresh[:n] if flags & SPIKES else cells.keep
-    other[:] = level
-    through = gy.dtype.type(0) if flags & DETACH else gy.dtype.type(1)
-    events, loop, adapts, of_cells = flags & EVENTS, flags & LOOP, flags & ADAPTS, flags & OF_CELLS
+    rows = max(1, min(hi - lo, BLOCK // n))
+    size, kind_of = rows * n, gy.dtype
+    keep, keep_syn, keep_adapt, beta = (tiled(cells.keep, rows), tiled(cells.keep_syn, rows), tiled(cells.keep_adapt, rows),
+                                        tiled(cells.beta, rows))
+    v_thresh, level, other = tiled(cells.v_thresh, rows), tiled(cells.v_thresh, rows), tiled(cells.v_thresh, rows)
+    g_all, gl_all, slope_all, sent_all, v_all = (np.empty(size, kind_of), np.empty(size, kind_of), np.empty(size, kind_of),
+                                                 np.empty(size, kind_of), np.empty(size, kind_of))
+    of_bias, of_keep, of_level = np.zeros(size, kind_of), np.zeros(size, kind_of), np.zeros(size, kind_of)
+    of_syn, of_adapt, of_beta = np.zeros(size, kind_of), np.zeros(size, kind_of), np.zeros(size, kind_of)
+    column, value = np.empty(n, np.int32), np.empty(n, kind_of)
+    came, left = gy.reshape(-1), grads.x.reshape(-1)
+    all_v, all_i, all_a, all_s = states.v.reshape(-1), states.i.reshape(-1), states.a.reshape(-1), states.s.reshape(-1)
+    past_u, past_i, past_a = history.u.reshape(-1), history.i.reshape(-1), history.a.reshape(-1)
+    first_v = initial.v.reshape(-1)
+    through = kind_of.type(0) if flags & DETACH else kind_of.type(1)
+    events, loop, synapse, adapts, of_cells = flags & EVENTS, flags & LOOP, flags & SYNAPSE, flags & ADAPTS, flags & OF_CELLS
+    entries, fires, subtract = source.entries, flags & SPIKES, (flags & SUBTRACT) != 0
+    step = n_batch * n
     for t in range(n_steps - 1, -1, -1):
-        for b in range(lo, hi):
-            gv = states.v[b]
-            if flags & SPIKES:
-                sent_g = sent if loop or adapts else gy[t, b]
+        for b0 in range(lo, hi, rows):
+            b1 = min(b0 + rows, hi)
+            c0, c1 = b0 * n, b1 * n
+            p0, p1 = t * step + c0, t * step + c1
+            m = c1 - c0
+            g, gl, gv = g_all[:m], gl_all[:m], all_v[c0:c1]
+            if fires:
+                sent = sent_all[:m] if loop or adapts else came[p0:p1]
                 if loop:
-                    _sum(gy[t, b], states.s[b], sent_g)
+                    _sum(came[p0:p1], all_s[c0:c1], sent)
                 elif adapts:
-                    sent_g[:] = gy[t, b]
+                    sent[:] = came[p0:p1]
                 if adapts:
-                    _levels(cells.v_thresh, cells.beta, history.a[t, b], level)
-                    _add(states.a[b], sent_g)
-                u = history.u[t, b]
-                slopes(kind, alpha, scale, u, level, slope)
-                if flags & SUBTRACT:
-                    _back_subtract(u, level, slope, through, sent_g, gv, g, gl)
+                    _levels(v_thresh, beta, past_a[p0:p1], level)
+                    _add(all_a[c0:c1], sent)
+                u = past_u[p0:p1]
+                slopes(kind, alpha, scale, u, level, slope_all)
+                if subtract:
+                    _back_subtract(u, level, slope_all, through, sent, gv, g, gl)
                 else:
-                    _back_zero(u, level, slope, through, sent_g, gv, g, gl)
-                if adapts and of_cells:
-                    _add_product(states.a[b], history.a[t, b], of_adapt)
-                    _add_product(gl, history.a[t, b], of_beta)
+                    _back_zero(u, level, slope_all, through, sent, gv, g, gl)
                 if adapts:
-                    _adapt_back(cells.keep_adapt, cells.beta, gl, states.a[b])
+                    if of_cells:
+                        _add_product(all_a[c0:c1], past_a[p0:p1], of_adapt)
+                        _add_product(gl, past_a[p0:p1], of_beta)
+                    _adapt_back(keep_adapt, beta, gl, all_a[c0:c1])
                 if of_cells:
                     _add(gl, of_level)
             else:
-                _sum(gy[t, b], gv, g)
+                _sum(came[p0:p1], gv, g)
             if of_cells:
-                _before(flags, t, b, history, cells, initial.v, other, v)
-                _add_product(g, v, of_keep)
-            _scaled(cells.keep, g, gv)
-            if flags & SYNAPSE:
-                _synapse_back(cells.keep_syn, g, states.i[b])
+                if t and fires:
+                    if adapts:
+                        _levels(v_thresh, beta, past_a[p0 - step:p1 - step], other)
+                    _after_reset(subtract, past_u[p0 - step:p1 - step], other, v_all)
+                else:
+                    v_all[:m] = past_u[p0 - step:p1 - step] if t else first_v[c0:c1]
+                _add_product(v_all, g, of_keep)
+            _scaled(keep, g, gv)
+            if synapse:
+                _synapse_back(keep_syn, g, all_i[c0:c1])
                 if of_cells:
-                    _add_product(g, history.i[t, b], of_syn)
+                    _add_product(past_i[p0:p1], g, of_syn)
             if flags & OF_X:
-                grads.x[t, b] = g
+                left[p0:p1] = g
             if events:
-                r = t * n_batch + b
-                scattered(source.entries.first[r], source.entries.last[r], source.entries.column, source.entries.value, g, grads.weight)
                 _add(g, of_bias)
-            if loop:
-                transposed_product(g, cells.weight, states.s[b])
-                found = list_row(y[t - 1, b] if t else initial.s[b], 0, index, ones)
-                scattered(0, found, index, ones, g, grads.loop)
+            for b in range(b0, b1) if events or loop else range(0):
+                r, row = t * n_batch + b, g[(b - b0) * n:(b - b0 + 1) * n]
+                if events:
+                    scattered(entries.first[r], entries.last[r], entries.column, entries.value, row, grads.weight)
+                if loop:
+                    transposed_product(row, cells.weight, all_s[b * n:(b + 1) * n])
+                    found = list_row(y[t - 1, b] if t else initial.s[b], 0, column, value)
+                    scattered(0, found, column, value, row, grads.loop)
         if events:
             added(of_bias, grads.bias)
         if of_cells:
             added(of_keep, grads.keep)
-            if flags & SPIKES:
+            if fires:
                 added(of_level, grads.v_thresh)
-            if flags & SYNAPSE:
+            if synapse:
                 added(of_syn, grads.keep_syn)
             if adapts:
                 added(of_adapt, grads.keep_adapt)

@@ -154,8 +154,9 @@ def transposed_product(g, weight, out):
 
 @jit
 def added(partial, total):
-    """total (n,) float64 += partial (n,), which is set to zero."""
-    zero = partial.dtype.type(0)
-    for k in range(partial.size):
-        total[k] += np.float64(partial[k])
-        partial[k] = zero
+    """total (n,) float64 += the sum of the rows of ``partial`` (rows n,), which is set to zero."""
+    n, zero = total.size, partial.dtype.type(0)
+    for b in range(0, partial.size, n):
+        for k in range(n):
+            total[k] += np.float64(partial[b + k])
+            partial[b + k] = zero
