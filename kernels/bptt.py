@@ -86,7 +86,7 @@ class Grads(NamedTuple):
     beta: np.ndarray
 
 
-BLOCK = 2048  # cells that are looked after together: those of several samples where there are few in each
+BLOCK = 1024  # cells that are looked after together: those of several samples where there are few in each
 
 
 @jit
