@@ -9,6 +9,7 @@ from ..extras import need  # noqa: E402
 need("torch", "learn")
 
 from .astrocytes import AstroAttention, AstroLIF  # noqa: E402
+from .checkpointing import Checkpointed  # noqa: E402
 from .conversion import Converted, convert  # noqa: E402
 from .deployment import describe, to_network  # noqa: E402
 from .foreign import Foreign  # noqa: E402
@@ -18,6 +19,7 @@ from .projection import OrthogonalProjection  # noqa: E402
 from .quantised import QCFS  # noqa: E402
 from .readout import last_of_time, max_over_time, mean_over_time, spike_count, sum_of_softmax  # noqa: E402
 from .recurrent import Recurrent  # noqa: E402
+from .regularisers import Regulariser, regularise, voltage  # noqa: E402
 from .residual import Residual  # noqa: E402
 from .returning import from_network  # noqa: E402
 from .sequence import Layer, Sequential  # noqa: E402
@@ -28,6 +30,7 @@ __all__ = [
     "AdaptiveLIF",
     "AstroAttention",
     "AstroLIF",
+    "Checkpointed",
     "Converted",
     "Foreign",
     "History",
@@ -39,6 +42,7 @@ __all__ = [
     "OrthogonalProjection",
     "QCFS",
     "Recurrent",
+    "Regulariser",
     "Residual",
     "Sequential",
     "Surrogate",
@@ -50,8 +54,10 @@ __all__ = [
     "last_of_time",
     "max_over_time",
     "mean_over_time",
+    "regularise",
     "scores",
     "spike_count",
     "sum_of_softmax",
     "to_network",
+    "voltage",
 ]
