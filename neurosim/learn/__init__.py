@@ -11,6 +11,19 @@ need("torch", "learn")
 from .astrocytes import AstroAttention, AstroLIF  # noqa: E402
 from .checkpointing import Checkpointed  # noqa: E402
 from .conversion import Converted, convert  # noqa: E402
+from .delay_training import (  # noqa: E402
+    DelaySchedule,
+    as_trained,
+    clamp_delays,
+    delay_layers,
+    delay_rates,
+    parameter_groups,
+    refresh_batch_norm,
+    round_delays,
+    rounded,
+    rounding_gap,
+)
+from .delays import DelayedLinear  # noqa: E402
 from .deployment import describe, to_network  # noqa: E402
 from .foreign import Foreign  # noqa: E402
 from .integrating import IF, Integrator  # noqa: E402
@@ -19,6 +32,7 @@ from .projection import OrthogonalProjection  # noqa: E402
 from .quantised import QCFS  # noqa: E402
 from .readout import last_of_time, max_over_time, mean_over_time, spike_count, sum_of_softmax  # noqa: E402
 from .recurrent import Recurrent  # noqa: E402
+from .recurrent_delays import RecurrentDelays  # noqa: E402
 from .regularisers import Regulariser, regularise, voltage  # noqa: E402
 from .residual import Residual  # noqa: E402
 from .returning import from_network  # noqa: E402
@@ -32,6 +46,8 @@ __all__ = [
     "AstroLIF",
     "Checkpointed",
     "Converted",
+    "DelaySchedule",
+    "DelayedLinear",
     "Foreign",
     "History",
     "IF",
@@ -42,11 +58,16 @@ __all__ = [
     "OrthogonalProjection",
     "QCFS",
     "Recurrent",
+    "RecurrentDelays",
     "Regulariser",
     "Residual",
     "Sequential",
     "Surrogate",
+    "as_trained",
+    "clamp_delays",
     "convert",
+    "delay_layers",
+    "delay_rates",
     "describe",
     "evaluate",
     "fit",
@@ -54,7 +75,12 @@ __all__ = [
     "last_of_time",
     "max_over_time",
     "mean_over_time",
+    "parameter_groups",
+    "refresh_batch_norm",
     "regularise",
+    "round_delays",
+    "rounded",
+    "rounding_gap",
     "scores",
     "spike_count",
     "sum_of_softmax",
