@@ -93,7 +93,7 @@ class DelaySchedule:
     """
 
     def __init__(self, epochs: int, width: float = 0.23, narrow: float = 0.25, straight_through: float | None = 0.5,
-                 freeze: float | None = None) -> None:
+                 freeze: float | None = 0.75) -> None:
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ParameterError(f"DelaySchedule.epochs must be a whole number >= 1, got {epochs!r}")
         if not 0.0 <= width < math.inf:
