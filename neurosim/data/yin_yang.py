@@ -52,4 +52,4 @@ def yin_yang(sizes: tuple[int, int, int] = (5000, 1000, 1000), seed: int = 1) ->
             open_ = open_[yin_yang_class(points[open_]) != targets[open_]]
         order = rng.permutation(int(n))
         parts.append((points[order], targets[order].astype(np.int64)))
-    return Split(*parts, source="synthetic: points of the Yin-Yang sign")
+    return Split(parts[0], parts[1], parts[2], "synthetic: points of the Yin-Yang sign")
