@@ -81,13 +81,13 @@ class _Back(torch.autograd.Function):
     """y as it is; its error goes on to the layer (for its weight) and, through other weights, to the layer's input."""
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, x: Tensor, back: Tensor, layer: nn.Module) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, y: Tensor, x: Tensor, back: Tensor, layer: nn.Module) -> Tensor:
         ctx.save_for_backward(back)
         ctx.layer, ctx.shape = layer, x.shape
         return y.view_as(y)
 
     @staticmethod
-    def backward(ctx: Any, delta: Tensor) -> tuple:  # type: ignore[override]
+    def backward(ctx: Any, delta: Tensor) -> tuple:
         (back,), layer = ctx.saved_tensors, ctx.layer
         if not ctx.needs_input_grad[1]:
             return delta, None, None, None

@@ -86,13 +86,14 @@ class Lateral:
     def state(self) -> dict[str, Any]:
         """All that it remembers."""
         return {"rows": self.rows.clone(), "old": self.old, "moving": self.moving.clone(), "updates": self.updates,
-                "novelty": self.novelty, "size": self._size}
+                "novelty": self.novelty, "size": self._size, "seed": self.space.seed}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         self.rows = state["rows"].to(self.device, self.dtype)
         self._give()
-        self.space.restore({"rows": self.space.rows, "moving": self.space.rows, "n_old": state["old"]})
+        self.space.seed = int(state["seed"])
+        self.space.restore({"rows": self.space.rows, "moving": 0.0 * self.space.rows, "n_old": state["old"]})
         self._take()
         self.moving = state["moving"].to(self.device, self.dtype)
         self.updates, self.novelty, self._size = int(state["updates"]), float(state["novelty"]), float(state["size"])

@@ -54,12 +54,10 @@ def patches(layer: Any, x: Tensor) -> Tensor:
         raise NetworkError(f"a signal of shape {tuple(x.shape)} does not fit {layer}")
     x = x.flatten(0, -places - 2)
     x = functional.pad(x, layer._reversed_padding_repeated_twice, mode=_PADDED[layer.padding_mode])
-    flat = places == 1
-    if flat:  # a line is an image one pixel high
-        x = x[:, :, None]
-    cut = functional.unfold(x, *((1, *size) if flat else size for size in (layer.kernel_size, layer.dilation)), 0,
-                            (1, *layer.stride) if flat else layer.stride)
-    return _in_groups(cut, layer.groups)
+    size, spread, stride = layer.kernel_size, layer.dilation, layer.stride
+    if places == 1:  # a line is an image one pixel high
+        x, size, spread, stride = x[:, :, None], (1, *size), (1, *spread), (1, *stride)
+    return _in_groups(functional.unfold(x, size, spread, 0, stride), layer.groups)
 
 
 def postsynaptic(layer: nn.Module, y: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ class OrthogonalProjection:
         self._rows = {name: [Lateral(name if groups_of(layer) == 1 else f"{name}, group {g}", layer.weight, numbers[name], seed)
                              for g in range(groups_of(layer))] for name, layer in self._layers.items()}
         self._draws = torch.Generator().manual_seed(stream_key(seed, "OrthogonalProjection") % 2**63)
-        self._names = {layer: name for name, layer in self._layers.items()}
+        self._names: dict[nn.Module, str] = {layer: name for name, layer in self._layers.items()}
         self._seen = dict.fromkeys(self._layers, 0)
         self._handed: dict[str, Tensor] = {}
         self._shares: dict[str, list[Tensor]] = {}
@@ -132,7 +132,7 @@ class OrthogonalProjection:
         self._hooks: list[Any] = [model.register_forward_pre_hook(self._begin)]
         for name, layer in self._layers.items():
             self._hooks.append(layer.register_forward_hook(lambda layer, args, y, name=name: self._passed(name, args[0], y)))
-            self._hooks.append(layer.weight.register_post_accumulate_grad_hook(lambda weight, name=name: self._arrived(name)))
+            self._hooks.append(layer.weight.register_hook(lambda grad, name=name: self._arrived(name, grad)))
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}: {one[0].old} + {len(one[0].rows) - one[0].old} of {one[0].space.n}" for name, one in self._rows.items())
@@ -165,11 +165,15 @@ class OrthogonalProjection:
         self._hooks += [optimiser.register_step_pre_hook(begin), optimiser.register_step_post_hook(end)]
 
     def project_gradients(self) -> None:
-        """Project the gradients of all weights with rows, in place; for graded lateral neurons.  Twice is as good as once."""
+        """Project the gradients of all weights with rows, in place, once before a step; for graded lateral neurons.
+
+        For a learner that writes ``grad`` itself and has no optimiser to `attach`; back-propagation has its gradients projected already.
+        """
         if self.levels is None:
             for name, layer in self._layers.items():
-                if layer.weight.grad is not None:
-                    layer.weight.grad.copy_(self._projected(name, layer.weight.grad))
+                gradient: Any = layer.weight.grad
+                if gradient is not None:
+                    gradient.copy_(self._projected(name, gradient))
 
     def observe(self, layer: nn.Module, signal: Tensor) -> None:
         """Tell what a learner multiplies its deltas with, if that is not the input of the layer (traces).
@@ -348,14 +352,14 @@ class OrthogonalProjection:
                  for one, part, post in zip(self._rows[name], patches(layer, signal), postsynaptic(layer, delta.detach()))]
         self._shares.setdefault(name, []).append(torch.stack(parts))
 
-    def _arrived(self, name: str) -> None:
-        """Back-propagation has added to a weight's gradient."""
-        layer = self._layers[name]
+    def _arrived(self, name: str, gradient: Tensor) -> Tensor:
+        """What back-propagation adds to a weight's gradient."""
         if self.levels is not None:
             for part in self._shares.pop(name, ()):
-                matrix(layer, layer.weight.grad).sub_(part)
+                gradient = gradient - part.view_as(gradient)
         elif not self._attached and self._rows[name][0].old:
-            layer.weight.grad.copy_(self._projected(name, layer.weight.grad))
+            gradient = self._projected(name, gradient)
+        return gradient
 
     # ---------------------------------------------------------------------------------------------------------- inside
 
