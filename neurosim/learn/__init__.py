@@ -11,6 +11,7 @@ need("torch", "learn")
 from .astrocytes import AstroAttention, AstroLIF  # noqa: E402
 from .checkpointing import Checkpointed  # noqa: E402
 from .conversion import Converted, convert  # noqa: E402
+from .credit import route_errors  # noqa: E402
 from .delay_training import (  # noqa: E402
     DelaySchedule,
     as_trained,
@@ -81,6 +82,7 @@ __all__ = [
     "round_delays",
     "rounded",
     "rounding_gap",
+    "route_errors",
     "scores",
     "spike_count",
     "sum_of_softmax",
