@@ -11,6 +11,7 @@ need("torch", "learn")
 from .astrocytes import AstroAttention, AstroLIF  # noqa: E402
 from .checkpointing import Checkpointed  # noqa: E402
 from .conversion import Converted, convert  # noqa: E402
+from .cost import cost  # noqa: E402
 from .credit import route_errors  # noqa: E402
 from .delay_training import (  # noqa: E402
     DelaySchedule,
@@ -67,6 +68,7 @@ __all__ = [
     "as_trained",
     "clamp_delays",
     "convert",
+    "cost",
     "delay_layers",
     "delay_rates",
     "describe",
