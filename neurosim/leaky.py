@@ -124,13 +124,13 @@ def _solved(shape: Shape, p: Mapping[str, np.ndarray], dt: float, strict: bool, 
         cell: Any = IF_jump(**_plainly({**common, "v_rest": np.zeros(1)}))
         return Cells(cell, shape, _plain(p["gain"]), per_current=_plain(p["gain"] / dt), value=_value(spiking), initial=begin)
     tau_m = time_constant(p["keep"], dt)
-    common["tau_m"] = tau_m
-    per_current = p["gain"] / (tau_m * -np.expm1(-dt / tau_m))
+    common |= {"tau_m": tau_m, "cm": tau_m / dt * -np.expm1(-dt / tau_m)}  # as much here: what SpiNNaker stores are the weights themselves
+    per_current = p["gain"] / dt
     if "keep_syn" not in p:
         return Cells(IF_curr_delta(**_plainly(common)), shape, _plain(p["gain"]), per_current=_plain(per_current),
                      value=_value(spiking), initial=start)
     tau_syn = time_constant(p["keep_syn"], dt)
-    per_weight = p["gain"] / current_propagator(tau_m, tau_syn, np.ones_like(tau_m), dt)
+    per_weight = p["gain"] / current_propagator(tau_m, tau_syn, common["cm"], dt)
     cell = IF_curr_exp(**_plainly({**common, "tau_syn_E": tau_syn, "tau_syn_I": tau_syn}))
     return Cells(cell, shape, _plain(per_weight), lag=1, per_current=_plain(per_current), keep_current=_plain(p["keep_syn"]),
                  value=_value(spiking), initial=start, instead=stepped)

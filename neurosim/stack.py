@@ -128,12 +128,13 @@ class Cells:
 
         Cells without a threshold get the highest that there is; who reads them looks whether it was reached.
         """
-        never = self.value is not None and "v_thresh" in self.cell.parameters()
-        made = dataclasses.replace(self, cell=self.cell.replaced(v_thresh=CEILING)) if never else self
+        made = self if self.value is None else dataclasses.replace(self, cell=self.cell.replaced(v_thresh=CEILING))
         if not isinstance(self.cell, IF_curr_exp):
             return made
-        factor = per_weight(self.cell, dt, False) / per_weight(self.cell, dt, True)
-        return dataclasses.replace(made, per_weight=self.per_weight * factor, lag=0, instead=None)
+        smaller = per_weight(self.cell, dt, True)  # with so much less resistance a weight is what it adds to v
+        cm = np.multiply(self.cell.cm, smaller)
+        return dataclasses.replace(made, cell=made.cell.replaced(cm=cm if cm.ndim else float(cm)), lag=0, instead=None,
+                                   per_weight=self.per_weight * per_weight(self.cell, dt, False), per_current=self.per_current * smaller)
 
     def scaled(self, factor: float) -> Cells:
         """The same with all potentials, currents and weights times a factor.
@@ -156,11 +157,10 @@ class Cells:
 
 
 def per_weight(cell: Any, dt: float, machine: bool) -> np.ndarray:
-    """mV that a weight of 1 adds to v in the first step after a spike, for each cell or for all, in the order of events of the engine
-    or the machine."""
+    """mV that a weight of 1 adds to v in the first step after a spike, in the order of events of the engine or the machine."""
     if not isinstance(cell, IF_curr_exp):
-        return np.ones(np.broadcast(cell.tau_m, cell.cm).shape or 1)
-    tau_m, tau, cm = np.broadcast_arrays(*(np.atleast_1d(np.asarray(getattr(cell, name))) for name in ("tau_m", "tau_syn_E", "cm")))
+        return np.ones(())
+    tau_m, tau, cm = np.broadcast_arrays(cell.tau_m, cell.tau_syn_E, cell.cm)
     if not machine:
         return current_propagator(tau_m, tau, cm, dt)
     return tau_m / cm * np.expm1(-dt / tau_m) * tau / dt * np.expm1(-dt / tau)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -116,7 +117,7 @@ def described(module: nn.Module, shape: Shape, dt: float) -> Description:
         _steppable(module)
         return _of_snntorch(module, name, shape, dt)
     if name == "SequentialState":
-        return describe(nn.Sequential(module._modules), shape, dt)
+        return describe(nn.Sequential(OrderedDict(module.named_children())), shape, dt)
     make = _NORSE.get(name.removesuffix("Cell"))
     if make is None:
         raise NetworkError(f"norse's {name} has no counterpart here; {', '.join(_NORSE)} have, with or without Cell")
@@ -226,13 +227,14 @@ def _of_snntorch(module: Any, name: str, shape: Shape, dt: float) -> list:
         raise NetworkError("snntorch's RSynaptic cannot run with reset_delay=False (snntorch 1.0.0)")
     mechanism = ("subtract", "zero", "none")[int(module.reset_mechanism_val)]
     reset = "value" if name == "Leaky" and mechanism == "zero" else _RESETS[mechanism][not delayed]
-    given = {"reset": reset, "strict": True, "v_thresh": array(module.threshold)}
+    given: dict[str, Any] = {"reset": reset, "strict": True, "v_thresh": array(module.threshold)}
     if name == "Lapicque":
         gain = array(module.R * (1 / (module.R * module.C)) * module.time_step)
         cells = leaky(shape, array(1 - (module.time_step / (module.R * module.C))), dt, gain=gain, **given)
     else:
-        keep_syn = {"keep_syn": array(module.alpha.clamp(0, 1))} if name in ("Synaptic", "RSynaptic") else {}
-        cells = leaky(shape, array(module.beta.clamp(0, 1)), dt, **keep_syn, **given)
+        if name in ("Synaptic", "RSynaptic"):
+            given["keep_syn"] = array(module.alpha.clamp(0, 1))
+        cells = leaky(shape, array(module.beta.clamp(0, 1)), dt, **given)
     factor = array(module.graded_spikes_factor)
     size = math.prod(shape)
     sent = Connection(maps.diagonal(array(torch.ones(size)) * factor.reshape(-1)), shape)

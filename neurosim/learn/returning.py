@@ -20,7 +20,7 @@ from ..currents import FOREVER, DCSource, StepCurrentSource
 from ..deployed import Deployed
 from ..errors import NetworkError, ParameterError
 from ..leaky import EDGE
-from ..network import Network, Population
+from ..network import Network
 from ..stack import CEILING, per_weight
 from .delays import DelayedLinear
 from .neurons import LI, LIF, AdaptiveLIF
@@ -100,7 +100,7 @@ class _Returning:
     def _refuse(self, label: str, text: str) -> NetworkError:
         return NetworkError(f"from_network: population {label!r}: {text}")
 
-    def _checked(self, one: Population) -> _Layer:
+    def _checked(self, one: Any) -> _Layer:
         """A population in a layer's terms; potentials relative to rest."""
         kind, n = type(one.cell), one.size
         if kind not in (IF_curr_delta, IF_curr_exp, EulerLIF, EulerCubaLIF, EulerAdaptiveLIF):
@@ -241,7 +241,7 @@ class _Returning:
         for one in self.network.injections:
             if one.target.population.label != label or self._is_input(one):
                 continue
-            source = one.current
+            source: Any = one.current
             held = isinstance(source, DCSource) and source.stop >= FOREVER or (
                 isinstance(source, StepCurrentSource) and len(source.times) == 1)
             if not held:
@@ -265,8 +265,8 @@ class _Returning:
             values["v_thresh"] = held.v_thresh / self.scale
         if held.adapt is not None:
             values |= {"tau_adapt": self._steps(held.adapt[0]), "beta": held.adapt[1] / self.scale}
-        plain = {name: value[0] if (value == value[0]).all() else value for name, value in values.items()}
-        reset = {} if held.v_thresh is None else {"reset": held.reset}
+        plain: dict[str, Any] = {name: value[0] if (value == value[0]).all() else value for name, value in values.items()}
+        reset: dict[str, Any] = {} if held.v_thresh is None else {"reset": held.reset}
         layer: Any = (LI if held.v_thresh is None else LIF if held.adapt is None else AdaptiveLIF)(one.size, **plain, **reset)
         for name, value in plain.items():
             setattr(layer, f"_{name}", torch.as_tensor(value, dtype=self.dtype))
@@ -292,10 +292,11 @@ class _Returning:
     def _steps(self, keep: np.ndarray) -> np.ndarray:
         """Time constants in steps by what is left after one: of few digits where these leave the same."""
         steps = -1.0 / np.log(keep)
-        kept = torch.as_tensor(keep).to(self.dtype)
-        for digits in (6, 9, 12):
+        kept = torch.as_tensor(keep).to(self.dtype).double()
+        for digits in range(2, 13):
             short = np.array([float(f"{value:.{digits}g}") for value in steps])
-            if torch.allclose(torch.exp(-1.0 / torch.as_tensor(short, dtype=self.dtype)), kept, rtol=0.0, atol=torch.finfo(self.dtype).eps):
+            left = torch.exp(-1.0 / torch.as_tensor(short, dtype=self.dtype)).double()
+            if torch.allclose(left, kept, rtol=0.0, atol=4e-16):
                 return short
         return steps
 
