@@ -510,6 +510,12 @@ def test_what_does_not_fit_is_refused():
         for seed in range(20):
             net(torch.randn(8, 4, generator=draws(seed)))
     assert wild.task == 0
+    spiking_rows = OrthogonalProjection(net := spiking(), 2, levels=40)
+    spiking_rows.attach(steps := torch.optim.SGD(net.parameters(), lr=0.1))
+    spiking_rows.end_task(1)
+    net[0].weight.grad = torch.ones_like(net[0].weight)
+    with pytest.raises(NetworkError, match="did not come by back-propagation"):
+        steps.step()
     with pytest.raises(ParameterError, match="route must be"):
         route_errors(spiking(), "forward")
     with pytest.raises(NetworkError, match="'1' is no Linear"):

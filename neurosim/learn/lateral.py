@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -10,10 +11,38 @@ from torch import Tensor
 from ..errors import ParameterError
 from ..subspace import LateralSubspace, oja_step, projected
 
-__all__ = ["Lateral"]
+__all__ = ["Lateral", "Rule", "is_whole"]
 
 _LONGEST = 2.0  # a row whose rate suits the signals has a length of 1
 _KEPT = 0.9  # of the running mean of the signals' squared length, from batch to batch
+
+
+def is_whole(value: Any, low: int) -> bool:
+    """Whether a value is a whole number, at least ``low``."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """How rows learn; the parameters of `OrthogonalProjection` of these names."""
+
+    gain: float
+    settle: float
+    iterations: int
+    momentum: float
+    levels: int | None
+
+    def __post_init__(self) -> None:
+        for name in ("gain", "settle"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value < float("inf"):
+                raise ParameterError(f"OrthogonalProjection.{name} must be a number > 0, got {value!r}")
+        if isinstance(self.momentum, bool) or not isinstance(self.momentum, (int, float)) or not 0.0 <= self.momentum < 1.0:
+            raise ParameterError(f"OrthogonalProjection.momentum must be >= 0 and < 1, got {self.momentum!r}")
+        if not is_whole(self.iterations, 1):
+            raise ParameterError(f"OrthogonalProjection.iterations must be a whole number >= 1, got {self.iterations!r}")
+        if self.levels is not None and not is_whole(self.levels, 1):
+            raise ParameterError(f"OrthogonalProjection.levels must be a whole number >= 1 or None, got {self.levels!r}")
 
 
 class Lateral:
@@ -47,22 +76,22 @@ class Lateral:
         """The rows of tasks that have ended."""
         return self.rows[:self.old]
 
-    def learn(self, x: Tensor, gain: float, settle: float, iterations: int, momentum: float, levels: int | None) -> None:
+    def learn(self, x: Tensor, rule: Rule) -> None:
         """Updates from one batch of signals, shape (batch, n)."""
         x = x.to(self.dtype)
-        rest = projected(self.fixed, x, levels)
+        rest = projected(self.fixed, x, rule.levels)
         left, whole = float((rest**2).sum()) / len(x), float((x**2).sum()) / len(x)
         if left == 0.0:  # nothing was sent, or nothing new
             return
         self.novelty = left / whole
         self._size = left if self._size == 0.0 else _KEPT * self._size + (1.0 - _KEPT) * left
         new = self.rows[self.old:]
-        for _ in range(iterations):
-            rate = gain / self._size / (1.0 + self.updates / settle)
-            new, self.moving = oja_step(new, self.moving, x, 0, rate, momentum, levels, rest)
+        for _ in range(rule.iterations):
+            rate = rule.gain / self._size / (1.0 + self.updates / rule.settle)
+            new, self.moving = oja_step(new, self.moving, x, 0, rate, rule.momentum, rule.levels, rest)
             self.updates += 1
         if not bool(((new**2).sum(1) < _LONGEST**2).all()):
-            raise ParameterError(f"{self.space.label}: the lateral rows grew without bound: lower the gain ({gain:g})")
+            raise ParameterError(f"{self.space.label}: the lateral rows grew without bound: lower the gain ({rule.gain:g})")
         self.rows = torch.cat([self.fixed, new])
 
     def check(self, k: int) -> None:

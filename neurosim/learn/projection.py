@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from ..errors import NetworkError, ParameterError
 from ..parameters import stream_key
 from ..subspace import projected, quantised
-from .lateral import Lateral
+from .freezing import freeze, inside
+from .lateral import Lateral, Rule, is_whole
 from .presynaptic import WEIGHTED, groups_of, matrix, patches, postsynaptic
 
 __all__ = ["OrthogonalProjection"]
-
-_NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
 class OrthogonalProjection:
@@ -69,7 +68,7 @@ class OrthogonalProjection:
         Signals drawn from a batch at random; None takes all of them.
     levels : int, optional
         Spiking lateral neurons: y is clipped to +-20 and rounded to that many steps a side, in learning and in projecting.
-        Needs a learner that back-propagates to each layer's output.
+        Needs a learner that back-propagates to the weights, or uses `perpendicular`.
     orthonormal : bool
         Make the rows exactly orthonormal when a task ends (QR).  Departs from the paper, whose rows are so to some 1e-3.
     seed : int
@@ -97,27 +96,24 @@ class OrthogonalProjection:
                  tau: float | None = None, gain: float = 4.0, settle: float = 300.0, iterations: int = 5, momentum: float = 0.9,
                  every: int = 1, samples: int | None = 256, levels: int | None = None, orthonormal: bool = False,
                  seed: int = 1) -> None:
-        for name, value in (("gain", gain), ("settle", settle), *((("tau", tau),) if tau is not None else ())):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value < float("inf"):
-                raise ParameterError(f"OrthogonalProjection.{name} must be a number > 0, got {value!r}")
-        for name, whole in (("iterations", iterations), ("every", every), ("samples", samples), ("levels", levels)):
-            if (whole is None and name in ("iterations", "every")) or (whole is not None and not _is_whole(whole, 1)):
-                raise ParameterError(f"OrthogonalProjection.{name} must be a whole number >= 1, got {whole!r}")
-        if isinstance(momentum, bool) or not isinstance(momentum, (int, float)) or not 0.0 <= momentum < 1.0:
-            raise ParameterError(f"OrthogonalProjection.momentum must be >= 0 and < 1, got {momentum!r}")
+        self.rule = Rule(gain, settle, iterations, momentum, levels)
+        if not is_whole(every, 1) or (samples is not None and not is_whole(samples, 1)):
+            raise ParameterError("OrthogonalProjection.every and .samples must be whole numbers >= 1 (samples may be None), got "
+                                 f"{every!r} and {samples!r}")
+        if tau is not None and (isinstance(tau, bool) or not isinstance(tau, (int, float)) or not tau > 0.0):
+            raise ParameterError(f"OrthogonalProjection.tau must be > 0 steps, got {tau!r}")
         if signal not in ("spikes", "rate"):
             raise ParameterError(f"OrthogonalProjection.signal must be 'spikes' or 'rate', got {signal!r}")
         if tau is not None and signal != "rate":
             raise ParameterError("OrthogonalProjection.tau weighs the steps of signal='rate'; with 'spikes' each is a signal of its own")
         self.model, self.free, self.signal, self.tau = model, tuple(free), signal, tau
-        self.gain, self.settle, self.iterations, self.momentum = float(gain), float(settle), iterations, float(momentum)
-        self.every, self.samples, self.levels, self.orthonormal, self.task = every, samples, levels, orthonormal, 0
+        self.every, self.samples, self.orthonormal, self.task = every, samples, orthonormal, 0
         modules = dict(model.named_modules())
         missing = [name for name in self.free if name not in modules]
         if missing:
             raise NetworkError(f"OrthogonalProjection.free names {missing[0]!r}, which the model does not have")
         self._layers = {name: layer for name, layer in modules.items()
-                        if isinstance(layer, WEIGHTED) and not any(_inside(name, one) for one in self.free)}
+                        if isinstance(layer, WEIGHTED) and not inside(name, self.free)}
         numbers = self._numbers("rows", rows)
         self._layers = {name: layer for name, layer in self._layers.items() if name in numbers}
         self._rows = {name: [Lateral(name if groups_of(layer) == 1 else f"{name}, group {g}", layer.weight, numbers[name], seed)
@@ -127,6 +123,7 @@ class OrthogonalProjection:
         self._seen = dict.fromkeys(self._layers, 0)
         self._handed: dict[str, Tensor] = {}
         self._shares: dict[str, list[Tensor]] = {}
+        self._arrivals: set[str] = set()
         self._watching, self._attached = False, False
         self._steps: tuple[int, int] | None = None
         self._hooks: list[Any] = [model.register_forward_pre_hook(self._begin)]
@@ -151,6 +148,7 @@ class OrthogonalProjection:
         before: dict[str, Tensor] = {}
 
         def begin(*_: Any) -> None:
+            self._refuse_unseen()
             self.project_gradients()
             if not plain and self.task:
                 before.update({name: layer.weight.detach().clone() for name, layer in self._layers.items()})
@@ -169,7 +167,7 @@ class OrthogonalProjection:
 
         For a learner that writes ``grad`` itself and has no optimiser to `attach`; back-propagation has its gradients projected already.
         """
-        if self.levels is None:
+        if self.rule.levels is None:
             for name, layer in self._layers.items():
                 gradient: Any = layer.weight.grad
                 if gradient is not None:
@@ -195,7 +193,7 @@ class OrthogonalProjection:
     def perpendicular(self, name: str, x: Tensor) -> Tensor:
         """x_perp: what the fixed rows leave of the presynaptic signals of an input; shape (groups, rows, n)."""
         signals = patches(self._layer(name), x)
-        return torch.stack([projected(one.fixed, part, self.levels) for one, part in zip(self._rows[name], signals)])
+        return torch.stack([projected(one.fixed, part, self.rule.levels) for one, part in zip(self._rows[name], signals)])
 
     def end_task(self, grow: int | Mapping[str, int] = 0) -> None:
         """Fix the rows of the task that ends, and add ``grow`` rows that learn the next one.
@@ -214,8 +212,8 @@ class OrthogonalProjection:
         for name, laterals in self._rows.items():
             for one in laterals:
                 one.end(numbers.get(name, 0), self.orthonormal)
-        self.task += 1
-        self._freeze()
+        self._shares.clear()
+        self._end_first(self.task + 1)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -285,10 +283,9 @@ class OrthogonalProjection:
         for name, laterals in self._rows.items():
             for one, kept in zip(laterals, state["rows"][name], strict=True):
                 one.restore(kept)
-        self.task, self._seen = int(state["task"]), dict(state["seen"])
+        self._seen = dict(state["seen"])
         self._draws.set_state(state["draws"])
-        if self.task:
-            self._freeze()
+        self._end_first(int(state["task"]))
 
     def remove(self) -> None:
         """Take all hooks off the model and the optimiser; frozen parameters stay frozen."""
@@ -311,7 +308,7 @@ class OrthogonalProjection:
             signal = x.detach()
             if self._watching or (layer.training and torch.is_grad_enabled()):
                 self._learn(name, self._signal(signal))
-        if self.levels is not None and self._rows[name][0].old and y.requires_grad:
+        if self.rule.levels is not None and self._rows[name][0].old and y.requires_grad:
             y.register_hook(lambda delta: self._share(name, signal, delta))
 
     def _signal(self, x: Tensor) -> Tensor:
@@ -340,7 +337,7 @@ class OrthogonalProjection:
         if self.samples is not None and signals.shape[1] > self.samples:
             signals = signals[:, self._drawn(signals.shape[1], self.samples).to(signals.device)]
         for one, part in zip(self._rows[name], signals):
-            one.learn(part, self.gain, self.settle, self.iterations, self.momentum, self.levels)
+            one.learn(part, self.rule)
 
     def _drawn(self, size: int, number: int) -> Tensor:
         return torch.randperm(size, generator=self._draws)[:number]
@@ -348,13 +345,14 @@ class OrthogonalProjection:
     def _share(self, name: str, signal: Tensor, delta: Tensor) -> None:
         """Spiking lateral neurons: what the gradient of one pass has along the rows, delta times their quantised signals."""
         layer = self._layers[name]
-        parts = [post.T @ quantised(part.to(one.rows.dtype) @ one.fixed.T, self.levels) @ one.fixed
+        parts = [post.T @ quantised(part.to(one.rows.dtype) @ one.fixed.T, self.rule.levels) @ one.fixed
                  for one, part, post in zip(self._rows[name], patches(layer, signal), postsynaptic(layer, delta.detach()))]
         self._shares.setdefault(name, []).append(torch.stack(parts))
 
     def _arrived(self, name: str, gradient: Tensor) -> Tensor:
         """What back-propagation adds to a weight's gradient."""
-        if self.levels is not None:
+        if self.rule.levels is not None:
+            self._arrivals.add(name)
             for part in self._shares.pop(name, ()):
                 gradient = gradient - part.view_as(gradient)
         elif not self._attached and self._rows[name][0].old:
@@ -363,22 +361,25 @@ class OrthogonalProjection:
 
     # ---------------------------------------------------------------------------------------------------------- inside
 
+    def _refuse_unseen(self) -> None:
+        """Spiking lateral neurons project where errors meet signals; a gradient that came otherwise is not projected."""
+        for name, layer in self._layers.items() if self.rule.levels is not None and self.task else ():
+            if layer.weight.grad is not None and name not in self._arrivals:
+                raise NetworkError(f"levels={self.rule.levels}: the gradient of {name!r} did not come by back-propagation to its weight; a "
+                                   "learner that writes it must use perpendicular(), or rows of graded neurons (levels=None)")
+        self._arrivals.clear()
+
     def _projected(self, name: str, change: Tensor) -> Tensor:
         """A change of a weight without what it has along the fixed rows."""
         parts = matrix(self._layers[name], change)
         return torch.stack([part - (part @ one.fixed.T.to(part)) @ one.fixed.to(part)
                             for one, part in zip(self._rows[name], parts)]).view_as(change)
 
-    def _freeze(self) -> None:
-        trained = {layer.weight for layer in self._layers.values()}
-        for name, module in self.model.named_modules():
-            if any(_inside(name, one) for one in self.free):
-                continue
-            for parameter in module.parameters(recurse=False):
-                if parameter not in trained:
-                    parameter.requires_grad_(False).grad = None
-            if isinstance(module, _NORMS) and self.task == 1:
-                self._hooks.append(module.register_forward_pre_hook(lambda norm, args: norm.eval() and None))
+    def _end_first(self, task: int) -> None:
+        """Go on to a task; what the first one ends, it ends once."""
+        if task and not self.task:
+            self._hooks += freeze(self.model, [layer.weight for layer in self._layers.values()], self.free)
+        self.task = task
 
     def _layer(self, name: str) -> nn.Module:
         if name not in self._layers:
@@ -391,17 +392,8 @@ class OrthogonalProjection:
             if name not in self._layers:
                 raise NetworkError(f"OrthogonalProjection: {what} names {name!r}, which is no Linear, Conv1d or Conv2d with rows; "
                                    f"there are {sorted(self._layers)}")
-            if not _is_whole(k, 0):
+            if not is_whole(k, 0):
                 raise ParameterError(f"OrthogonalProjection.{what} of {name!r} must be a whole number >= 0, got {k!r}")
         if not numbers:
             raise NetworkError("OrthogonalProjection: the model has no Linear, Conv1d or Conv2d that could have lateral rows")
         return numbers
-
-
-def _inside(name: str, part: str) -> bool:
-    """Whether a module's name is ``part`` or lies within it."""
-    return name == part or name.startswith(f"{part}.")
-
-
-def _is_whole(value: Any, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= low
