@@ -294,6 +294,39 @@ def test_online_learning_with_traces_by_three_routes(route):
     assert float((projection.rows("2")[0] - projection.rows("2")[0][0]).abs().max()) > 0.1
 
 
+@pytest.mark.parametrize("learner", ["OTTT", "EProp"])
+def test_online_learners_are_projected(learner):
+    """Those of neurosim.learn.online: rows learn what `observe` is told, gradients are those of the learner without their part along H."""
+    from neurosim.learn import LI, online
+    def network():
+        return Sequential(*spiking(), LI(tau_m=3.0)).double()
+    target = torch.tensor([0, 2, 1, 1, 0])
+    told = []
+    net, free = network(), network()
+    projection = OrthogonalProjection(net, 3, samples=None)
+    steps = torch.optim.SGD(net.parameters(), lr=0.1)
+    projection.attach(steps)
+    learned = getattr(online, learner)(net, steps, observe=projection.observe)
+    plain = getattr(online, learner)(free, None, observe=lambda layer, trace: told.append((layer, trace)))
+    rows = OrthogonalProjection(network(), 3, samples=None)
+    for seed in range(4):
+        if seed == 2:
+            projection.end_task(1)
+            rows.end_task(1)
+        free.load_state_dict(net.state_dict())
+        before = net[2].weight.detach().clone(), net[0].weight.detach().clone()
+        free.zero_grad(set_to_none=True)
+        loss = plain.step(spikes(seed), target)
+        assert learned.step(spikes(seed), target) == pytest.approx(loss, rel=1e-12)
+        for layer, trace in told:
+            rows.observe(rows.model[0 if layer is free[0] else 2], trace)
+        told.clear()
+        for name, was in zip("20", before):
+            h, g = rows.rows(name)[0, :3 if seed > 1 else 0], free[int(name)].weight.grad
+            np.testing.assert_allclose(projection.rows(name), rows.rows(name), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(net[int(name)].weight.detach(), was - 0.1 * (g - g @ h.T @ h), rtol=1e-9, atol=1e-13)
+
+
 def test_back_propagation_through_time_learns_from_every_step():
     net = spiking()
     projection = OrthogonalProjection(net, 3, samples=None)
