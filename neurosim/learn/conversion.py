@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from ..errors import NetworkError, ParameterError
 from .integrating import IF, Integrator, Scale, opened
+from .pieces import ACTIVATIONS, WEIGHTED, Piece, Sum, each
 from .quantised import QCFS
 from .residual import Residual
-from .sequence import Sequential
-from .tracing import ACTIVATIONS, WEIGHTED, Piece, Sum, Traced, each, traced
+from .sequence import Layer, Sequential
+from .tracing import Traced, traced
 
 __all__ = ["Converted", "convert"]
 
@@ -86,14 +87,17 @@ class Converted(Sequential):
         with torch.no_grad():
             for some in x.split(batch):
                 state, total, done, read = None, None, 0, {}
+                first, after = self._constant(some)
                 while done < max(asked):
                     now = min(piece, max(asked) - done)
                     frames = self.encode(some, now, generator)
+                    sent = {name: one.expand(now, *one.shape) for name, one in first.items()}
+                    start = next(reversed(sent.values()), frames)
                     if see is None:
-                        y, state = self(frames, state)
+                        y, state = after(start, state)
                     else:
-                        y, state, sent = opened(self, frames, state)
-                        see({"input": frames, **sent})
+                        y, state, rest = opened(after, start, state)
+                        see({"input": frames, **sent, **rest})
                     if not isinstance(self[-1], Integrator):
                         y = y.cumsum(0) if total is None else y.cumsum(0) + total
                     total = y[-1]
@@ -102,6 +106,17 @@ class Converted(Sequential):
                 found.append(torch.stack([read[k] for k in asked]))
         whole = torch.cat(found, 1)
         return whole if isinstance(steps, Sequence) else whole[0]
+
+    def _constant(self, x: Tensor) -> tuple[dict[str, Tensor], Sequential]:
+        """What the layers before the first cells send, which is the same at every step of a current; the layers after them."""
+        layers = self.layers()
+        if self.input != "current":
+            return {}, self
+        sent: dict[str, Tensor] = {}
+        while not isinstance(layers[0][1], Layer):
+            name, layer = layers.pop(0)
+            x = sent[name] = layer(x)
+        return sent, Sequential(OrderedDict(layers))
 
     def activity(self, x: Tensor, state: Any = None) -> dict[str, Tensor]:
         """What each layer sends for the input ``x``, (T, B, ...), by name; within branches ``block.branch.layer``."""
@@ -194,12 +209,12 @@ def convert(ann: nn.Module, calibration: Any, steps: int | None = None, *, metho
 def _balanced(net: Traced, x: Tensor, method: str, percentile: float, steps: int | None, batch: int) -> dict[str, float]:
     """Activation for which a spike stands, by the name of the layer of cells."""
     kept: dict[str, list[np.ndarray]] = {}
-    share = -(-len(x) // batch)
+    largest: dict[str, float] = {}
 
     def see(name: str, z: Tensor) -> None:
         values = z.reshape(-1).numpy()
-        most = max(1, _SEEN // share)
-        values = np.append(values[::-(-values.size // most)], values.max())
+        largest[name] = max(largest.get(name, 0.0), float(values.max()))
+        values = values[::1 + values.size * len(x) // (len(z) * _SEEN)]
         kept.setdefault(name, []).append(values[values > 0])
 
     for some in x.split(batch):
@@ -216,15 +231,15 @@ def _balanced(net: Traced, x: Tensor, method: str, percentile: float, steps: int
             values = np.concatenate(kept[piece.name]).astype(np.float64)
             if not values.size or not np.isfinite(values).all():
                 raise ParameterError(f"convert: {piece.name} must have finite activations, some > 0, on the calibration data")
-            found[piece.name] = _threshold(values, method, percentile, steps)
+            found[piece.name] = largest[piece.name] if method == "max" else _threshold(values, method, percentile, steps)
     return found
 
 
 def _threshold(values: np.ndarray, method: str, percentile: float, steps: int | None) -> float:
     """Of a layer with ReLU, from its positive activations."""
-    if method != "mse":
-        return float(values.max() if method == "max" else np.percentile(values, percentile))
-    values = values[::-(-values.size // 20_000)]
+    if method == "percentile":
+        return float(np.percentile(values, percentile))
+    values = values[::1 + values.size // 20_000]
     tried = values.max() * np.arange(1, 101) / 100
     lost = [np.mean((theta * np.clip(np.floor(steps * values / theta + 0.5), 0, steps) / steps - values) ** 2) for theta in tried]
     return float(tried[int(np.argmin(lost))])
@@ -276,7 +291,7 @@ def _rescale(pieces: list[Any], factor: float) -> None:
                 one.module.bias.mul_(factor)
             return
         if isinstance(one.module, Scale):
-            one.module.factor.mul_(factor)
+            one.module.factor *= factor
             return
         at -= 1
     shape = pieces[at].shape if at < len(pieces) and isinstance(pieces[at], Piece) else ()

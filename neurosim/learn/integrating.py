@@ -76,6 +76,8 @@ class Integrator(Layer):
 class Scale(nn.Module):
     """Everything times one number."""
 
+    factor: Tensor
+
     def __init__(self, factor: float) -> None:
         super().__init__()
         if not math.isfinite(factor):

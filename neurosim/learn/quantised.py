@@ -59,7 +59,7 @@ class _Staircase(torch.autograd.Function):
     """h(z) with the straight-through gradients of :class:`QCFS`."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, threshold: Tensor, levels: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, z: Tensor, threshold: Tensor, levels: int) -> Tensor:
         top = threshold.clamp_min(_LEAST)
         step = z.mul(levels / top).add_(0.5)
         ctx.save_for_backward(z, step, top)
@@ -67,7 +67,7 @@ class _Staircase(torch.autograd.Function):
         return step.floor().clamp_(0, levels).mul_(top / levels)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         z, step, top = ctx.saved_tensors
         inside, above = (step >= 0) & (step < ctx.levels), step >= ctx.levels
         within = grad * inside

@@ -5,21 +5,19 @@ from __future__ import annotations
 import copy
 import dataclasses
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from ..errors import NetworkError
+from ..errors import NetworkError, ParameterError
+from .pieces import ACTIVATIONS, NORMS, WEIGHTED, Piece, Sum, folded
 from .quantised import QCFS
 
-__all__ = ["Piece", "Sum", "Traced", "traced"]
+__all__ = ["Traced", "traced"]
 
-ACTIVATIONS = (nn.ReLU, QCFS)
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _POOLS = (nn.AvgPool1d, nn.AvgPool2d)
 _ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
@@ -38,23 +36,6 @@ _INSTEAD = {
     "LSTM": "train a recurrent spiking layer", "GRU": "train a recurrent spiking layer", "RNN": "train a recurrent spiking layer",
     "cat": "add branches in place of joining them",
 }
-
-
-@dataclasses.dataclass(eq=False)
-class Piece:
-    """A named module, a linear map or one of `ACTIVATIONS`, and the shape of what it gets, without the batch."""
-
-    name: str
-    module: nn.Module
-    shape: tuple[int, ...]
-
-
-@dataclasses.dataclass(eq=False)
-class Sum:
-    """Branches from one signal that are added up; an empty one is the signal itself."""
-
-    name: str
-    branches: list[list[Any]]
 
 
 @dataclasses.dataclass(eq=False)
@@ -91,6 +72,8 @@ def traced(ann: nn.Module, sample: Tensor) -> Traced:
     ------
     NetworkError
         For what spikes cannot do, by name, with what to train instead.
+    ParameterError
+        If the network does not take such samples.
     """
     try:
         graph = _Tracer().trace(ann)
@@ -107,22 +90,12 @@ def traced(ann: nn.Module, sample: Tensor) -> Traced:
         _refuse_early(node, module)
     shapes = _shapes(module, sample)
     opened = _Opened(module, shapes)
-    pieces = _folded(opened.chain(end, inputs[0]))
+    pieces = folded(opened.chain(end, inputs[0]))
 
     def run(x: Tensor, see: Callable[[str, Tensor], None]) -> Tensor:
         return _Watch(module, opened.activations, see).run(x)
 
     return Traced(pieces, tuple(sample.shape[1:]), run)
-
-
-def each(pieces: list[Any]) -> Iterator[Piece]:
-    """All pieces, those of branches too."""
-    for one in pieces:
-        if isinstance(one, Sum):
-            for branch in one.branches:
-                yield from each(branch)
-        else:
-            yield one
 
 
 class _Tracer(fx.Tracer):
@@ -141,7 +114,8 @@ class _Watch(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         if n in self.names:
-            self.see(self.names[n], self.env[n.args[0]])
+            before: Any = n.args[0]
+            self.see(self.names[n], self.env[before])
         return super().run_node(n)
 
 
@@ -156,8 +130,12 @@ def _shapes(module: fx.GraphModule, sample: Tensor) -> dict[fx.Node, tuple[int, 
                 found[n] = tuple(value.shape[1:])
             return value
 
-    with torch.no_grad():
-        Look(module).run(sample[:2])
+    try:
+        with torch.no_grad():
+            Look(module).run(sample[:2])
+    except RuntimeError as error:
+        raise ParameterError(f"convert: samples of shape {tuple(sample.shape[1:])} do not go through the network:"
+                             f" {str(error).splitlines()[0]}") from error
     return found
 
 
@@ -196,13 +174,17 @@ def _is_add(node: fx.Node) -> bool:
 def _refuse_early(node: fx.Node, module: fx.GraphModule) -> None:
     """Refuse by name what is not known at all, before anything is run."""
     if node.op == "call_module":
-        kinds = (*WEIGHTED, *ACTIVATIONS, *_NORMS, *_POOLS, *_ADAPTIVE, *_NOTHING, nn.Flatten)
+        kinds = (*WEIGHTED, *ACTIVATIONS, *NORMS, *_POOLS, *_ADAPTIVE, *_NOTHING, nn.Flatten)
         if type(module.get_submodule(str(node.target))) not in kinds:
             raise _refused(node, module)
     elif node.op in ("call_function", "call_method") and node.target not in (*_TAKEN, *_ASIDE):
         raise _refused(node, module)
     elif node.op == "get_attr":
         raise NetworkError(f"convert: {node.target} is a tensor of its own; only weights and biases of layers are supported")
+
+
+def _pool(window: Any) -> nn.Module:
+    return (nn.AvgPool1d if len(window) == 1 else nn.AvgPool2d)(window)
 
 
 class _Opened:
@@ -296,7 +278,7 @@ class _Opened:
             self._check_pool(node, module)
         if isinstance(module, (nn.Conv1d, nn.Conv2d)) and module.padding_mode != "zeros":
             raise _refused(node, self.module, f"padding_mode must be 'zeros', got {module.padding_mode!r}")
-        if isinstance(module, _NORMS) and not module.track_running_stats:
+        if isinstance(module, NORMS) and not module.track_running_stats:
             raise _refused(node, self.module, "track_running_stats must be True")
         if isinstance(module, nn.Linear) and len(shape) != 1:
             raise _refused(node, self.module, f"it must get one axis besides the batch, got shape {shape}; Flatten before it")
@@ -310,11 +292,11 @@ class _Opened:
 
     def _mean(self, node: fx.Node, shape: tuple[int, ...], after: tuple[int, ...]) -> nn.Module:
         """The mean over all of space: a pool and, unless the axes stay, a flattening."""
-        axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+        axes: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
         axes = sorted(axis % (len(shape) + 1) for axis in ([axes] if isinstance(axes, int) else axes or [0]))
         if len(shape) not in (2, 3) or axes != list(range(2, len(shape) + 1)):
             raise _refused(node, self.module, "only the mean over all of space is")
-        pool = (nn.AvgPool1d if len(shape) == 2 else nn.AvgPool2d)(shape[1:])
+        pool = _pool(shape[1:])
         return pool if len(after) == len(shape) else nn.Sequential(pool, nn.Flatten())
 
     def _whole(self, node: fx.Node, shape: tuple[int, ...], after: tuple[int, ...]) -> nn.Module:
@@ -322,7 +304,7 @@ class _Opened:
         if any(size % part for size, part in zip(shape[1:], after[1:])):
             raise _refused(node, self.module, f"output sizes {after[1:]} must divide the input's {shape[1:]}")
         window = tuple(size // part for size, part in zip(shape[1:], after[1:]))
-        return (nn.AvgPool1d if len(window) == 1 else nn.AvgPool2d)(window)
+        return _pool(window)
 
     def _check_pool(self, node: fx.Node, pool: Any) -> None:
         if pool.ceil_mode:
@@ -331,48 +313,3 @@ class _Opened:
             raise _refused(node, self.module, "count_include_pad must be True where there is padding")
         if getattr(pool, "divisor_override", None) is not None:
             raise _refused(node, self.module, "divisor_override must be None")
-
-
-# ------------------------------------------------------------------------------------------------ folding
-
-
-def _folded(pieces: list[Any]) -> list[Any]:
-    """Batch normalisation as part of the layer before it, else as a layer of its own; modules in series laid open."""
-    out: list[Any] = []
-    for one in pieces:
-        if isinstance(one, Sum):
-            out.append(Sum(one.name, [_folded(branch) for branch in one.branches]))
-        elif isinstance(one.module, nn.Sequential):
-            out += [Piece(f"{one.name}_{k}" if k else one.name, part, one.shape) for k, part in enumerate(one.module)]
-        elif not isinstance(one.module, _NORMS):
-            out.append(one)
-        elif out and isinstance(out[-1], Piece) and isinstance(out[-1].module, WEIGHTED):
-            _fold(out[-1].module, *_line(one.module))
-        else:
-            out.append(Piece(one.name, _of_its_own(one), one.shape))
-    return out
-
-
-def _line(norm: Any) -> tuple[Tensor, Tensor]:
-    """(slope, offset) of each channel."""
-    slope = torch.rsqrt(norm.running_var + norm.eps)
-    slope = slope if norm.weight is None else slope * norm.weight
-    offset = -norm.running_mean * slope
-    return slope, offset if norm.bias is None else offset + norm.bias
-
-
-def _fold(layer: Any, slope: Tensor, offset: Tensor) -> None:
-    layer.weight.mul_(slope.reshape(-1, *[1] * (layer.weight.ndim - 1)))
-    bias = offset if layer.bias is None else layer.bias * slope + offset
-    layer.bias = nn.Parameter(bias, requires_grad=False)
-
-
-def _of_its_own(piece: Piece) -> nn.Module:
-    """The same as a layer of weights, where there is none before it: a factor and an offset for each channel."""
-    slope, offset = _line(piece.module)
-    n, dimensions = len(slope), len(piece.shape) - 1
-    layer: Any = nn.Linear(n, n) if not dimensions else (nn.Conv1d if dimensions == 1 else nn.Conv2d)(n, n, 1, groups=n)
-    layer.double().requires_grad_(False)
-    layer.weight.copy_(torch.diag(slope) if not dimensions else slope.reshape(-1, 1, *[1] * dimensions))
-    layer.bias.copy_(offset)
-    return layer
