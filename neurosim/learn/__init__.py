@@ -27,6 +27,7 @@ from .delay_training import (  # noqa: E402
 )
 from .delays import DelayedLinear  # noqa: E402
 from .deployment import describe, to_network  # noqa: E402
+from .encoders import encoder  # noqa: E402
 from .foreign import Foreign  # noqa: E402
 from .integrating import IF, Integrator  # noqa: E402
 from .neurons import AdaptiveLIF, LI, LIF  # noqa: E402
@@ -72,6 +73,7 @@ __all__ = [
     "delay_layers",
     "delay_rates",
     "describe",
+    "encoder",
     "evaluate",
     "fit",
     "from_network",
