@@ -260,10 +260,10 @@ def first_steps(peers: list[str]) -> list[dict[str, Any]]:
 
 def table(found: dict[str, Any]) -> str:
     """As Markdown."""
-    lines = ["# A step of training", "", f"`python -m neurosim.benchmarks.train_speed`, {found['date']}, {found['machine']}; "
-             + ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + ".",
-             f"Batch {BATCH}, {STEPS} steps, input spikes with p = {P_INPUT}; forward, backward, Adam.  Medians of {found['repeats']} steps, "
-             f"peers in turns, load average {found['load'][0]:.1f} to {found['load'][1]:.1f}.", "",
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    lines = ["# A step of training", "", f"`python -m neurosim.benchmarks.train_speed`, {found['date']}, {found['machine']}; {versions}.",
+             f"Batch {BATCH}, {STEPS} steps, input spikes with p = {P_INPUT}; forward, backward, Adam.  Medians of {found['repeats']} "
+             f"steps, peers in turns, load average {found['load'][0]:.1f} to {found['load'][1]:.1f}.", "",
              "| network | threads | library | CPU ms | least | wall ms | least | CPU, times neurosim | spikes per cell and step |",
              "|---|---|---|---|---|---|---|---|---|"]
     for row in found["rows"]:
@@ -296,7 +296,8 @@ def main() -> None:
         for sizes in NETS:
             rows += measure(sizes, peers, rounds if threads == 1 else max(1, rounds // 2), steps, threads)
             for row in rows[-len(peers):]:
-                print(f"{row['net']}, {threads} threads, {row['peer']:18s} {1e3 * row['median_cpu']:7.1f} CPU ms (least {1e3 * row['least_cpu']:.1f}), "
+                print(f"{row['net']}, {threads} threads, {row['peer']:18s} {1e3 * row['median_cpu']:7.1f} CPU ms "
+                      f"(least {1e3 * row['least_cpu']:.1f}), "
                       f"{row['times_neurosim']:.1f}, rates {[round(rate, 4) for rate in row['rates']]}, first loss {row['loss'][0]:.4f}")
     versions = {name: importlib.metadata.version(name) for name in ("torch", "numba", *peers[1:]) if " " not in name}
     found = {"date": time.strftime("%Y-%m-%d"), "machine": f"{platform.machine()}, {os.cpu_count()} cores", "versions": versions,
@@ -310,7 +311,8 @@ def main() -> None:
     for row in rows:
         if row["peer"] in WANTED:
             good = "yes" if row["times_neurosim"] >= WANTED[row["peer"]] else "NO"
-            print(f"{row['net']}, {row['threads']} threads: {WANTED[row['peer']]:g} times faster than {row['peer']}? {good}, {row['times_neurosim']:.1f}")
+            print(f"{row['net']}, {row['threads']} threads: {WANTED[row['peer']]:g} times faster than {row['peer']}? {good}, "
+                  f"{row['times_neurosim']:.1f}")
 
 
 if __name__ == "__main__":

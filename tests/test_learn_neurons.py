@@ -88,7 +88,7 @@ def test_what_is_trained_stays_positive_and_has_a_value_for_each_cell():
     layer = AdaptiveLIF(5, train=("tau_m", "beta"), tau_syn=4.0)
     assert {name for name, _ in layer.named_parameters()} == {"log_tau_m", "trained_beta"}
     assert layer.tau_m.shape == layer.beta.shape == (5,) and layer.v_thresh.shape == layer.tau_syn.shape == ()
-    optimiser = torch.optim.SGD(layer.parameters(), lr=1e3)
+    optimiser = torch.optim.SGD(layer.parameters(), lr=0.05)
     layer(0.5 + normal(20, 4, 5, dtype=torch.float32))[0].sum().backward()
     optimiser.step()
     assert (layer.tau_m > 0).all() and torch.isfinite(layer.tau_m).all()
@@ -137,10 +137,10 @@ def test_refusals_name_what_is_wrong(call, said):
 @pytest.mark.parametrize("name", list(_SLOPES))
 def test_surrogates(name):
     one = Surrogate(name)
-    u = torch.linspace(-200.0, 200.0, 4_000_001, dtype=F64)
+    u = torch.linspace(-200.0, 200.0, 400_001, dtype=F64)
     area = torch.trapezoid(one.slope(u), u).item()
     assert area == pytest.approx(0.2 if name == "fast_sigmoid" else 1.0, rel=5e-3)
-    assert torch.equal(one.slope(u), one.slope(-u)) and one.slope(u).argmax() in range(1_990_000, 2_010_001)
+    assert torch.equal(one.slope(u), one.slope(-u)) and one.slope(u).argmax() in range(199_000, 201_001)
     assert torch.allclose(Surrogate(name, scale=0.3).slope(u), 0.3 * one.slope(u))
     assert one.number == list(_SLOPES).index(name)
     assert one.spike(torch.tensor([-1e-9, 0.0, 1.0])).tolist() == [0.0, 1.0, 1.0]
@@ -233,7 +233,8 @@ def test_regularisers_bring_rates_into_their_range():
     def rate(penalty):
         torch.manual_seed(1)
         net = Sequential(nn.Linear(20, 30), LIF(30, tau_m=5.0), nn.Linear(30, 2), LI(2))
-        fit(net, (x, target), epochs=6, batch_size=32, optimiser=torch.optim.Adam(net.parameters(), 1e-2), regularise=penalty, progress=False)
+        optimiser = torch.optim.Adam(net.parameters(), 1e-2)
+        fit(net, (x, target), epochs=6, batch_size=32, optimiser=optimiser, regularise=penalty, progress=False)
         return net.activity(x.transpose(0, 1))["1"].mean().item()
 
     free, quiet, loud = rate(None), rate(Regulariser("1", upper=0.0, strength=1e3)), rate(Regulariser("1", lower=0.5, strength=1e3))

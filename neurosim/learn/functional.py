@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import ParameterError
 from ..kernels import bptt
-from . import fused
+from . import fused, fused_cuda
 from .surrogate import Surrogate
 
 __all__ = ["Cell", "Product", "State", "linear", "neuron_loop", "plain_loop", "zeros"]
@@ -129,6 +129,10 @@ def _kernels_take(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.numel() > 0
 
 
+def _processors_take(x: Tensor, weight: Tensor | None) -> bool:
+    return x.device.type == "cuda" and x.dtype in (torch.float32, torch.float64) and x.numel() > 0 and weight is None
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``nn.functional.linear``, which on the CPU takes spikes one by one where there are few (see `fused.linear`)."""
     if _kernels_take(x) and x.dtype == weight.dtype:
@@ -139,8 +143,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def neuron_loop(x: Tensor | Product, state: State, cell: Cell, weight: Tensor | None = None) -> tuple[Tensor, State]:
     """As `plain_loop`, in one operator whose loops over time, forward and backward, are kernels.
 
-    Input may be a `Product`.  Devices other than the CPU and other types of numbers than float32 and float64 go through
-    `plain_loop`, which also is what to take for second derivatives.
+    Input may be a `Product`.  On graphics processors cells that project to themselves, elsewhere other types of numbers than
+    float32 and float64, go through `plain_loop`, which also is what to take for second derivatives.
 
     Raises
     ------
@@ -148,22 +152,32 @@ def neuron_loop(x: Tensor | Product, state: State, cell: Cell, weight: Tensor | 
         For a state whose shape is not that of the input.
     """
     inner = x.x if isinstance(x, Product) else x
-    if not _kernels_take(inner):
-        return plain_loop(x.tensor() if isinstance(x, Product) else x, state, cell, weight)
     shape, n = x.shape[1:], x.shape[2:].numel()
     for name, one in state.items():
         if one.shape != shape:
             raise ParameterError(f"state {name!r} must have the shape of the input at a step, {tuple(shape)}, got {tuple(one.shape)}")
-    flags = sum(flag for flag, there in ((bptt.LOOP, weight is not None), (bptt.SPIKES, cell.v_thresh is not None),
-                                         (bptt.SYNAPSE, cell.keep_syn is not None), (bptt.ADAPTS, cell.keep_adapt is not None),
-                                         (bptt.SUBTRACT, cell.subtract), (bptt.DETACH, cell.detach_reset)) if there)
+    processor = _processors_take(inner, weight)
+    if not processor and not _kernels_take(inner):
+        return plain_loop(x.tensor() if isinstance(x, Product) else x, state, cell, weight)
+    flags = _flags(cell, weight)
     parameters = tuple(None if one is None else one.to(inner.dtype).expand(shape[1:]).reshape(n)
                        for one in (cell.keep, cell.v_thresh, cell.keep_syn, cell.keep_adapt, cell.beta))
-    names = ("v", *(["i"] if flags & bptt.SYNAPSE else []), *(["a"] if flags & bptt.ADAPTS else []), *(["s"] if flags & bptt.LOOP else []))
-    initial = tuple(state[name].to(inner.dtype).reshape(shape[0], n) if name in names else None for name in ("v", "i", "a", "s"))
-    number = (cell.surrogate.number, float(cell.surrogate.alpha or 0.0), cell.surrogate.scale)
-    if isinstance(x, Product):
-        y, after = fused.loop(x.x, x.weight, x.bias, weight, parameters, initial, flags, number)
+    there = {"v": True, "i": flags & bptt.SYNAPSE, "a": flags & bptt.ADAPTS, "s": flags & bptt.LOOP}
+    initial = tuple(state[name].to(inner.dtype).reshape(shape[0], n) if wanted else None for name, wanted in there.items())
+    slope = (cell.surrogate.number, float(cell.surrogate.alpha or 0.0), cell.surrogate.scale)
+    if processor:
+        drive = x.tensor() if isinstance(x, Product) else x
+        y, after = fused_cuda.loop(drive.reshape(*x.shape[:2], n), parameters, initial[:3], flags, slope)
+    elif isinstance(x, Product):
+        y, after = fused.loop(x.x, x.weight, x.bias, weight, parameters, initial, flags, slope)
     else:
-        y, after = fused.loop(x.reshape(*x.shape[:2], n), None, None, weight, parameters, initial, flags, number)
-    return y if y.shape == x.shape else y.view(x.shape), {name: one.view(shape) for name, one in zip(("v", "i", "a", "s"), after) if one is not None}
+        y, after = fused.loop(x.reshape(*x.shape[:2], n), None, None, weight, parameters, initial, flags, slope)
+    left = {name: one.view(shape) for name, one in zip(there, after) if one is not None}
+    return (y if y.shape == x.shape else y.view(x.shape)), left
+
+
+def _flags(cell: Cell, weight: Tensor | None) -> int:
+    """What kind of cells these are, for the kernels."""
+    kinds = ((bptt.LOOP, weight is not None), (bptt.SPIKES, cell.v_thresh is not None), (bptt.SYNAPSE, cell.keep_syn is not None),
+             (bptt.ADAPTS, cell.keep_adapt is not None), (bptt.SUBTRACT, cell.subtract), (bptt.DETACH, cell.detach_reset))
+    return sum(flag for flag, there in kinds if there)
