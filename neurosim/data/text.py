@@ -69,8 +69,8 @@ def text(words: str | None = None, parts: tuple[float, float] = (0.9, 0.05)) -> 
     characters = "".join(sorted(set(whole)))
     cuts = [round(len(whole) * part) for part in np.cumsum(parts)] if len(parts) == 2 else []
     if len(cuts) != 2 or not 0 < cuts[0] < cuts[1] < len(whole) or len(characters) > 256:
-        raise ParameterError(
-            f"text: parts must leave three pieces of {len(whole)} characters (of at most 256 kinds, there are {len(characters)}), got {parts}")
+        raise ParameterError(f"text: parts must leave three pieces of {len(whole)} characters (of at most 256 kinds, there are"
+                             f" {len(characters)}), got {parts}")
     place = np.zeros(ord(characters[-1]) + 1, dtype=np.uint8)
     place[[ord(one) for one in characters]] = np.arange(len(characters))
     numbers = place[np.frombuffer(whole.encode("utf-32-le"), dtype=np.uint32)]

@@ -117,7 +117,7 @@ class AstroLIF(_Unit):
 
     Notes
     -----
-    ``y, state = layer(x)`` with x and y of shape (T, B, n); state = (v, c, last spikes).  On the CPU the time loop is one
+    ``y, state = layer(x)`` with x and y of shape (T, B, n); the state is a dict: v, c and s, the last spikes.  On the CPU the time loop is one
     kernel forward and one backward (with recurrence a product of matrices between steps).  It becomes `IF_curr_delta_astro`,
     whose constant current calcium does not scale: no bias may lead into a layer with g_astro > 0.
     """
@@ -143,16 +143,16 @@ class AstroLIF(_Unit):
             nn.init.orthogonal_(self.weight, 0.5, generator=generator or torch.Generator().manual_seed(1))
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """``x`` of shape (T, B, n) gives spikes of that shape, and (v, c, last spikes)."""
+        """``x`` of shape (T, B, n) gives spikes of that shape, and the state."""
         if x.ndim != 3 or x.shape[-1] != self.n or not len(x):
             raise ParameterError(f"AstroLIF takes a sequence of shape (T, B, {self.n}), got {tuple(x.shape)}")
         size = self.group_size
-        v, c, sent = state or (x.new_zeros(x.shape[1:]), x.new_zeros(x.shape[1], self.n // size), x.new_zeros(x.shape[1:]))
+        state = state or {"v": x.new_zeros(x.shape[1:]), "c": x.new_zeros(x.shape[1], self.n // size), "s": x.new_zeros(x.shape[1:])}
         kappa, gain = (self.value(name).repeat_interleave(size) for name in ("kappa", "g_astro"))
         keep, keep_c = (torch.exp(-1.0 / self.value(name)) for name in ("tau_m", "tau_c"))
-        y, v, c = astro_loops.lif(x, self.weight, keep, keep_c, self.value("delta_c") / size, kappa, gain, v, c, sent, size,
-                                  self.surrogate, self.detach_reset)
-        return y, (v, c, y[-1])
+        y, v, c = astro_loops.lif(x, self.weight, keep, keep_c, self.value("delta_c") / size, kappa, gain, state["v"], state["c"],
+                                  state["s"], size, self.surrogate, self.detach_reset)
+        return y, {"v": v, "c": c, "s": y[-1]}
 
     def extra_repr(self) -> str:
         """For ``print``."""
@@ -199,8 +199,8 @@ class AstroAttention(_Unit):
 
     Notes
     -----
-    ``y, state = layer(x)`` with x of shape (T, B, 3 n), keys first, then values, then queries, as n-cell layers before send them; y of shape
-    (T, B, units); state = (v, c).  It becomes `neurosim.cells.attention.IF_curr_delta_attention`.
+    ``y, state = layer(x)`` with x of shape (T, B, 3 n), spikes of the layer before: keys first, then values, then queries; y of
+    shape (T, B, units); the state is a dict: v and c.  It becomes `neurosim.cells.attention.IF_curr_delta_attention`.
     """
 
     def __init__(self, n: int, heads: int | None = None, tau_m: Any = 2.0, tau_c: Any = 200.0, write: Any = 0.5, gain: Any = 2.0,
@@ -220,18 +220,18 @@ class AstroAttention(_Unit):
         self.surrogate, self.detach_reset = surrogate_of(surrogate), bool(detach_reset)
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """``x`` of shape (T, B, 3 n) gives spikes of shape (T, B, units), and (v, c)."""
+        """``x`` of shape (T, B, 3 n) gives spikes of shape (T, B, units), and the state."""
         if x.ndim != 3 or x.shape[-1] != 3 * self.n or not len(x):
             raise ParameterError(f"AstroAttention takes keys, values and queries of shape (T, B, 3 * {self.n}), got {tuple(x.shape)}")
         if self.heads is None:
             spikes = x.unflatten(-1, (3, self.n))
         else:
             spikes = x[..., self.sources.flatten()].unflatten(-1, (3, self.units))
-        v, c = state or (x.new_zeros(x.shape[1], self.units), x.new_zeros(x.shape[1], self.units))
+        state = state or {name: x.new_zeros(x.shape[1], self.units) for name in "vc"}
         keep, keep_c = (torch.exp(-1.0 / self.value(name)) for name in ("tau_m", "tau_c"))
         rest = (self.value(name) for name in ("write", "gain", "bonus", "direct"))
-        y, v, c = astro_loops.attention(spikes, keep, keep_c, *rest, v, c, self.surrogate, self.detach_reset)
-        return y, (v, c)
+        y, v, c = astro_loops.attention(spikes, keep, keep_c, *rest, state["v"], state["c"], self.surrogate, self.detach_reset)
+        return y, {"v": v, "c": c}
 
     def extra_repr(self) -> str:
         """For ``print``."""
