@@ -69,7 +69,7 @@ def forward(flags, x, keep, v_thresh, keep_syn, keep_adapt, beta, v, i, a, u, pa
         if spike:
             here = here - level if flags & SUBTRACT else here - here
             if flags & ADAPTS:
-                adaptation += 1.0
+                adaptation += y[t, j]
     v[j] = here
     if flags & SYNAPSE:
         i[j] = current

@@ -21,6 +21,10 @@ def _view(tensor: Tensor | None, like: Tensor) -> Any:
     return view(tensor) if tensor.is_cuda else tensor.numpy()
 
 
+def _flat(state: Tensor | None, like: Tensor) -> Any:
+    return _view(None if state is None else state.view(-1), like)
+
+
 def _launched(kernel: Any, like: Tensor) -> Any:
     """A kernel with a thread for each cell of each sample, on torch's stream."""
     from ..kernels.cuda import launched
@@ -43,9 +47,8 @@ class _Loop(torch.autograd.Function):
                    for there in (fires, flags & bptt.SYNAPSE and flags & bptt.OF_CELLS, flags & bptt.ADAPTS))
         after = [None if one is None else one.clone() for one in initial]
         history = [x.new_empty(0, 0) if one is None else one.flatten(1) for one in (u, i, a)]
-        _launched(kernels.forward, x)(
-            flags, _view(x.flatten(1), x), *(_view(one, x) for one in cells),
-            *(_view(None if one is None else one.view(-1), x) for one in after), *(_view(one, x) for one in history), _view(y.flatten(1), x))
+        _launched(kernels.forward, x)(flags, _view(x.flatten(1), x), *(_view(one, x) for one in cells), *(_flat(one, x) for one in after),
+                                      *(_view(one, x) for one in history), _view(y.flatten(1), x))
         if record:
             ctx.save_for_backward(*cells, *initial, y, u, i, a)
             ctx.kept = (flags, surrogate)
@@ -65,10 +68,9 @@ class _Loop(torch.autograd.Function):
                  for one, g in zip(initial, gafter)]
         of_cells = y.new_zeros((5, y[0].numel()) if flags & bptt.OF_CELLS else (0, 0), dtype=torch.float64)
         history = [y.new_empty(0, 0) if one is None else one.flatten(1) for one in (u if flags & bptt.SPIKES else y, i, a)]
-        _launched(kernels.backward, y)(
-            flags, kind, alpha, scale, *(_view(one, y) for one in cells), _view(initial[0].view(-1), y),
-            *(_view(one, y) for one in history), _view(gy.flatten(1), y), *(_view(None if one is None else one.view(-1), y) for one in found), _view(gx.flatten(1), y),
-            _view(of_cells, y))
+        _launched(kernels.backward, y)(flags, kind, alpha, scale, *(_view(one, y) for one in cells), _flat(initial[0], y),
+                                       *(_view(one, y) for one in history), _view(gy.flatten(1), y), *(_flat(one, y) for one in found),
+                                       _view(gx.flatten(1), y), _view(of_cells, y))
         needs = ctx.needs_input_grad
         of_each = [of_cells[place].view(y.shape[1:]).sum(0).to(y.dtype) if needs[4 + place] else None for place in range(5)]
         return (None, None, None, gx if needs[3] else None, *of_each, *found)
