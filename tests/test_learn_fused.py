@@ -1,5 +1,6 @@
 """The kernels of the time loop against torch's autograd of a plain loop over steps: outputs, states and every gradient."""
 
+import copy
 import itertools
 
 import pytest
@@ -198,6 +199,15 @@ def test_lists_of_spikes_do_not_outlive_a_change():
     spiking.mul_(2.0)
     after = functional.linear(spiking, weight)
     assert before.any() and torch.allclose(after, 2.0 * before)
+
+
+def test_copies_and_files_of_spikes_are_tensors_only(tmp_path):
+    with torch.no_grad():
+        spiking, _ = LIF(40, tau_m=8.0)(0.5 * normal(10, 4, 40, dtype=torch.float32))
+    torch.save(spiking, tmp_path / "spikes.pt")
+    assert (tmp_path / "spikes.pt").stat().st_size < 2 * spiking.numel() * 4
+    for one in (torch.load(tmp_path / "spikes.pt", weights_only=False), copy.deepcopy(spiking)):
+        assert torch.equal(one, spiking) and torch.equal(functional.linear(one, torch.eye(40)), spiking)
 
 
 def test_hooks_see_what_layers_do():

@@ -63,14 +63,24 @@ def _room(size: int, rows: int, n: int, cuts: list[tuple[int, int, int]], like: 
     return Entries(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(start[-1], np.int32), np.empty(start[-1], dtype)), start
 
 
+class _Brought:
+    """What a tensor of spikes brings along: its entries, as long as it is what it was; no part of its copies and files."""
+
+    def __init__(self, spikes: Tensor, lists: Entries | None) -> None:
+        self.version, self.lists = spikes._version, lists
+
+    def __reduce__(self) -> Any:
+        return type(None), ()
+
+
 def entries(x: Tensor) -> Entries | None:
     """Those of ``x`` (..., n), contiguous, that are not zero; None where more than a share of `SPARSE` is not.
 
     Spikes that come from `loop` bring theirs along.
     """
     known = getattr(x, "_entries", None)
-    if known is not None and known[0] == x._version:
-        found: Entries | None = known[1]
+    if known is not None and known.version == x._version:
+        found: Entries | None = known.lists
         return found
     values = x.detach().numpy().reshape(-1, x.shape[-1])
     cuts = _cuts(len(values), 64)
@@ -308,5 +318,5 @@ def loop(x: Tensor, weight: Tensor | None, bias: Tensor | None, own: Tensor | No
     settings = Settings(flags, surrogate, record, [])
     y, *after = _Loop.apply(settings, x, *tensors)
     if settings.sent:
-        y._entries = (y._version, settings.sent[0])
+        y._entries = _Brought(y, settings.sent[0])
     return y, tuple(after)

@@ -28,11 +28,11 @@ class _Lent:
             self.memory = _free.pop(fits[-1]) if fits else np.empty(size, np.uint8)
         self.__array_interface__ = self.memory.__array_interface__
 
-    def __del__(self) -> None:
-        with _lock:
-            _free.append(self.memory)
-            while sum(one.size for one in _free) > LIMIT:
-                del _free[0]
+    def __del__(self, lock: Any = _lock, free: list[np.ndarray] = _free) -> None:  # the module may be gone before
+        with lock:
+            free.append(self.memory)
+            while sum(one.size for one in free) > LIMIT:
+                del free[0]
 
 
 def empty(shape: Any, like: Tensor) -> Tensor:
