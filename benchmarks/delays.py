@@ -3,18 +3,19 @@
     python -m neurosim.benchmarks.delays [--quick] [--seeds N] [--picture docs/learn_delays.png]
 
 Ten classes of twenty channels; every channel spikes once in a sample, at a time that depends on the class, give or take a step
-(`neurosim.data.delay_coded`: 1000 samples to train, 200 to validate, 500 to test).  Sixteen hidden LIF neurons with a time constant of 1.005 steps
-remember nothing from step to step (0.5 %); delays of at most 24 steps lie between input and hidden cells.  The output is linear, summed over time
-after a softmax (Hammouamri et al. 2024).  All ways train for as long, with the same learning rates; seeds are those of the task and the network.
+(`neurosim.data.delay_coded`: 1000 samples to train, 200 to validate, 500 to test).  Sixteen hidden LIF neurons with a time constant of
+1.005 steps remember nothing from step to step (0.5 %); delays of at most 24 steps lie between input and hidden cells.  The output is
+linear, summed over time after a softmax (Hammouamri et al. 2024).  All ways train for as long, with the same learning rates; seeds
+are those of the task and the network.
 
 * none: no delays;
 * fixed: random whole delays that stay;
 * DCLS: delays learnt with the paper's schedule (a gauss narrowed to half a step) and rounded at the end;
 * learnt: the same until half of the epochs, from then with whole delays in the forward pass; from three quarters of them delays stay.
 
-*As trained* is the accuracy on the test set with the delays as they act in training's last epoch, *rounded* with whole steps.  *Engine* and
-*SpiNNaker*: the rounded network (`to_network`), all test samples one after the other, silent in between; the engine's spikes are compared with torch's for
-every neuron and step.  Results go to results/delays.json and .md.
+*As trained* is the accuracy on the test set with the delays as they act in training's last epoch, *rounded* with whole steps.
+*Engine* and *SpiNNaker*: the rounded network (`to_network`), all test samples one after the other, silent in between; the spikes of both
+are compared with torch's for every hidden neuron and step.  Results go to results/delays.json and .md.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from neurosim import Simulation
 from neurosim.data import Split, delay_coded
 from neurosim.hardware.spinnaker.emulation import Emulation
 from neurosim.learn import (
-    LI, LIF, DelayedLinear, DelaySchedule, Sequential, Surrogate, as_trained, clamp_delays, delay_rates, evaluate, fit, parameter_groups,
-    round_delays, rounded, rounding_gap, sum_of_softmax, to_network,
+    LI, LIF, DelayedLinear, DelaySchedule, Sequential, Surrogate, as_trained, clamp_delays, delay_layers, delay_rates, evaluate, fit,
+    parameter_groups, round_delays, rounded, rounding_gap, sum_of_softmax, to_network,
 )
 
 RESULTS = Path(__file__).parent / "results"
-WAYS = ("none", "fixed", "DCLS", "learnt")
-GAP = 32  # silent steps between samples: no spike of one reaches the next
+NAMES = {"none": "no delays", "none, slow": "no delays, slow cells", "fixed": "fixed random", "DCLS": "DCLS", "learnt": "learnt"}
+WAYS = tuple(NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Recipe:
     max_delay: int = 24
     delayed_output: bool = False
     tau: float = 1.005
+    slow: float = 10.0
     dropout: float = 0.0
     epochs: int = 48
     batch: int = 50
@@ -63,17 +65,23 @@ class Recipe:
 def network(way: str, recipe: Recipe, seed: int) -> Sequential:
     """DelayedLinear, batch norm, LIF for each hidden layer; then the readout."""
     generator, parts = torch.Generator().manual_seed(seed), []
-    last = len(recipe.sizes) - 2
+    last, tau = len(recipe.sizes) - 2, recipe.slow if way == "none, slow" else recipe.tau
     for place, (n_in, n_out) in enumerate(zip(recipe.sizes[:-1], recipe.sizes[1:])):
-        delayed = way != "none" and (place < last or recipe.delayed_output)
+        delayed = not way.startswith("none") and (place < last or recipe.delayed_output)
         layer = DelayedLinear(n_in, n_out, recipe.max_delay if delayed else 0, generator=generator)
         parts.append(layer if delayed and way != "fixed" else layer.round_())
         if place < last:
-            parts += [nn.BatchNorm1d(n_out), LIF(n_out, tau_m=recipe.tau, decay="euler", surrogate=Surrogate("atan", 5.0))]
+            parts += [nn.BatchNorm1d(n_out), LIF(n_out, tau_m=tau, decay="euler", surrogate=Surrogate("atan", 5.0))]
             parts += [nn.Dropout(recipe.dropout)] if recipe.dropout else []
         else:
-            parts.append(LI(n_out, tau_m=recipe.tau, decay="euler"))
+            parts.append(LI(n_out, tau_m=tau, decay="euler"))
     return Sequential(*parts)
+
+
+def parameters(way: str, recipe: Recipe) -> int:
+    """Numbers that are learnt at some time."""
+    model = network(way, recipe, 1)
+    return sum(one.numel() for one in model.parameters() if one.requires_grad)
 
 
 def tensors(part: tuple[np.ndarray, np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -96,18 +104,18 @@ def trained(way: str, recipe: Recipe, split: Split, seed: int, progress: bool = 
             return {"as_trained": accuracy(model, split.validation)}
 
     after = [unrounded, schedule] if way == "DCLS" else [schedule]
-    history = fit(model, tensors(split.train), tensors(split.validation), epochs=recipe.epochs, batch_size=recipe.batch, optimiser=optimiser,
-                  schedule=delay_rates(optimiser, recipe.epochs), readout=sum_of_softmax, after_batch=clamp_delays, after_epoch=after,
-                  keep="last", seed=seed, progress=progress)
+    history = fit(model, tensors(split.train), tensors(split.validation), epochs=recipe.epochs, batch_size=recipe.batch,
+                  optimiser=optimiser, schedule=delay_rates(optimiser, recipe.epochs), readout=sum_of_softmax,
+                  after_batch=clamp_delays, after_epoch=after, keep="last", seed=seed, progress=progress)
     return model, history.rows
 
 
 # ------------------------------------------------------------------------------------------ deployed
 
 
-def joined(inputs: np.ndarray) -> np.ndarray:
-    """Samples (n, steps, channels) one after the other with silence in between: (n * (steps + GAP), channels)."""
-    return np.pad(inputs, ((0, 0), (0, GAP), (0, 0))).reshape(-1, inputs.shape[2])
+def joined(inputs: np.ndarray, silence: int) -> np.ndarray:
+    """Samples (n, steps, channels) one after the other with so many silent steps in between: (n * (steps + silence), channels)."""
+    return np.pad(inputs, ((0, 0), (0, silence), (0, 0))).reshape(-1, inputs.shape[2])
 
 
 def share(output: np.ndarray, part: tuple[np.ndarray, np.ndarray]) -> float:
@@ -120,7 +128,7 @@ def share(output: np.ndarray, part: tuple[np.ndarray, np.ndarray]) -> float:
 def deployed(model: Sequential, part: tuple[np.ndarray, np.ndarray], scale: float = 64.0) -> dict[str, Any]:
     """The rounded network in torch, in the engine and on SpiNNaker's emulator, with the same joined samples."""
     model = rounded(model).double().eval()
-    x = joined(part[0])
+    x = joined(part[0], 8 + sum(layer.max_delay for layer in delay_layers(model)))  # no spike of a sample reaches the next
     names = [name for name, layer in model.layers() if isinstance(layer, LIF)]
     with torch.no_grad():
         sent = {name: y[:, 0].numpy() for name, y in model.activity(torch.from_numpy(x[:, None].astype(np.float64))).items()}
@@ -140,17 +148,19 @@ def deployed(model: Sequential, part: tuple[np.ndarray, np.ndarray], scale: floa
     return row
 
 
-def measured(way: str, recipe: Recipe, split: Split, seed: int, progress: bool = False, scale: float = 64.0) -> tuple[dict[str, Any], Sequential]:
+def measured(way: str, recipe: Recipe, split: Split, seed: int, progress: bool = False, scale: float = 64.0
+             ) -> tuple[dict[str, Any], Sequential]:
     """All figures of one way and seed."""
     began = time.process_time()
     model, rows = trained(way, recipe, split, seed, progress)
     seconds = time.process_time() - began
     before, after = rounding_gap(model, lambda one: accuracy(one, split.test))
-    row = {"way": way, "seed": seed, "as_trained": before, "rounded": after, "validation": rows[-1]["validation_accuracy"], "cpu_s": seconds,
-           "parameters": sum(one.numel() for one in model.parameters() if one.requires_grad), **deployed(model, split.test, scale),
+    row = {"way": way, "seed": seed, "as_trained": before, "rounded": after, "validation": rows[-1]["validation_accuracy"],
+           "cpu_s": seconds, **deployed(model, split.test, scale),
            "history": [{key: round(value, 5) for key, value in one.items() if key != "seconds"} for one in rows]}
-    print(way, f"seed {seed}: as trained {before:.3f}, rounded {after:.3f}, engine {row['engine']:.3f} ({row['engine_differing']} of {row['spikes']} spikes"
-          f" differ), SpiNNaker {row['spinnaker']:.3f} ({row['spinnaker_differing']} differ); {seconds:.0f} s of CPU", flush=True)
+    print(way, f"seed {seed}: as trained {before:.3f}, rounded {after:.3f}, engine {row['engine']:.3f}"
+          f" ({row['engine_differing']} of {row['spikes']} spikes differ), SpiNNaker {row['spinnaker']:.3f}"
+          f" ({row['spinnaker_differing']} differ); {seconds:.0f} s of CPU", flush=True)
     return row, model
 
 
@@ -173,8 +183,10 @@ def example(model: Sequential, start: torch.Tensor, split: Split) -> dict[str, A
 
 def table(found: dict[str, Any]) -> str:
     """Markdown: one line for each way, means over seeds and, for gaps, the worst."""
-    lines = ["| delays | parameters | as trained | rounded | gap, points (worst seed) | engine | spikes that differ | SpiNNaker |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = ["| delays | parameters | as trained | rounded | gap, points (worst seed) | engine | spikes that differ | SpiNNaker |"
+             " spikes that differ |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    recipe = Recipe(**found["recipe"])
     for way in WAYS:
         rows = [row for row in found["rows"] if row["way"] == way]
         if not rows:
@@ -185,12 +197,13 @@ def table(found: dict[str, Any]) -> str:
             return f"{values.mean():.1f} ± {values.std():.1f}"
 
         gaps = np.array([row["as_trained"] - row["rounded"] for row in rows]) * 100.0
-        differing = sum(row["engine_differing"] for row in rows)
-        lines.append(f"| {way} | {rows[0]['parameters']} | {mean('as_trained')} | {mean('rounded')} | {gaps.mean():.1f} ({gaps.max():.1f}) | {mean('engine')} |"
-                     f" {differing} of {sum(row['spikes'] for row in rows)} | {mean('spinnaker')} |")
+        differing, far = (sum(row[f"{where}_differing"] for row in rows) for where in ("engine", "spinnaker"))
+        lines.append(f"| {way} | {parameters(way, recipe)} | {mean('as_trained')} | {mean('rounded')} | {gaps.mean():.1f} ({gaps.max():.1f}) |"
+                     f" {mean('engine')} | {differing} of {sum(row['spikes'] for row in rows)} | {mean('spinnaker')} | {far} |")
     seeds = len({row["seed"] for row in found["rows"]})
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    return "\n".join([f"Accuracy on the test set, %, mean ± standard deviation over {seeds} seeds. {found['source']}. {versions}.", "", *lines, ""])
+    head = f"Accuracy on the test set, %, mean ± standard deviation over {seeds} seeds. {found['source']}. {versions}."
+    return "\n".join([head, "", *lines, ""])
 
 
 def curves(axes: Any, found: dict[str, Any], colours: dict[str, str]) -> None:
@@ -204,7 +217,7 @@ def curves(axes: Any, found: dict[str, Any], colours: dict[str, str]) -> None:
     for way in WAYS:
         rows = [row for row in found["rows"] if row["way"] == way]
         if rows:
-            line(rows, "validation_accuracy", colours[way], "-", {"none": "no delays", "fixed": "fixed random", "DCLS": "DCLS, rounded"}.get(way, "learnt"))
+            line(rows, "validation_accuracy", colours[way], "-", NAMES[way] + (", rounded" if way == "DCLS" else ""))
             if way == "DCLS":
                 line(rows, "as_trained", colours[way], ":", "DCLS, not rounded")
     axes.set(xlabel="epoch", ylabel="accuracy (validation), %", ylim=(0, 103))
@@ -228,7 +241,7 @@ def picture(found: dict[str, Any]) -> Any:
             axes[1].bar(at, np.mean(values), 0.25, color=colours[way], alpha=shade)
             axes[1].plot([at] * len(values), values, ".", color="k", ms=4)
             axes[1].text(at, 2, kinds[key], rotation=90, ha="center", va="bottom", fontsize=7, color="k" if shade < 0.9 else "w")
-    axes[1].set_xticks(range(len(ways)), [{"none": "no delays", "fixed": "fixed random"}.get(way, way) for way in ways])
+    axes[1].set_xticks(range(len(ways)), [NAMES[way] for way in ways])
     axes[1].set(ylabel="accuracy (test), %", ylim=(0, 103), title="What rounding costs; a dot is a seed")
     shown = found["example"]
     sent, delay, weight = (np.array(shown[key]) for key in ("sent", "delay", "weight"))
@@ -280,7 +293,7 @@ def main(argv: list[str] | None = None) -> None:
         for seed in range(1, (2 if arguments.quick else arguments.seeds) + 1):
             split = delay_coded(seed=seed)
             found["source"] = split.source.split(", seed")[0]
-            for way in WAYS:
+            for way in ("none", "fixed", "DCLS", "learnt"):
                 row, model = measured(way, recipe, split, seed)
                 found["rows"].append(row)
                 if way == "learnt" and seed == 1:

@@ -53,6 +53,7 @@ class DelayLayer(Layer):
 
     delay: nn.Parameter
     width: Tensor
+    _mode: Tensor
     max_delay: int
     initial_width: float
     whole_in_evaluation = True
@@ -344,7 +345,8 @@ class _Delayed(torch.autograd.Function):
             for_x = _sequence(out, ctx.batch)
         if ctx.needs_input_grad[2]:
             for_taps = torch.zeros_like(taps)
-            delayed.backward_taps(g.numpy(), lanes.numpy(), first.numpy(), torch.zeros(delayed.WIDE, dtype=g.dtype).numpy(), for_taps.numpy())
+            sums = torch.zeros(delayed.WIDE, dtype=g.dtype)
+            delayed.backward_taps(g.numpy(), lanes.numpy(), first.numpy(), sums.numpy(), for_taps.numpy())
         return for_x, None, for_taps
 
 

@@ -110,9 +110,9 @@ class RecurrentDelays(DelayLayer):
 
         The state is that of the neurons, and what they sent in the last steps, (steps, B, n).
         """
-        if tuple(x.shape[2:]) != tuple(self.neurons.n):
-            raise ParameterError(f"RecurrentDelays: input must have shape (steps, batch, {', '.join(map(str, self.neurons.n))}),"
-                                 f" got {tuple(x.shape)}")
+        shape = self.neurons.n or ()
+        if tuple(x.shape[2:]) != shape:
+            raise ParameterError(f"RecurrentDelays: input must have shape (steps, batch, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
         h, first = self.taps()
         reach = h.shape[1]
         cells, past = (None, None) if state is None else (state["neurons"], state["sent"])
