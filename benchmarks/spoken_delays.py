@@ -2,7 +2,9 @@
 
     python -m neurosim.benchmarks.spoken_delays [--quick] [--seeds 1 2 3] [--speech PATH] [--picture docs/learn_delays_spoken.png]
 
-Ten digits in 80 bins of 8 ms from 40 channels (`neurosim.data.spoken`).  No voice of the test set is in the other two.  Without a path it is synthetic speech (espeak-ng); with ``--speech`` the recordings of the Free Spoken Digit Dataset.
+Ten digits in 80 bins of 8 ms from 40 channels (`neurosim.data.spoken`).  No voice of the test set is in the
+other two.  Without a path it is synthetic speech (espeak-ng); with ``--speech`` the
+recordings of the Free Spoken Digit Dataset.
 
 64 hidden LIF neurons with a time constant of 10 ms as in the paper (1.256 steps; Hammouamri et al. 2024), batch norm, dropout; delays of
 at most 24 steps (192 ms) before them and before the readout.  Ways as in `neurosim.benchmarks.delays`; besides, *none, slow*: no delays,
@@ -66,7 +68,7 @@ def picture(found: dict[str, Any]) -> Any:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one seed, a few epochs, a quarter of the clips")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="S", help="of split and network; others stay in the file")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="S", help="of split and network; others are kept")
     parser.add_argument("--speech", type=Path, metavar="PATH", help="the Free Spoken Digit Dataset instead of synthetic speech")
     parser.add_argument("--picture", type=Path, metavar="FILE")
     parser.add_argument("--draw", action="store_true", help="only the picture, from the results that are there")

@@ -112,7 +112,8 @@ class RecurrentDelays(DelayLayer):
         """
         shape = self.neurons.n or ()
         if tuple(x.shape[2:]) != shape:
-            raise ParameterError(f"RecurrentDelays: input must have shape (steps, batch, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
+            raise ParameterError(f"RecurrentDelays: input must have shape (steps, batch, {', '.join(map(str, shape))}),"
+                                 f" got {tuple(x.shape)}")
         h, first = self.taps()
         reach = h.shape[1]
         cells, past = (None, None) if state is None else (state["neurons"], state["sent"])
