@@ -44,7 +44,8 @@ def spikes_at(times: Tensor, steps: int) -> Tensor:
 def first_spike_scores(steps: float, tau: float) -> Callable[[Tensor], Tensor]:
     """A readout for spike times (K, B, n): -t/tau of each cell's first spike, ``steps`` counting as t of a silent one.
 
-    With cross-entropy as the loss, the cell of the right class learns to be first (Goeltz et al., Nat. Mach. Intell. 3, 2021).  ``tau``: how many steps ahead count as e times as likely.
+    With cross-entropy as the loss, the cell of the right class learns to be first (Goeltz et al., Nat. Mach. Intell. 3, 2021).
+    ``tau``: how many steps ahead count as e times as likely.
     """
     if not (steps > 0 and tau > 0):
         raise ParameterError(f"first_spike_scores: steps and tau must be > 0 steps, got {steps!r}, {tau!r}")
