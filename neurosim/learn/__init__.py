@@ -28,9 +28,12 @@ from .delay_training import (  # noqa: E402
 from .delays import DelayedLinear  # noqa: E402
 from .deployment import describe, to_network  # noqa: E402
 from .encoders import encoder  # noqa: E402
+from .eventprop import EventLI, EventLIF  # noqa: E402
+from .events import excess_spikes, first_spike_scores, spike_times, spikes_at  # noqa: E402
 from .foreign import Foreign  # noqa: E402
 from .integrating import IF, Integrator  # noqa: E402
 from .neurons import AdaptiveLIF, LI, LIF  # noqa: E402
+from .online import OTTT, EProp  # noqa: E402
 from .projection import OrthogonalProjection  # noqa: E402
 from .quantised import QCFS  # noqa: E402
 from .readout import last_of_time, max_over_time, mean_over_time, spike_count, sum_of_softmax  # noqa: E402
@@ -39,6 +42,7 @@ from .recurrent_delays import RecurrentDelays  # noqa: E402
 from .regularisers import Regulariser, regularise, voltage  # noqa: E402
 from .residual import Residual  # noqa: E402
 from .returning import from_network  # noqa: E402
+from .reward import RewardSTDP  # noqa: E402
 from .sequence import Layer, Sequential  # noqa: E402
 from .surrogate import Surrogate  # noqa: E402
 from .training import History, evaluate, fit, scores  # noqa: E402
@@ -51,6 +55,9 @@ __all__ = [
     "Converted",
     "DelaySchedule",
     "DelayedLinear",
+    "EProp",
+    "EventLI",
+    "EventLIF",
     "Foreign",
     "History",
     "IF",
@@ -58,12 +65,14 @@ __all__ = [
     "LI",
     "LIF",
     "Layer",
+    "OTTT",
     "OrthogonalProjection",
     "QCFS",
     "Recurrent",
     "RecurrentDelays",
     "Regulariser",
     "Residual",
+    "RewardSTDP",
     "Sequential",
     "Surrogate",
     "as_trained",
@@ -75,6 +84,8 @@ __all__ = [
     "describe",
     "encoder",
     "evaluate",
+    "excess_spikes",
+    "first_spike_scores",
     "fit",
     "from_network",
     "last_of_time",
@@ -89,6 +100,8 @@ __all__ = [
     "route_errors",
     "scores",
     "spike_count",
+    "spike_times",
+    "spikes_at",
     "sum_of_softmax",
     "to_network",
     "voltage",
