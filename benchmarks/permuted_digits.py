@@ -9,7 +9,9 @@ tasks; and of the lateral rows, after each task, the energy they reach of that t
 could reach (principal components; for later tasks orthogonal to the old rows), and how far they are from orthonormal.
 
 The learning rate is the one that does best *without* projection on held-out training images (accuracy after 3 tasks); the test
-images are for the report.  ``--quick`` is the same with scikit-learn's 8 x 8 digits, 64-100-100-10.
+images are for the report.  ``--quick`` is the same with scikit-learn's 8 x 8 digits, 64-100-100-10, and with other learners:
+spiking lateral neurons; online learning with traces (OTTT), whose errors go back through the weights, through fixed random ones, or
+through the weights' signs.
 
 Numbers go to results/permuted_digits.json and .md (with ``--quick`` to results/permuted_digits_quick.*); a file that is there is gone
 on from, seed by seed.
@@ -33,12 +35,16 @@ from torch import Tensor, nn
 
 from neurosim import data
 from neurosim.extras import need
-from neurosim.learn import LIF, Layer, OrthogonalProjection, Sequential, evaluate, fit
+from neurosim.learn import LI, LIF, Layer, OrthogonalProjection, Sequential, evaluate, fit, route_errors
+from neurosim.learn.online import OTTT
 
 RESULTS = Path(__file__).parent / "results"
 LAYERS = ("input", "hidden", "output")
 NAMES = {"mnist": "MNIST", "digits": "scikit-learn's digits"}
 RATES = (0.05, 0.1, 0.2)
+LEARNERS = {"BPTT": "", "BPTT, spiking lateral neurons": "", "OTTT": "", "OTTT, feedback alignment": "alignment",
+            "OTTT, sign-symmetric": "sign"}
+LEVELS = 40
 COLOURS = ("#c8553d", "#3b6fb6", "#4f8f4f")
 
 
@@ -85,8 +91,8 @@ class Held(Layer):
         return x.expand(self.steps, *x.shape[1:]), None
 
 
-def network(s: Settings, pixels: int, seed: int) -> Sequential:
-    """Pixels as currents, two layers of spiking cells, and the mean of weighted spikes for each class."""
+def network(s: Settings, pixels: int, seed: int, online: bool = False) -> Sequential:
+    """Pixels as currents, two layers of spiking cells, and weighted spikes for each class (``online``: through a leaky integrator)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         weights = [nn.Linear(n, m, bias=False) for n, m in ((pixels, s.width), (s.width, s.width), (s.width, 10))]
@@ -94,11 +100,9 @@ def network(s: Settings, pixels: int, seed: int) -> Sequential:
         for layer in weights[:2]:
             layer.weight *= s.scale
     cells = [LIF(tau_m=s.tau_m, reset="subtract", decay="euler", surrogate="sigmoid") for _ in range(2)]
-    net = Sequential(weights[0], Held(s.steps), cells[0], weights[1], cells[1], weights[2])
-    return net
-
-
-ROWS_ON = ("0", "3", "5")  # the three weights of `network`
+    if online:
+        return Sequential(weights[0], cells[0], weights[1], cells[1], weights[2], LI(tau_m=s.tau_m, decay="euler"))
+    return Sequential(weights[0], Held(s.steps), cells[0], weights[1], cells[1], weights[2])
 
 
 def best_share(signals: Tensor, fixed: Tensor, k: int) -> float:
@@ -115,7 +119,7 @@ def best_share(signals: Tensor, fixed: Tensor, k: int) -> float:
 def row_figures(projection: OrthogonalProjection, signals: dict[str, Tensor], old: dict[str, int]) -> dict[str, Any]:
     """For each layer: energy of the rows, the best there could be, distance from orthonormal, directions left."""
     found = {}
-    for label, name in zip(LAYERS, ROWS_ON):
+    for label, name in zip(LAYERS, projection.capacity):
         rows, seen = projection.rows(name)[0], signals[name][0]
         best = best_share(seen, rows[:old[name]], len(rows) - old[name])
         found[label] = {"energy": projection.energy(name, signals[name]), "best": best, "rows": len(rows),
@@ -123,39 +127,67 @@ def row_figures(projection: OrthogonalProjection, signals: dict[str, Tensor], ol
     return found
 
 
-def learn(s: Settings, seed: int, projected: bool, rate: float, tasks: int | None = None, held_out: bool = False) -> dict[str, Any]:
+def learn(s: Settings, seed: int, projected: bool, rate: float, tasks: int | None = None, held_out: bool = False,
+          learner: str = "BPTT") -> dict[str, Any]:
     """One network through all tasks: accuracies, after each task on all so far, in per cent; and the rows."""
-    began, tasks = time.process_time(), tasks or s.tasks
+    began, tasks, online = time.process_time(), tasks or s.tasks, learner.startswith("OTTT")
     x, y, *others = (torch.from_numpy(part) for part in images(s))
     judged = others[:2] if held_out else others[2:]
     draws = torch.Generator().manual_seed(seed)
     orders = [torch.randperm(x.shape[1], generator=draws) for _ in range(tasks)]
-    net = network(s, x.shape[1], seed)
+    net = network(s, x.shape[1], seed, online)
+    if LEARNERS[learner]:
+        route_errors(net, LEARNERS[learner], seed=seed)
+    names = [name for name, layer in net.layers() if isinstance(layer, nn.Linear)]
     optimiser = torch.optim.SGD(net.parameters(), lr=rate)
-    projection = OrthogonalProjection(net, dict(zip(ROWS_ON, s.rows)), signal="rate", gain=s.gain, settle=s.settle,
-                                      iterations=s.iterations, every=s.every, orthonormal=True, seed=seed) if projected else None
+    projection = OrthogonalProjection(
+        net, dict(zip(names, s.rows)), signal="rate", gain=s.gain, settle=s.settle, iterations=s.iterations, every=s.every,
+        levels=LEVELS if "spiking" in learner else None, orthonormal=True, seed=seed) if projected else None
+
+    def encode(x: Tensor, _: Any = None) -> Tensor:
+        return x.expand(s.steps, *x.shape) if online else x[None]
+
     accuracy: list[list[float]] = []
     rows = []
     for task, order in enumerate(orders):
         chosen = torch.randperm(len(x), generator=draws)[:s.samples]
         task_x, task_y = x[chosen][:, order], y[chosen]
-        fit(net, (task_x, task_y), epochs=1, batch_size=s.batch, optimiser=optimiser, encode=lambda x, _: x[None],
-            seed=seed * 100 + task, progress=False)
+        if online:
+            if projection is not None and task == 0:
+                projection.attach(optimiser)
+            rule = OTTT(net, optimiser, observe=projection.observe if projection is not None else None)
+            for batch in torch.randperm(len(task_x), generator=draws).split(s.batch):
+                rule.step(encode(task_x[batch]), task_y[batch])
+        else:
+            fit(net, (task_x, task_y), epochs=1, batch_size=s.batch, optimiser=optimiser, encode=encode, seed=seed * 100 + task,
+                progress=False)
         if projection is not None:
             with torch.no_grad(), projection.watching():
-                for _ in range(s.passes):
+                for _ in range(s.passes * (not online)):  # online, rows learn from the traces alone
                     for batch in torch.randperm(len(task_x), generator=draws).split(s.rehearsed):
-                        net(task_x[batch][None])
-            old = {name: sum(([r, *s.grow][:task])) if task else 0 for name, r in zip(ROWS_ON, s.rows)}
-            rows.append(row_figures(projection, projection.signals(task_x[None]), old))
+                        net(encode(task_x[batch]))
+            old = {name: r + sum(s.grow[:task - 1]) if task else 0 for name, r in zip(names, s.rows)}
+            rows.append(row_figures(projection, projection.signals(encode(task_x)), old))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # few directions left: the table says how many
                 projection.end_task(s.grow[task] if task + 1 < tasks else 0)
-        accuracy.append([100.0 * evaluate(net, (judged[0][:, one], judged[1]), encode=lambda x, _: x[None], batch_size=500)["accuracy"]
+        accuracy.append([100.0 * evaluate(net, (judged[0][:, one], judged[1]), encode=encode, batch_size=500)["accuracy"]
                          for one in orders[:task + 1]])
-        print(f"seed {seed}, {'with' if projected else 'without'}, task {task + 1}:", *(f"{one:.1f}" for one in accuracy[-1]),
+        print(f"{learner}, seed {seed}, {'with' if projected else 'without'}, task {task + 1}:", *(f"{one:.1f}" for one in accuracy[-1]),
               f"({time.process_time() - began:.0f} CPU s)", flush=True)
     return {"seed": seed, "projected": projected, "accuracy": accuracy, "rows": rows, "cpu_s": time.process_time() - began}
+
+
+def learners(s: Settings, rate: float) -> list[dict[str, Any]]:
+    """ACC and BWT after all tasks with each other learner, without and with projection; means over the seeds."""
+    rows = []
+    for learner in list(LEARNERS)[1:]:
+        row: dict[str, Any] = {"learner": learner}
+        for projected, word in ((False, "without"), (True, "with")):
+            runs = [figures(learn(s, seed, projected, rate, learner=learner)["accuracy"], s.tasks) for seed in s.seeds]
+            row |= {f"{name}_{word}": float(np.mean([one[k] for one in runs])) for k, name in enumerate(("acc", "bwt"))}
+        rows.append(row)
+    return rows
 
 
 def figures(accuracy: list[list[float]], tasks: int) -> tuple[float, float]:
@@ -202,6 +234,11 @@ def table(found: dict[str, Any]) -> str:
     for r in found["summary"]:
         cells = [f"{r[name]:.2f} ± {r[name + '_sd']:.2f}" for name in ("acc_without", "acc_with", "bwt_without", "bwt_with")]
         lines.append(f"| {r['tasks']} | {' | '.join(cells)} | {r['closer']:.1f} × |")
+    if "learners" in found:
+        lines += ["", "Other learners, after all tasks:", "",
+                  "| learner | ACC without | ACC with projection | BWT without | BWT with projection |", "|---|---|---|---|---|"]
+        lines += [f"| {r['learner']} | {r['acc_without']:.2f} | {r['acc_with']:.2f} | {r['bwt_without']:.2f} | {r['bwt_with']:.2f} |"
+                  for r in found["learners"]]
     lines += ["", "Lateral rows after each task: energy of the task's signals, over the best possible (lowest of all seeds); largest entry",
               "of |H Hᵀ − 1| as learned, before the rows are made orthonormal (highest of all seeds); rows, and directions left.", "",
               "| task | " + " | ".join(f"{name}: of best | off | rows, left" for name in LAYERS) + " |",
@@ -253,13 +290,12 @@ def picture(found: dict[str, Any]) -> Any:
         ratio = np.array([[100.0 * row[name]["energy"] / row[name]["best"] for row in run] for run in runs])
         axes[2].plot(at, ratio.mean(0), "o-", color=colour, ms=4, label=f"{name} weights")
         axes[2].fill_between(at, ratio.min(0), ratio.max(0), color=colour, alpha=0.2, lw=0)
-        axes[5].plot(at, np.mean([[100.0 * row[name]["energy"] for row in run] for run in runs], axis=0), "o-", color=colour, ms=4,
-                     label=f"{name}, Hebbian rows")
-        axes[5].plot(at, np.mean([[100.0 * row[name]["best"] for row in run] for run in runs], axis=0), "--", color=colour, lw=1,
-                     label=f"{name}, best possible")
+        for kind, style in (("energy", "o-"), ("best", "--")):
+            curve = np.mean([[100.0 * row[name][kind] for row in run] for run in runs], axis=0)
+            axes[5].plot(at, curve, style, color=colour, ms=4, lw=1.2, label=f"{name} weights" if kind == "energy" else None)
     axes[2].axhline(98.5, color="0.5", lw=1, ls=":")
     axes[2].set(xlabel="task", ylabel="energy of the rows, % of best", title="lateral rows against PCA", ylim=(97.5, 100.2))
-    axes[5].set(xlabel="task", ylabel="energy of its signals, %", title="what the rows hold of a task's signals")
+    axes[5].set(xlabel="task", ylabel="of its signals' energy, %", title="held by the rows (dashed: the best)")
     for ax in (axes[0], axes[1], axes[2], axes[5]):
         ax.legend(frameon=False, fontsize=7)
         ax.spines[["top", "right"]].set_visible(False)
@@ -292,6 +328,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 found["runs"].append(learn(s, seed, projected, found["rate"]))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if arguments.quick and "learners" not in found:
+        found["learners"] = learners(s, found["rate"])
     found["summary"] = summary(found)
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(table(found), encoding="utf-8")
