@@ -446,6 +446,12 @@ def test_evaluation_teaches_nothing_and_watching_does():
     with projection.watching(), torch.no_grad():
         net(spikes(1))
     assert not torch.equal(projection.rows("0"), before)
+    before = projection.rows("0").clone()
+    net[0].train()
+    with projection.watching():
+        projection.signals(spikes(1))  # a look at what there is
+    assert torch.equal(projection.rows("0"), before)
+    assert [layer.training for layer in net] == [True, False, False] and not net.training
 
 
 def test_every_and_samples_take_less():
@@ -513,6 +519,8 @@ def test_what_is_left_is_told():
     assert projection.task == 1 and projection.capacity == {"0": 3, "2": 6}  # as if it had not been asked
     with pytest.warns(UserWarning, match="0 of 10 directions are left"):
         projection.end_task({"0": 3})
+    projection.end_task({})
+    assert projection.task == 3
 
 
 @pytest.mark.parametrize(("options", "kind", "match"), [

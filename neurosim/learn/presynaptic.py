@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import NetworkError
 
-__all__ = ["WEIGHTED", "groups_of", "inputs_of", "matrix", "patches", "postsynaptic"]
+__all__ = ["WEIGHTED", "groups_of", "inputs_of", "matrix", "mean_rate", "patches", "postsynaptic"]
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 _PADDED = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -67,6 +68,23 @@ def postsynaptic(layer: nn.Module, y: Tensor) -> Tensor:
     places = len(layer.kernel_size)  # type: ignore[arg-type]
     y = y[None] if y.ndim == places + 1 else y.flatten(0, -places - 2)
     return _in_groups(y.flatten(2), groups_of(layer))
+
+
+def mean_rate(x: Tensor, steps_and_batch: tuple[int, int], tau: float | None) -> Tensor:
+    """The mean over time of a layer's input, given as (T, B, ...) or with all steps as one batch.
+
+    With ``tau`` (steps), step t of T counts exp(-(T - 1 - t) / tau).
+    """
+    batch = steps_and_batch[1]
+    if x.shape[:2] != steps_and_batch:
+        if len(x) % batch:
+            raise NetworkError(f"signal='rate': {len(x)} signals are no sequences of {batch} samples; what the model is given must be "
+                               "of shape (T, B, ...)")
+        x = x.unflatten(0, (-1, batch))
+    if tau is None:
+        return x.mean(0)
+    weights = torch.exp(torch.arange(1 - len(x), 1, dtype=x.dtype, device=x.device) / tau)
+    return torch.tensordot(weights / weights.sum(), x, 1)
 
 
 def _in_groups(values: Tensor, groups: int) -> Tensor:

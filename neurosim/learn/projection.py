@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from ..errors import NetworkError, ParameterError
 from ..parameters import stream_key
-from ..subspace import projected, quantised
 from .freezing import freeze, inside
-from .lateral import Lateral, Rule, is_whole
-from .presynaptic import WEIGHTED, groups_of, matrix, patches, postsynaptic
+from .lateral import Rule, is_whole
+from .layer_rows import LayerRows
+from .presynaptic import WEIGHTED, mean_rate, patches
 
 __all__ = ["OrthogonalProjection"]
 
@@ -112,27 +112,26 @@ class OrthogonalProjection:
         missing = [name for name in self.free if name not in modules]
         if missing:
             raise NetworkError(f"OrthogonalProjection.free names {missing[0]!r}, which the model does not have")
-        self._layers = {name: layer for name, layer in modules.items()
-                        if isinstance(layer, WEIGHTED) and not inside(name, self.free)}
-        numbers = self._numbers("rows", rows)
-        self._layers = {name: layer for name, layer in self._layers.items() if name in numbers}
-        self._rows = {name: [Lateral(name if groups_of(layer) == 1 else f"{name}, group {g}", layer.weight, numbers[name], seed)
-                             for g in range(groups_of(layer))] for name, layer in self._layers.items()}
+        layers = {name: layer for name, layer in modules.items() if isinstance(layer, WEIGHTED) and not inside(name, self.free)}
+        numbers = _numbers("rows", rows, layers)
+        if not numbers:
+            raise NetworkError("OrthogonalProjection: the model has no Linear, Conv1d or Conv2d that could have lateral rows")
+        self._rows = {name: LayerRows(name, layer, numbers[name], seed) for name, layer in layers.items() if name in numbers}
         self._draws = torch.Generator().manual_seed(stream_key(seed, "OrthogonalProjection") % 2**63)
-        self._names: dict[nn.Module, str] = {layer: name for name, layer in self._layers.items()}
-        self._seen = dict.fromkeys(self._layers, 0)
+        self._names: dict[nn.Module, str] = {one.layer: name for name, one in self._rows.items()}
         self._handed: dict[str, Tensor] = {}
         self._shares: dict[str, list[Tensor]] = {}
         self._arrivals: set[str] = set()
         self._watching, self._attached = False, False
         self._steps: tuple[int, int] | None = None
         self._hooks: list[Any] = [model.register_forward_pre_hook(self._begin)]
-        for name, layer in self._layers.items():
-            self._hooks.append(layer.register_forward_hook(lambda layer, args, y, name=name: self._passed(name, args[0], y)))
-            self._hooks.append(layer.weight.register_hook(lambda grad, name=name: self._arrived(name, grad)))
+        for name, one in self._rows.items():
+            self._hooks.append(one.layer.register_forward_hook(lambda layer, args, y, name=name: self._passed(name, args[0], y)))
+            if one.layer.weight.requires_grad:
+                self._hooks.append(one.layer.weight.register_hook(lambda gradient, name=name: self._arrived(name, gradient)))
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name}: {one[0].old} + {len(one[0].rows) - one[0].old} of {one[0].space.n}" for name, one in self._rows.items())
+        parts = ", ".join(f"{name}: {one.old} + {one.size - one.old} of {one.inputs}" for name, one in self._rows.items())
         return f"OrthogonalProjection({self.task} tasks ended; fixed + learning rows: {parts})"
 
     # -------------------------------------------------------------------------------------------- what a learner uses
@@ -151,12 +150,12 @@ class OrthogonalProjection:
             self._refuse_unseen()
             self.project_gradients()
             if not plain and self.task:
-                before.update({name: layer.weight.detach().clone() for name, layer in self._layers.items()})
+                before.update({name: one.layer.weight.detach().clone() for name, one in self._rows.items()})
 
         def end(*_: Any) -> None:
-            for name, layer in self._layers.items() if before else ():
-                change = layer.weight.detach() - before[name]
-                layer.weight.data.copy_(before[name] + self._projected(name, change))
+            for name, was in before.items():
+                one = self._rows[name]
+                one.layer.weight.data.copy_(was + one.projected(one.layer.weight.detach() - was))
             before.clear()
 
         self._attached = True
@@ -168,10 +167,9 @@ class OrthogonalProjection:
         For a learner that writes ``grad`` itself and has no optimiser to `attach`; back-propagation has its gradients projected already.
         """
         if self.rule.levels is None:
-            for name, layer in self._layers.items():
-                gradient: Any = layer.weight.grad
-                if gradient is not None:
-                    gradient.copy_(self._projected(name, gradient))
+            for one in self._rows.values():
+                if one.layer.weight.grad is not None:
+                    one.layer.weight.grad.copy_(one.projected(one.layer.weight.grad))
 
     def observe(self, layer: nn.Module, signal: Tensor) -> None:
         """Tell what a learner multiplies its deltas with, if that is not the input of the layer (traces).
@@ -188,12 +186,11 @@ class OrthogonalProjection:
         name = self._names.get(layer)
         if name is not None:
             self._handed[name] = signal.detach()
-            self._learn(name, self._handed[name])
+            self._learn(self._rows[name], self._handed[name])
 
     def perpendicular(self, name: str, x: Tensor) -> Tensor:
         """x_perp: what the fixed rows leave of the presynaptic signals of an input; shape (groups, rows, n)."""
-        signals = patches(self._layer(name), x)
-        return torch.stack([projected(one.fixed, part, self.rule.levels) for one, part in zip(self._rows[name], signals)])
+        return self._of(name).perpendicular(x, self.rule.levels)
 
     def end_task(self, grow: int | Mapping[str, int] = 0) -> None:
         """Fix the rows of the task that ends, and add ``grow`` rows that learn the next one.
@@ -205,15 +202,14 @@ class OrthogonalProjection:
         ParameterError
             If there are fewer free directions than rows asked for.
         """
-        numbers = self._numbers("grow", grow)
-        for name, laterals in self._rows.items():
-            for one in laterals:
-                one.check(numbers.get(name, 0))
-        for name, laterals in self._rows.items():
-            for one in laterals:
-                one.end(numbers.get(name, 0), self.orthonormal)
+        numbers = _numbers("grow", grow, self._rows)
+        every = [(part, numbers.get(name, 0)) for name, one in self._rows.items() for part in one.groups]
+        for part, k in every:
+            part.check(k)
+        for part, k in every:
+            part.end(k, self.orthonormal)
         self._shares.clear()
-        self._end_first(self.task + 1)
+        self._go_on(self.task + 1)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -223,9 +219,9 @@ class OrthogonalProjection:
         on them.  The rate starts anew.
         """
         self._watching = True
-        for laterals in self._rows.values():
-            for one in laterals:
-                one.updates = 0
+        for one in self._rows.values():
+            for part in one.groups:
+                part.updates = 0
         try:
             yield
         finally:
@@ -235,57 +231,56 @@ class OrthogonalProjection:
 
     @property
     def capacity(self) -> dict[str, int]:
-        """Directions of each layer's input that no row holds yet: n - k (of the first group; all have as many)."""
-        return {name: laterals[0].space.n - len(laterals[0].rows) for name, laterals in self._rows.items()}
+        """Directions of each layer's input that no row holds yet: n - k, in each group."""
+        return {name: one.inputs - one.size for name, one in self._rows.items()}
 
     def rows(self, name: str) -> Tensor:
         """The rows of a layer, those of old tasks first; shape (groups, k, n)."""
-        self._layer(name)
-        return torch.stack([one.rows for one in self._rows[name]])
+        return self._of(name).stacked()
 
     def signals(self, x: Tensor) -> dict[str, Tensor]:
         """What the rows of each layer would learn from for the input ``x``, (groups, rows, n), all of it; nothing is learned."""
         found: dict[str, Tensor] = {}
-        hooks = [layer.register_forward_pre_hook(lambda layer, args, name=name: found.__setitem__(
-            name, patches(layer, self._signal(args[0])))) for name, layer in self._layers.items()]
-        was, mode = self._watching, self.model.training
+        hooks = [one.layer.register_forward_pre_hook(lambda layer, args, name=name: found.__setitem__(
+            name, patches(layer, self._signal(args[0])))) for name, one in self._rows.items()]
+        watching, modes = self._watching, [(module, module.training) for module in self.model.modules()]
+        self._watching = False
         self.model.eval()
         try:
             with torch.no_grad():
                 self.model(x)
         finally:
-            self.model.train(mode)
-            self._watching = was
+            self._watching = watching
+            for module, mode in modes:
+                module.training = mode
             for hook in hooks:
                 hook.remove()
         return found
 
     def energy(self, name: str, signals: Tensor) -> float:
         """The share of the squared length of signals, (groups, rows, n), that all rows of a layer together reach; NaN for silence."""
-        left = sum(float((projected(one.rows, part) ** 2).sum()) for one, part in zip(self._rows[name], signals, strict=True))
-        whole = float((signals**2).sum())
-        return 1.0 - left / whole if whole else float("nan")
+        return self._of(name).energy(signals)
 
     @property
     def novelty(self) -> dict[str, float]:
         """|x_perp|^2 / |x|^2 of each layer's last signals: the share that fixed rows leave; near 1 for what is new."""
-        return {name: sum(one.novelty for one in laterals) / len(laterals) for name, laterals in self._rows.items()}
+        return {name: one.novelty for name, one in self._rows.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """All that it remembers, tensors and numbers."""
-        return {"task": self.task, "draws": self._draws.get_state(), "seen": dict(self._seen),
-                "rows": {name: [one.state() for one in laterals] for name, laterals in self._rows.items()}}
+        return {"task": self.task, "draws": self._draws.get_state(), "seen": {name: one.seen for name, one in self._rows.items()},
+                "rows": {name: [part.state() for part in one.groups] for name, one in self._rows.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state, of a projection with the same layers."""
         if set(state["rows"]) != set(self._rows):
             raise ParameterError(f"the state is of layers {sorted(state['rows'])}; here rows are on {sorted(self._rows)}")
-        for name, laterals in self._rows.items():
-            for one, kept in zip(laterals, state["rows"][name], strict=True):
-                one.restore(kept)
-        self._seen = dict(state["seen"])
+        for name, one in self._rows.items():
+            one.seen = int(state["seen"][name])
+            for part, kept in zip(one.groups, state["rows"][name], strict=True):
+                part.restore(kept)
         self._draws.set_state(state["draws"])
-        self._end_first(int(state["task"]))
+        self._go_on(int(state["task"]))
 
     def remove(self) -> None:
         """Take all hooks off the model and the optimiser; frozen parameters stay frozen."""
@@ -302,98 +297,60 @@ class OrthogonalProjection:
 
     def _passed(self, name: str, x: Tensor, y: Tensor) -> None:
         """A layer has had the input ``x`` and sends ``y``."""
-        layer = self._layers[name]
-        signal = self._handed.pop(name, None)
+        one, signal = self._rows[name], self._handed.pop(name, None)
         if signal is None:
             signal = x.detach()
-            if self._watching or (layer.training and torch.is_grad_enabled()):
-                self._learn(name, self._signal(signal))
-        if self.rule.levels is not None and self._rows[name][0].old and y.requires_grad:
-            y.register_hook(lambda delta: self._share(name, signal, delta))
+            if self._watching or (one.layer.training and torch.is_grad_enabled()):
+                self._learn(one, self._signal(signal))
+        if self.rule.levels is not None and one.old and y.requires_grad:
+            y.register_hook(lambda delta: self._shares.setdefault(name, []).append(one.share(signal, delta.detach(), self.rule.levels)))
 
     def _signal(self, x: Tensor) -> Tensor:
         """A layer's input as its rows learn from it: every step, or the mean over the sequence."""
-        if self.signal == "spikes" or self._steps is None:
-            return x
-        if x.shape[:2] != self._steps:  # all steps as one batch
-            if len(x) % self._steps[1]:
-                raise NetworkError(f"signal='rate': {len(x)} signals are no sequences of {self._steps[1]} samples; "
-                                   "what the model is given must be of shape (T, B, ...)")
-            x = x.unflatten(0, (-1, self._steps[1]))
-        if self.tau is None:
-            return x.mean(0)
-        weights = torch.exp(torch.arange(1 - len(x), 1, dtype=x.dtype, device=x.device) / self.tau)
-        return torch.tensordot(weights / weights.sum(), x, 1)
+        return x if self.signal == "spikes" or self._steps is None else mean_rate(x, self._steps, self.tau)
 
-    def _learn(self, name: str, x: Tensor) -> None:
-        self._seen[name] += 1
-        skipped = (self._seen[name] - 1) % self.every and not self._watching
-        if skipped or all(one.old == len(one.rows) for one in self._rows[name]):
-            return
-        layer = self._layers[name]
-        if self.samples is not None and not isinstance(layer, nn.Linear) and len(x) > self.samples:
-            x = x[self._drawn(len(x), self.samples)]  # a few images, before they are cut into patches
-        signals = patches(layer, x.detach())
-        if self.samples is not None and signals.shape[1] > self.samples:
-            signals = signals[:, self._drawn(signals.shape[1], self.samples).to(signals.device)]
-        for one, part in zip(self._rows[name], signals):
-            one.learn(part, self.rule)
-
-    def _drawn(self, size: int, number: int) -> Tensor:
-        return torch.randperm(size, generator=self._draws)[:number]
-
-    def _share(self, name: str, signal: Tensor, delta: Tensor) -> None:
-        """Spiking lateral neurons: what the gradient of one pass has along the rows, delta times their quantised signals."""
-        layer = self._layers[name]
-        parts = [post.T @ quantised(part.to(one.rows.dtype) @ one.fixed.T, self.rule.levels) @ one.fixed
-                 for one, part, post in zip(self._rows[name], patches(layer, signal), postsynaptic(layer, delta.detach()))]
-        self._shares.setdefault(name, []).append(torch.stack(parts))
+    def _learn(self, one: LayerRows, x: Tensor) -> None:
+        one.seen += 1
+        if self._watching or (one.seen - 1) % self.every == 0:
+            one.learn(x, self.rule, self.samples, self._draws)
 
     def _arrived(self, name: str, gradient: Tensor) -> Tensor:
         """What back-propagation adds to a weight's gradient."""
+        one = self._rows[name]
         if self.rule.levels is not None:
             self._arrivals.add(name)
-            for part in self._shares.pop(name, ()):
-                gradient = gradient - part.view_as(gradient)
-        elif not self._attached and self._rows[name][0].old:
-            gradient = self._projected(name, gradient)
-        return gradient
+            return gradient - sum(self._shares.pop(name, []))
+        return one.projected(gradient) if one.old and not self._attached else gradient
 
     # ---------------------------------------------------------------------------------------------------------- inside
 
     def _refuse_unseen(self) -> None:
         """Spiking lateral neurons project where errors meet signals; a gradient that came otherwise is not projected."""
-        for name, layer in self._layers.items() if self.rule.levels is not None and self.task else ():
-            if layer.weight.grad is not None and name not in self._arrivals:
+        for name, one in self._rows.items() if self.rule.levels is not None and self.task else ():
+            if one.layer.weight.grad is not None and name not in self._arrivals:
                 raise NetworkError(f"levels={self.rule.levels}: the gradient of {name!r} did not come by back-propagation to its weight; a "
                                    "learner that writes it must use perpendicular(), or rows of graded neurons (levels=None)")
         self._arrivals.clear()
 
-    def _projected(self, name: str, change: Tensor) -> Tensor:
-        """A change of a weight without what it has along the fixed rows."""
-        parts = matrix(self._layers[name], change)
-        return torch.stack([part - (part @ one.fixed.T.to(part)) @ one.fixed.to(part)
-                            for one, part in zip(self._rows[name], parts)]).view_as(change)
-
-    def _end_first(self, task: int) -> None:
-        """Go on to a task; what the first one ends, it ends once."""
+    def _go_on(self, task: int) -> None:
+        """To the next task; from the second on, only weights with rows change."""
         if task and not self.task:
-            self._hooks += freeze(self.model, [layer.weight for layer in self._layers.values()], self.free)
+            self._hooks += freeze(self.model, [one.layer.weight for one in self._rows.values()], self.free)
         self.task = task
 
-    def _layer(self, name: str) -> nn.Module:
-        if name not in self._layers:
-            raise NetworkError(f"no lateral rows on {name!r}; there are some on {sorted(self._layers)}")
-        return self._layers[name]
+    def _of(self, name: str) -> LayerRows:
+        if name not in self._rows:
+            raise NetworkError(f"no lateral rows on {name!r}; there are some on {sorted(self._rows)}")
+        return self._rows[name]
 
-    def _numbers(self, what: str, given: int | Mapping[str, int]) -> dict[str, int]:
-        numbers = dict(given) if isinstance(given, Mapping) else dict.fromkeys(self._layers, given)
-        for name, k in numbers.items():
-            if name not in self._layers:
-                raise NetworkError(f"OrthogonalProjection: {what} names {name!r}, which is no Linear, Conv1d or Conv2d with rows; "
-                                   f"there are {sorted(self._layers)}")
-            if not is_whole(k, 0):
-                raise ParameterError(f"OrthogonalProjection.{what} of {name!r} must be a whole number >= 0, got {k!r}")
-        if not numbers:
-            raise NetworkError("OrthogonalProjection: the model has no Linear, Conv1d or Conv2d that could have lateral rows")
-        return numbers
+
+def _numbers(what: str, given: int | Mapping[str, int], layers: Mapping[str, Any]) -> dict[str, int]:
+    """Rows by layer."""
+    numbers = dict(given) if isinstance(given, Mapping) else dict.fromkeys(layers, given)
+    for name, k in numbers.items():
+        if name not in layers:
+            raise NetworkError(f"OrthogonalProjection: {what} names {name!r}, which is no Linear, Conv1d or Conv2d with rows; "
+                               f"there are {sorted(layers)}")
+        if not is_whole(k, 0):
+            raise ParameterError(f"OrthogonalProjection.{what} of {name!r} must be a whole number >= 0, got {k!r}")
+    return numbers
