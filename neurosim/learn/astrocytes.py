@@ -118,8 +118,8 @@ class AstroLIF(_Unit):
     Notes
     -----
     ``y, state = layer(x)`` with x and y of shape (T, B, n); the state is a dict: v, c and s, the last spikes.  On the CPU the time loop is one
-    kernel forward and one backward (with recurrence a product of matrices between steps).  It becomes `IF_curr_delta_astro`,
-    whose constant current calcium does not scale: no bias may lead into a layer with g_astro > 0.
+    kernel forward and one backward (with recurrence a product of matrices between steps).  It becomes `IF_curr_delta_astro`;
+    with g_astro > 0 biases come as spikes, since calcium scales what synapses bring and not a constant current.
     """
 
     def __init__(self, n: int, tau_m: Any = 20.0, tau_c: Any = 2000.0, kappa: Any = 0.3, g_astro: Any = 0.0, delta_c: Any = 0.1,
