@@ -117,9 +117,10 @@ class AstroLIF(_Unit):
 
     Notes
     -----
-    ``y, state = layer(x)`` with x and y of shape (T, B, n); the state is a dict: v, c and s, the last spikes.  On the CPU the time loop is one
-    kernel forward and one backward (with recurrence a product of matrices between steps).  It becomes `IF_curr_delta_astro`;
-    with g_astro > 0 biases come as spikes, since calcium scales what synapses bring and not a constant current.
+    ``y, state = layer(x)`` with x and y of shape (T, B, n); the state is a dict: v, c and s, the last spikes.  On the CPU the
+    time loop is one kernel forward and one backward (with recurrence a product of matrices between steps).  It becomes
+    `IF_curr_delta_astro`; with g_astro > 0 biases come as spikes, since calcium scales what synapses bring and not a
+    constant current.
     """
 
     def __init__(self, n: int, tau_m: Any = 20.0, tau_c: Any = 2000.0, kappa: Any = 0.3, g_astro: Any = 0.0, delta_c: Any = 0.1,
@@ -203,6 +204,8 @@ class AstroAttention(_Unit):
     shape (T, B, units); the state is a dict: v and c.  It becomes `neurosim.cells.attention.IF_curr_delta_attention`.
     """
 
+    sources: Tensor
+
     def __init__(self, n: int, heads: int | None = None, tau_m: Any = 2.0, tau_c: Any = 200.0, write: Any = 0.5, gain: Any = 2.0,
                  bonus: Any = 0.0, direct: Any = 0.5, *, train: Sequence[str] = ("tau_c", "write", "gain", "bonus", "direct"),
                  surrogate: str | Surrogate = "atan", detach_reset: bool = True) -> None:
@@ -229,8 +232,9 @@ class AstroAttention(_Unit):
             spikes = x[..., self.sources.flatten()].unflatten(-1, (3, self.units))
         state = state or {name: x.new_zeros(x.shape[1], self.units) for name in "vc"}
         keep, keep_c = (torch.exp(-1.0 / self.value(name)) for name in ("tau_m", "tau_c"))
-        rest = (self.value(name) for name in ("write", "gain", "bonus", "direct"))
-        y, v, c = astro_loops.attention(spikes, keep, keep_c, *rest, state["v"], state["c"], self.surrogate, self.detach_reset)
+        write, gain, bonus, direct = (self.value(name) for name in ("write", "gain", "bonus", "direct"))
+        y, v, c = astro_loops.attention(spikes, keep, keep_c, write, gain, bonus, direct, state["v"], state["c"], self.surrogate,
+                                        self.detach_reset)
         return y, {"v": v, "c": c}
 
     def extra_repr(self) -> str:
