@@ -9,8 +9,9 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from neurosim import NetworkError, ParameterError, Simulation, data  # noqa: E402
+from neurosim.cost import run_cost  # noqa: E402
 from neurosim.hardware.spinnaker import check  # noqa: E402
-from neurosim.learn import IF, QCFS, Integrator, Residual, Sequential, convert, evaluate, fit, to_network  # noqa: E402
+from neurosim.learn import IF, QCFS, Integrator, Residual, Sequential, convert, cost, evaluate, fit, to_network  # noqa: E402
 from neurosim.learn.integrating import Scale  # noqa: E402
 
 
@@ -290,6 +291,31 @@ def test_branches_become_residuals(draws):
     assert first.branches[1][0].factor.item() == pytest.approx(spiking.thresholds["stem_2"] / spiking.thresholds["blocks_0_act_1"])
 
 
+class Named(nn.Module):
+    """Names that a network has of its own, and shapes taken from the input."""
+
+    def __init__(self):
+        super().__init__()
+        self.input, self.output, self.readout, self.after = nn.Conv1d(2, 4, 3), nn.ReLU(), nn.Linear(8, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.output(self.input(x))
+        y = self.output(self.readout(x.view(x.size(0), -1)))
+        y += self.output(self.readout(x.reshape(x.shape[0], 8)))
+        return self.after(y)
+
+
+def test_names_are_kept_apart(draws):
+    ann, x = Named(), torch.rand((40, 2, 4), generator=draws)
+    spiking = convert(ann, x, method="max")
+    with torch.no_grad():
+        assert (spiking.scores(x.double(), 3000) - ann(x)).abs().max() < 2e-3
+    made = to_network(spiking, 1.0, (2, 4), analog=True)
+    assert len(made.populations) == 4 and made.outputs == ("output",)
+    frames = spiking.encode(x[:2].double(), 10)
+    assert np.allclose(made.run(frames.numpy()), spiking(frames)[0].numpy(), atol=1e-10)
+
+
 def test_training_on(draws):
     """A converted network for few steps has gradients, and learns with them."""
     ann, x = example("mlp", draws)
@@ -359,6 +385,8 @@ REFUSED = {
     "softmax": (Function(lambda x: torch.softmax(x, -1)), "leave it off"),
     "cat": (Function(lambda x: torch.cat([x, x])), "add branches"),
     "constant": (Function(lambda x: x + 1.0), "the tensors of the network alone"),
+    "factor": (Function(lambda x: x * 2.0), "mul is not supported"),
+    "slice": (Function(lambda x: x[:, :1], 4), "getitem is not supported"),
     "alpha": (Function(lambda x: torch.add(x, x, alpha=2)), "alpha must be 1"),
     "shapes": (Function(lambda x: x + x.mean(2, keepdim=True)), "what is added must have one shape"),
     "reshape": (Function(lambda x: x.reshape(-1, 4, 2)), "only flattening"),
@@ -442,6 +470,16 @@ def test_the_engine_sends_the_same_spikes(name, given, reset, draws):
                 assert np.array_equal(found, wanted[:, 0].numpy()), label
                 total += found.sum()
     assert total > 100
+
+
+def test_torch_and_engine_cost_the_same(draws):
+    ann, x = example("mlp", draws)
+    spiking = convert(ann, x, input="rate")
+    made, frames = to_network(spiking, 1.0), spiking.encode(x[:1].double(), 20, draws)
+    made.set_input(frames[:, 0].numpy())
+    result = Simulation(made.network, dt=made.dt).run(made.duration(20), progress=False)
+    found, wanted = run_cost(made.network, result, steps=20, offsets=made.offsets), cost(spiking, [frames])
+    assert found.synops == wanted.acs == wanted.synops > 500
 
 
 def test_spinnaker_names_what_it_does_not_have(draws):

@@ -196,7 +196,7 @@ def convert(ann: nn.Module, calibration: Any, steps: int | None = None, *, metho
         for module, was in training.items():
             module.training = was
     if not spiking:
-        layers["readout"] = Integrator()
+        layers[_free("readout", layers)] = Integrator()
     out = Converted(layers)
     out.thresholds, out.input, out.input_shape, out.steps = thresholds, input, net.input_shape, steps
     out.unit = unit if spiking else 1.0
@@ -310,7 +310,8 @@ def _layers(pieces: list[Any], cells: Callable[[], IF]) -> OrderedDict[str, nn.M
 
 
 def _free(name: str, taken: OrderedDict[str, nn.Module]) -> str:
-    while name in taken:
+    """The name, or one like it that nothing has: no other layer, and not the input and output of a network."""
+    while name in taken or name in ("input", "output"):
         name += "_"
     return name
 

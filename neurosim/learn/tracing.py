@@ -256,7 +256,7 @@ class _Opened:
             module = self.module.get_submodule(str(node.target))
             if isinstance(module, _NOTHING):
                 return nn.Identity()
-            if isinstance(module, nn.Flatten) or len(after) != len(shape) and not isinstance(module, _ADAPTIVE):
+            if isinstance(module, nn.Flatten):
                 return self._flat(node, shape, after)
         elif node.target in _RELUS:
             return nn.ReLU()
@@ -266,6 +266,8 @@ class _Opened:
             return self._flat(node, shape, after)
         elif node.target in _MEANS:
             return self._mean(node, shape, after)
+        elif node.target not in _FUNCTIONAL_POOLS:
+            raise _refused(node, self.module)
         else:
             names = ("stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
             kind = _FUNCTIONAL_POOLS[node.target]  # type: ignore[index]
