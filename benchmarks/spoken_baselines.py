@@ -2,7 +2,7 @@
 
     python -m neurosim.benchmarks.spoken_baselines [--path FSDD] [--quick]
 
-Logistic regression on spike counts of each channel over the whole clip (1 piece: no time), and over 2, 4, 8 and 16 pieces of it;
+Logistic regression on spike counts of each channel over the whole clip (1 piece: no time), and over 4 and 8 pieces of it;
 how strongly it is regularised is chosen on the validation speakers, the accuracy is that on the test speakers.  Synthetic voices are
 spoken by espeak-ng, with other voices, pitches and speeds for each seed; of the real speech of the Free Spoken Digit Dataset, given by
 path, each speaker is the test once.  Figures go to results/spoken_baselines.json and .md.
@@ -23,11 +23,11 @@ from sklearn.linear_model import LogisticRegression
 
 import neurosim
 from neurosim import data
-from neurosim.data.speech import fsdd
+from neurosim.data.speech import even, fsdd
 
 RESULTS = Path(__file__).parent / "results"
-PIECES = (1, 2, 4, 8, 16)
-STRENGTHS = (0.001, 0.01, 0.1)  # inverse strengths of regularisation
+PIECES = (1, 4, 8)
+STRENGTHS = (0.01, 0.1)  # inverse strengths of regularisation
 
 
 def counts(inputs: np.ndarray, pieces: int) -> np.ndarray:
@@ -43,7 +43,7 @@ def accuracy(split: data.Split, pieces: int) -> tuple[float, float]:
     for strength in STRENGTHS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of steps that do not suffice to the last digit
-            model = LogisticRegression(C=strength, max_iter=100).fit(x, y)
+            model = LogisticRegression(C=strength, max_iter=60).fit(x, y)
         found.append((model.score(x_v, y_v), model.score(x_t, y_t)))
     return max(found, key=lambda pair: pair[0])
 
@@ -52,15 +52,19 @@ def splits(path: str | None, quick: bool) -> list[data.Split]:
     """Of one kind of speech."""
     if path is None:
         return [data.spoken(clips=480 if quick else 2400, seed=seed) for seed in ((1,) if quick else (1, 2, 3))]
-    speakers = sorted(set(fsdd(path).speaker))
-    pairs = list(zip(speakers, speakers[1:] + speakers[:1]))
-    return [data.spoken(path, test=[one], validation=[other]) for one, other in pairs[:1 if quick else None]]
+    clips, made = fsdd(path), []
+    inputs = data.Cochlea().spikes([even(sound) for sound in clips.sounds], 80, 8.0)  # as data.spoken has them, once for all splits
+    speakers = [str(name) for name in np.unique(clips.speaker)]
+    for one, other in list(zip(speakers, speakers[1:] + speakers[:1]))[:1 if quick else None]:
+        parts, groups = data.by_group(clips.speaker, [other], [one])
+        made.append(data.by_index(inputs, clips.digit, parts, clips.source, groups))
+    return made
 
 
 def measured(path: str | None, quick: bool) -> dict[str, Any]:
     """Accuracies of one kind of speech, by pieces and split."""
     made = splits(path, quick)
-    rows = {pieces: [accuracy(split, pieces) for split in made] for pieces in ((1, 8) if quick else PIECES)}
+    rows = {pieces: [accuracy(split, pieces) for split in made] for pieces in (PIECES[::2] if quick else PIECES)}
     return {"source": made[0].source, "tests": [split.groups[2] for split in made],
             "density": float(np.mean([split.train[0].mean() for split in made])),
             "validation": {pieces: [one for one, _ in row] for pieces, row in rows.items()},

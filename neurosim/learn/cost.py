@@ -41,7 +41,7 @@ def cost(net: nn.Module, batches: Iterable[Any], *, run: Callable[[nn.Module, An
     run : callable, optional
         ``run(net, x)`` for a module that is stepped from outside, as those of snntorch are; ``x`` then has the shape (T, B, ...).
     timed : bool
-        Run all once more, first, to tell the seconds.
+        Run all once more, first, to tell the seconds (the first batch twice: what is done only once is left out).
 
     Returns
     -------
@@ -65,6 +65,8 @@ def cost(net: nn.Module, batches: Iterable[Any], *, run: Callable[[nn.Module, An
     seconds = 0.0
     try:
         with torch.no_grad():
+            if timed:
+                call(net, batches[0])  # what is done once (compiling) is not counted
             for x in batches if timed else ():
                 start = time.perf_counter()
                 call(net, x)
