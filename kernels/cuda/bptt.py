@@ -14,7 +14,7 @@ from ..bptt import ADAPTS, DETACH, KEEP, OF_CELLS, SPIKES, SUBTRACT, SYNAPSE
 
 @cuda.jit(device=True)
 def _slope(kind, alpha, scale, u):
-    """As `kernels.bptt.slopes`."""
+    """As `kernels.bptt_back.slopes`."""
     if kind == 0:
         x = 0.5 * math.pi * alpha * u
         return 0.5 * alpha * scale / (1.0 + x * x)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..kernels import bptt, bptt_events
+from ..kernels import bptt, bptt_back, bptt_events
 from ..kernels.bptt_events import Entries
 from .memory import empty
 
@@ -251,7 +251,7 @@ class _Loop(torch.autograd.Function):
             of_weight = np.zeros((weight.shape[1], n) if by_entry else (0, 0), sent.dtype)
             of_own = np.zeros((n, n) if own is not None else (0, 0), sent.dtype)
             grads = bptt.Grads(into, of_weight, np.zeros(n), of_own, *(np.zeros(n) for _ in bptt.PARAMETERS))
-            bptt.backward(lo, hi, flags, kind, alpha, scale, source, given, before, history, sent, came, states, grads)
+            bptt_back.backward(lo, hi, flags, kind, alpha, scale, source, given, before, history, sent, came, states, grads)
             return grads
 
         parts = _each(part, _cuts(y.shape[1], 8))
