@@ -10,7 +10,7 @@ One step, for each cell (potentials in any one unit)::
     a <- keep_adapt a + s                       ADAPTS
 
 and y = s; without SPIKES v = y = u.  Going back, slope(u - level) stands for ds/du (surrogate gradients: Neftci, Mostafa &
-Zenke, IEEE Signal Processing Magazine 36, 2019); with DETACH the spike in the third last line is a constant.
+Zenke, IEEE Signal Processing Magazine 36, 2019); with DETACH the spike in the reset is a constant.
 
 Arrays are float32 or float64, all alike: (T, B, n) over steps, samples and cells; (B, n) for states; (n,) for parameters.  Those
 that a kind of cells does not need have a size of 0.  Calls for samples lo .. hi - 1 of a batch are independent.
