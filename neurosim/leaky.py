@@ -10,8 +10,8 @@ import numpy as np
 from .cells.euler import RESETS, EulerAdaptiveLIF, EulerCubaLIF, EulerLIF
 from .cells.lif import IF_curr_delta, IF_curr_exp, IF_jump, current_propagator
 from .errors import ParameterError
+from .layers import Cells
 from .maps import Shape
-from .stack import Cells
 
 __all__ = ["EDGE", "NEVER", "leaky", "time_constant"]
 

@@ -9,7 +9,7 @@ from torch import nn  # noqa: E402
 
 from neurosim import IF_curr_exp, Network, Simulation, SpikePairRule, SpikeSourceArray, SpikeSourcePoisson  # noqa: E402
 from neurosim import AdditiveWeightDependence, AllToAllConnector, IF_curr_delta, STDPMechanism  # noqa: E402
-from neurosim import maps  # noqa: E402
+from neurosim import maps, neuron  # noqa: E402
 from neurosim.cells.euler import RESETS, EulerLIF  # noqa: E402
 from neurosim.errors import NetworkError, ParameterError  # noqa: E402
 from neurosim.leaky import EDGE, NEVER, leaky, time_constant  # noqa: E402
@@ -311,6 +311,9 @@ def test_wrong_arguments():
     with pytest.raises(NetworkError, match=r"SpiNNaker has no cells that do the same as 1 \(EulerLIF\)"):
         to_network(Sequential(linear(4, 4), LIF(4, reset="subtract")), target="spinnaker")
     assert "EulerLIF stays in the engine" in str(to_network(Sequential(linear(4, 4), LIF(4, reset="subtract"))).report[0])
+    looped = to_network(Sequential(linear(4, 4), Recurrent(LIF(4, tau_syn=3.0))))
+    assert [str(note) for note in looped.report] == ["1: EulerCubaLIF stays in the engine: no other simulator or machine has these cells;"
+                                                     " with target='spinnaker' the loop has room for IF_curr_exp"]
     with pytest.raises(ParameterError, match="a description is a Connection"):
         shape_after("x", (1,))
 
@@ -341,6 +344,32 @@ def test_a_layer_of_ones_own():
     net = ready(Sequential(linear(6, 8, seed=9), Held(), linear(8, 3, seed=9), LIF(3)))
     x = spikes(STEPS, 2, 6)
     assert np.array_equal(to_network(net).run(x), sent(net, x)) and sent(net, x).any()
+
+
+@neuron(parameters={"v_thresh": 0.5}, states={"v": 0.0}, receptors=("plus", "times"))
+def Gated(s, p, x):
+    """v <- v / 2 + plus (1 + times)."""
+    s.v = 0.5 * s.v + x.plus * (1.0 + x.times)
+    return s.v >= p.v_thresh
+
+
+def test_cells_with_several_receptors():
+    """Connections have an output for each cell and receptor, one receptor after the other; biases go through weights."""
+    into = linear(6, 8, seed=4).double()
+    loop = Connection(maps.dense(np.vstack([np.zeros((4, 4)), np.eye(4)])), (8,), 2)
+    stack = Stack({"input": (6,)})
+    gated = Cells(Gated(), (4,), receptor=("plus", "times"), loops=(loop,))
+    stack.outputs["out"] = stack.add([describe(into, (6,), 1.0), gated], own("input", (6,)), "gated")
+    x = spikes(STEPS, 6, rate=0.4)
+    with torch.no_grad():
+        plus, times = into(x).numpy()[:, :4], into(x).numpy()[:, 4:]
+    v, wanted = np.zeros(4), np.zeros((STEPS + 3, 4))
+    for t in range(STEPS):
+        v = 0.5 * v + plus[t] * (1.0 + times[t] + wanted[t])
+        wanted[t + 3] = v >= 0.5
+    deployed = stack.deployed(1.0, "gated")
+    assert "bias" in deployed.populations and 20 < wanted.sum() < 0.9 * wanted.size
+    assert np.array_equal(deployed.run(x), wanted[3:])
 
 
 # ----------------------------------------------------------------------------------- from_network

@@ -271,14 +271,16 @@ def to_network(module: nn.Module, dt: float = 1.0, input_shape: Any = None, labe
     stack.layers = {name: (cells.scaled(scale), signal) for name, (cells, signal) in stack.layers.items()}
     if isinstance(what, Cells) or not stack.layers:
         raise NetworkError(f"{label}: it has no named layer of cells; put the layers into a Sequential")
-    stays = {name: cells for name, (cells, _) in stack.layers.items() if type(cells.cell) not in _EVERYWHERE}
+    stays = {name: cells.cell.name for name, (cells, _) in stack.layers.items() if type(cells.cell) not in _EVERYWHERE}
     if target and stays:
-        names = ", ".join(f"{name} ({cells.cell.name})" for name, cells in stays.items())
+        names = ", ".join(f"{name} ({cell})" for name, cell in stays.items())
         raise NetworkError(f"{label}: SpiNNaker has no cells that do the same as {names}: a spike must set v to a value below the"
                            " threshold, and the threshold must stay")
-    stack.notes += [Note(name, f"{cells.cell.name} stays in the engine: no other simulator or machine has these cells")
-                    for name, cells in stays.items()]
-    return dataclasses.replace(stack.deployed(float(dt), label, start=None, machine=target is not None), scale=float(scale))
+    made: Deployed = stack.deployed(float(dt), label, start=None, machine=target is not None)
+    notes = [Note(name, f"{one.cell.name} stays in the engine: no other simulator or machine has these cells"
+                  + ("" if name in stays else "; with target='spinnaker' the loop has room for IF_curr_exp"))
+             for name, one in made.populations.items() if not one.cell.is_source and type(one.cell) not in _EVERYWHERE]
+    return dataclasses.replace(made, scale=float(scale), report=(*made.report, *notes))
 
 
 def _input_shape(module: nn.Module, given: Any) -> Shape:

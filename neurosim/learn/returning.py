@@ -19,9 +19,9 @@ from ..cells.sources import SpikeSourceArray
 from ..currents import FOREVER, DCSource, StepCurrentSource
 from ..deployed import Deployed
 from ..errors import NetworkError, ParameterError
+from ..layers import CEILING, per_weight
 from ..leaky import EDGE
 from ..network import Network
-from ..stack import CEILING, per_weight
 from .delays import DelayedLinear
 from .neurons import LI, LIF, AdaptiveLIF
 from .recurrent import Recurrent
