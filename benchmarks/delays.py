@@ -199,7 +199,8 @@ def table(found: dict[str, Any]) -> str:
         gaps = np.array([row["as_trained"] - row["rounded"] for row in rows]) * 100.0
         differing, far = (sum(row[f"{where}_differing"] for row in rows) for where in ("engine", "spinnaker"))
         lines.append(f"| {way} | {parameters(way, recipe)} | {mean('as_trained')} | {mean('rounded')} |"
-                     f" {gaps.mean():.1f} ({gaps.max():.1f}) | {mean('engine')} | {differing} of {sum(row['spikes'] for row in rows)} | {mean('spinnaker')} | {far} |")
+                     f" {gaps.mean():.1f} ({gaps.max():.1f}) | {mean('engine')} | {differing} of {sum(row['spikes'] for row in rows)} |"
+                     f" {mean('spinnaker')} | {far} |")
     seeds = len({row["seed"] for row in found["rows"]})
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     head = f"Accuracy on the test set, %, mean ± standard deviation over {seeds} seeds. {found['source']}. {versions}."
