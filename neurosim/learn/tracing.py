@@ -270,7 +270,7 @@ class _Opened:
             raise _refused(node, self.module)
         else:
             names = ("stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
-            kind = _FUNCTIONAL_POOLS[node.target]  # type: ignore[index]
+            kind = _FUNCTIONAL_POOLS[node.target]
             size = node.args[1] if len(node.args) > 1 else node.kwargs.get("kernel_size", node.kwargs.get("output_size"))
             given = {name: value for name, value in node.kwargs.items() if name in names}
             module = kind(size, **dict(zip(names, node.args[2:])), **given)
