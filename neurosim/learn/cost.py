@@ -297,13 +297,15 @@ def _fan(module: Any, shape: Any, weight: Tensor) -> Tensor:
 
 
 def _potential(state: Any) -> Tensor | None:
-    """The membrane potential in a state: what is called ``v`` or ``mem``."""
+    """The membrane potential in a state: what is called ``v`` or ``mem``; a state that is one tensor is it."""
+    if isinstance(state, Tensor):
+        return state
     for name in ("v", "mem"):
         found = state.get(name) if isinstance(state, dict) else getattr(state, name, None)
         if isinstance(found, Tensor):
             return found
     inner = state.values() if isinstance(state, dict) else state if isinstance(state, (tuple, list)) else ()
-    return next((found for found in map(_potential, inner) if found is not None), None)
+    return next((found for one in inner if not isinstance(one, Tensor) and (found := _potential(one)) is not None), None)
 
 
 def _parts(what: Any) -> tuple[list[Connection], list[Cells], list[Connection]]:
