@@ -12,6 +12,7 @@ from .speech import spoken
 from .split import Split, by_group, by_index, some, stratified
 from .tasks import delay_coded, delayed_match, store_recall
 from .text import Text, bible, text
+from .yin_yang import yin_yang
 
 __all__ = [
     "Binned",
@@ -37,4 +38,5 @@ __all__ = [
     "store_recall",
     "stratified",
     "text",
+    "yin_yang",
 ]
