@@ -215,8 +215,9 @@ def summary(found: dict[str, Any]) -> list[dict[str, Any]]:
             word = "with" if projected else "without"
             for k, name in enumerate(("acc", "bwt")):
                 row[f"{name}_{word}"] = float(np.mean([one[k] for one in runs]))
-                row[f"{name}_{word}_sd"] = float(np.std([one[k] for one in runs], ddof=1)) if len(runs) > 1 else float("nan")
-        rows.append(row | {"seeds": len(runs), "closer": abs(row["bwt_without"] / row["bwt_with"])})
+                row[f"{name}_{word}_sd"] = float(np.std([one[k] for one in runs], ddof=1)) if len(runs) > 1 else 0.0
+        seeds = [run["seed"] for run in found["runs"] if run["projected"]]
+        rows.append(row | {"seeds": seeds, "closer": abs(row["bwt_without"] / row["bwt_with"])})
     return rows
 
 
@@ -228,11 +229,11 @@ def table(found: dict[str, Any]) -> str:
     lines = ["# One task after another", "", f"`python -m neurosim.benchmarks.permuted_digits{quick}`, "
              + ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + ".", "",
              f"{found['name']}, pixels permuted anew in each task; {layers}, {s['steps']} steps, one pass over {s['samples']} images a",
-             f"task, SGD {found['rate']:g}, batch {s['batch']}; {len(s['seeds'])} seeds, mean ± standard deviation, on the test images:",
-             "accuracy in per cent, backward transfer in points.", "",
+             f"task, SGD {found['rate']:g}, batch {s['batch']}; mean ± standard deviation (seeds {', '.join(str(n) for n in found['summary'][0]['seeds'])}), on the test",
+             "images: accuracy in per cent, backward transfer in points.", "",
              "| tasks | ACC without | ACC with projection | BWT without | BWT with projection | closer to 0 |", "|---|---|---|---|---|---|"]
     for r in found["summary"]:
-        cells = [f"{r[name]:.2f} ± {r[name + '_sd']:.2f}" for name in ("acc_without", "acc_with", "bwt_without", "bwt_with")]
+        cells = [f"{r[name]:.2f}" + f" ± {r[name + '_sd']:.2f}" * (len(r["seeds"]) > 1) for name in ("acc_without", "acc_with", "bwt_without", "bwt_with")]
         lines.append(f"| {r['tasks']} | {' | '.join(cells)} | {r['closer']:.1f} × |")
     if "learners" in found:
         lines += ["", "Other learners, after all tasks:", "",
