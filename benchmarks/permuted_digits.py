@@ -225,15 +225,17 @@ def table(found: dict[str, Any]) -> str:
     """The results as Markdown."""
     s = found["settings"]
     layers = "-".join(str(n) for n in (found["pixels"], s["width"], s["width"], 10))
+    seeds = ", ".join(str(n) for n in found["summary"][0]["seeds"])
     quick = " --quick" if s["source"] == "digits" else ""
     lines = ["# One task after another", "", f"`python -m neurosim.benchmarks.permuted_digits{quick}`, "
              + ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + ".", "",
              f"{found['name']}, pixels permuted anew in each task; {layers}, {s['steps']} steps, one pass over {s['samples']} images a",
-             f"task, SGD {found['rate']:g}, batch {s['batch']}; mean ± standard deviation (seeds {', '.join(str(n) for n in found['summary'][0]['seeds'])}), on the test",
+             f"task, SGD {found['rate']:g}, batch {s['batch']}; mean ± standard deviation (seeds {seeds}), on the test",
              "images: accuracy in per cent, backward transfer in points.", "",
              "| tasks | ACC without | ACC with projection | BWT without | BWT with projection | closer to 0 |", "|---|---|---|---|---|---|"]
     for r in found["summary"]:
-        cells = [f"{r[name]:.2f}" + f" ± {r[name + '_sd']:.2f}" * (len(r["seeds"]) > 1) for name in ("acc_without", "acc_with", "bwt_without", "bwt_with")]
+        names = ("acc_without", "acc_with", "bwt_without", "bwt_with")
+        cells = [f"{r[name]:.2f}" + f" ± {r[name + '_sd']:.2f}" * (len(r["seeds"]) > 1) for name in names]
         lines.append(f"| {r['tasks']} | {' | '.join(cells)} | {r['closer']:.1f} × |")
     if "learners" in found:
         lines += ["", "Other learners, after all tasks:", "",
@@ -296,7 +298,7 @@ def picture(found: dict[str, Any]) -> Any:
             axes[5].plot(at, curve, style, color=colour, ms=4, lw=1.2, label=f"{name} weights" if kind == "energy" else None)
     axes[2].axhline(98.5, color="0.5", lw=1, ls=":")
     axes[2].set(xlabel="task", ylabel="energy of the rows, % of best", title="lateral rows against PCA", ylim=(97.5, 100.2))
-    axes[5].set(xlabel="task", ylabel="of its signals' energy, %", title="held by the rows (dashed: the best)")
+    axes[5].set(xlabel="task", ylabel="of its signals' energy, %", title="held by rows (dashed: the best)")
     for ax in (axes[0], axes[1], axes[2], axes[5]):
         ax.legend(frameon=False, fontsize=7)
         ax.spines[["top", "right"]].set_visible(False)
