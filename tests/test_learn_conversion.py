@@ -223,6 +223,16 @@ def test_thresholds_are_percentiles_of_activations(draws):
     assert convert(ann, x, batch=7).thresholds == convert(ann, x).thresholds
 
 
+def test_of_very_many_activations_some_are_drawn(draws, monkeypatch):
+    ann, x = example("cnn", draws, 400)
+    whole, largest = convert(ann, x).thresholds, convert(ann, x, method="max").thresholds
+    monkeypatch.setattr("neurosim.learn.conversion._SEEN", 20_000)
+    some = convert(ann, x).thresholds
+    assert some != whole and some == convert(ann, x).thresholds
+    assert all(some[name] == pytest.approx(theta, rel=0.1) for name, theta in whole.items())
+    assert convert(ann, x, method="max").thresholds == largest
+
+
 def test_mse_thresholds_lose_least(draws):
     ann, x = example("mlp", draws, 400)
     with torch.no_grad():
@@ -433,8 +443,14 @@ def test_calibration_and_thresholds_that_cannot_be(draws):
         convert(ann, x[:, 1:])
     with pytest.raises(NetworkError, match="method 'qcfs' takes networks trained with QCFS alone"):
         convert(ann, x, method="qcfs")
+    with torch.no_grad():
+        kept = ann[4].weight[0].clone()
+        ann[4].weight[0] = float("nan")
+        with pytest.raises(ParameterError, match="what 5 gets is not finite"):
+            convert(ann, x)
+        ann[4].weight[0] = kept
     nn.init.constant_(ann[1].bias, -100.0)
-    with pytest.raises(ParameterError, match="2 must have finite activations, some > 0"):
+    with pytest.raises(ParameterError, match="2 must have activations > 0"):
         convert(ann, x)
     negative = nn.Sequential(nn.Linear(12, 4), QCFS(), nn.Linear(4, 2))
     nn.init.constant_(negative[1].threshold, -1.0)

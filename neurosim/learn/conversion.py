@@ -22,7 +22,7 @@ __all__ = ["Converted", "convert"]
 
 METHODS = ("percentile", "max", "mse", "qcfs")
 INPUTS = ("current", "rate")
-_SEEN = 1_000_000  # activations of a layer that a threshold is sought with
+_SEEN = 10_000_000  # activations of a layer that a threshold is sought with; of more, so many drawn
 
 
 class Converted(Sequential):
@@ -168,8 +168,6 @@ def convert(ann: nn.Module, calibration: Any, steps: int | None = None, *, metho
     ParameterError
         For arguments out of range, or a layer without a positive activation.
 
-    Notes
-    -----
     The threshold is one number for a layer, not one for a channel.
     """
     x = torch.as_tensor(calibration)
@@ -211,16 +209,21 @@ def _balanced(net: Traced, x: Tensor, method: str, percentile: float, steps: int
     kept: dict[str, list[np.ndarray]] = {}
     largest: dict[str, float] = {}
 
+    draws = np.random.default_rng(1)
+
     def see(name: str, z: Tensor) -> None:
         values = z.reshape(-1).numpy()
-        largest[name] = max(largest.get(name, 0.0), float(values.max()))
-        values = values[::1 + values.size * len(x) // (len(z) * _SEEN)]
-        kept.setdefault(name, []).append(values[values > 0])
+        largest[name] = float(np.maximum(largest.get(name, 0.0), values.max()))
+        most = _SEEN * len(z) // len(x)
+        positive = values[values > 0]
+        kept.setdefault(name, []).append(positive if values.size <= most else _some(positive, most, draws))
 
     for some in x.split(batch):
         net.run(some, see)
     found = {}
     for piece in each(net.pieces):
+        if piece.name in largest and not np.isfinite(largest[piece.name]):
+            raise ParameterError(f"convert: what {piece.name} gets is not finite on the calibration data")
         if isinstance(piece.module, QCFS):
             found[piece.name] = float(piece.module.threshold)
             if not found[piece.name] > 0:
@@ -229,17 +232,22 @@ def _balanced(net: Traced, x: Tensor, method: str, percentile: float, steps: int
             if method == "qcfs":
                 raise NetworkError(f"convert: {piece.name} is a ReLU; method 'qcfs' takes networks trained with QCFS alone")
             values = np.concatenate(kept[piece.name]).astype(np.float64)
-            if not values.size or not np.isfinite(values).all():
-                raise ParameterError(f"convert: {piece.name} must have finite activations, some > 0, on the calibration data")
+            if not values.size:
+                raise ParameterError(f"convert: {piece.name} must have activations > 0 on the calibration data")
             found[piece.name] = largest[piece.name] if method == "max" else _threshold(values, method, percentile, steps)
     return found
+
+
+def _some(values: np.ndarray, most: int, draws: np.random.Generator) -> np.ndarray:
+    """As many of the values, drawn with replacement, if there are more."""
+    return values if values.size <= most else values[draws.integers(0, values.size, most)]
 
 
 def _threshold(values: np.ndarray, method: str, percentile: float, steps: int | None) -> float:
     """Of a layer with ReLU, from its positive activations."""
     if method == "percentile":
         return float(np.percentile(values, percentile))
-    values = values[::1 + values.size // 20_000]
+    values = _some(values, 20_000, np.random.default_rng(1))
     tried = values.max() * np.arange(1, 101) / 100
     lost = [np.mean((theta * np.clip(np.floor(steps * values / theta + 0.5), 0, steps) / steps - values) ** 2) for theta in tried]
     return float(tried[int(np.argmin(lost))])
