@@ -244,7 +244,7 @@ def test_recurrent_weights_start_orthogonal_and_dropout_is_for_training():
 @pytest.mark.parametrize(("max_delay", "epochs", "start"), [(24, 150, 12.0), (30, 60, 15.0)])
 def test_widths_are_the_papers(max_delay, epochs, start):
     layer, width = DelayedLinear(1, 1, max_delay), start
-    schedule = DelaySchedule(epochs, straight_through=None)
+    schedule = DelaySchedule(epochs, straight_through=None, freeze=None)
     assert float(layer.width) == start
     for epoch in range(epochs):
         schedule(layer, epoch)
@@ -360,6 +360,21 @@ def test_batch_norm_is_estimated_anew_with_whole_delays():
     inner = rounded(net)[0](x)[0].flatten(0, 1)
     assert net.training
     assert torch.allclose(net[1].running_mean, inner.mean(0), atol=1e-6) and torch.allclose(net[1].running_var, inner.var(0), rtol=1e-4)
+
+
+def test_batch_norm_stays_in_the_last_phase_of_a_schedule_and_not_after_it():
+    net, schedule = Sequential(DelayedLinear(4, 3, 12), nn.BatchNorm1d(3)), DelaySchedule(8, freeze=0.75)
+    x = torch.rand(20, 8, 4, generator=generator())
+    moved = []
+    for epoch in range(9):
+        schedule(net, epoch)
+        before = net[1].running_mean.clone()
+        net.train()(x)
+        moved.append(bool((net[1].running_mean != before).any()))
+    assert moved == [True] * 6 + [False] * 2 + [True]
+    schedule(net, 6)
+    with pytest.raises(ParameterError, match="kept as it is by something"):
+        refresh_batch_norm(net, x)
 
 
 # ------------------------------------------------------------------------------------------- deployment

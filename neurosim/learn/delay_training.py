@@ -84,11 +84,13 @@ class DelaySchedule:
         Part of the epochs after which delays are whole in the forward pass, while they go on learning by the gradient that the
         kernel gives.  Earlier: more time to adapt; later: more time with a true gradient.  None: never, as in the paper.
     freeze : float or None
-        Part of the epochs after which delays are rounded for good, and only all else goes on learning.
+        Part of the epochs after which delays are rounded for good and batch norm uses the statistics that it has, as in evaluation;
+        all else goes on learning.  With whole delays a neuron's input has few values, and a threshold that moves with
+        every batch's statistics jumps over many spikes at once.
 
     Notes
     -----
-    What it sets is a function of the epoch, so that training can be resumed.  ``DelaySchedule(epochs, straight_through=None,
+    What it sets is a function of the epoch: call it with the last epoch before training is resumed.  ``DelaySchedule(epochs, straight_through=None,
     freeze=None)`` is the paper's.  Keep the last epoch (``fit(keep="last")``), or an early one with wide kernels may be kept.
     """
 
@@ -102,6 +104,7 @@ class DelaySchedule:
             if value is not None and not 0.0 <= value <= 1.0:
                 raise ParameterError(f"DelaySchedule.{name} must be a part of the epochs, 0 to 1, got {value!r}")
         self.epochs, self.width, self.narrow, self.straight_through, self.freeze = epochs, width, narrow, straight_through, freeze
+        self._hooks: list[Any] = []
 
     def mode(self, epoch: int) -> str:
         """What layers do after so many epochs."""
@@ -116,6 +119,11 @@ class DelaySchedule:
             if layer.mode != "rounded":
                 layer.width.fill_(layer.narrowed(epoch, self.epochs, self.width, self.narrow))
                 layer.mode = self.mode(epoch)
+        still = self.mode(epoch) == "rounded" and epoch < self.epochs
+        if still and not self._hooks:
+            self._hooks = [norm.register_forward_pre_hook(_as_in_evaluation) for norm in _norms(model)]
+        while self._hooks and not still:
+            self._hooks.pop().remove()
 
 
 def parameter_groups(model: nn.Module, lr: float = 1e-3, delay_lr: float = 0.1, weight_decay: float = 1e-5) -> list[dict[str, Any]]:
@@ -150,10 +158,18 @@ def delay_rates(optimiser: torch.optim.Optimizer, epochs: int, peak: float = 5.0
     return torch.optim.lr_scheduler.LambdaLR(optimiser, [rates[group.get("kind", "weights")] for group in optimiser.param_groups])
 
 
+def _norms(model: nn.Module) -> list[nn.Module]:
+    return [one for one in model.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm) and one.track_running_stats]
+
+
+def _as_in_evaluation(norm: nn.Module, inputs: Any) -> None:
+    norm.eval()
+
+
 @torch.no_grad()
 def refresh_batch_norm(model: nn.Module, inputs: Tensor, batch_size: int = 256) -> None:
     """Batch norm's statistics anew, with all else as in evaluation: as means over batches of ``inputs``, (T, samples, ...)."""
-    norms = [one for one in model.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm) and one.track_running_stats]
+    norms: list[Any] = _norms(model)
     momenta, before = [one.momentum for one in norms], model.training
     model.eval()
     try:
@@ -163,6 +179,8 @@ def refresh_batch_norm(model: nn.Module, inputs: Tensor, batch_size: int = 256) 
             one.train()
         for piece in inputs.split(batch_size, dim=1):
             applied(model, piece, None)
+        if any(int(one.num_batches_tracked) == 0 for one in norms):
+            raise ParameterError("refresh_batch_norm: batch norm is kept as it is by something: a DelaySchedule that has not ended?")
     finally:
         for one, momentum in zip(norms, momenta):
             one.momentum = momentum
