@@ -1,8 +1,8 @@
 """Delays that are learnt, on a task that only delays solve; what rounding them costs; the trained network in the engine and on SpiNNaker.
 
-    python -m neurosim.benchmarks.delays [--quick] [--seeds N] [--picture docs/learn_delays.png]
+    python -m neurosim.benchmarks.delays [--quick] [--seeds 1 2 3] [--picture docs/learn_delays.png]
 
-Ten classes of twenty channels; every channel spikes once in a sample, at a time that depends on the class, give or take a step
+Ten classes of twenty channels; every channel spikes once in a sample, at a time that depends on the class, give or take two steps
 (`neurosim.data.delay_coded`: 1000 samples to train, 200 to validate, 500 to test).  Sixteen hidden LIF neurons with a time constant of
 1.005 steps remember nothing from step to step (0.5 %); delays of at most 24 steps lie between input and hidden cells.  The output is
 linear, summed over time after a softmax (Hammouamri et al. 2024).  All ways train for as long, with the same learning rates; seeds
@@ -181,6 +181,23 @@ def example(model: Sequential, start: torch.Tensor, split: Split) -> dict[str, A
 # ------------------------------------------------------------------------------------------ results
 
 
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """As it comes back from a file."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe)))
+
+
+def merged(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """With the rows of other seeds that were found earlier with the same recipe."""
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["recipe"] == found["recipe"] and before["source"] == found["source"]:
+            found = before | found
+            new = {(row["way"], row["seed"]) for row in found["rows"]}
+            found["rows"] += [row for row in before["rows"] if (row["way"], row["seed"]) not in new]
+    found["rows"].sort(key=lambda row: (row["seed"], WAYS.index(row["way"])))
+    return found
+
+
 def table(found: dict[str, Any]) -> str:
     """Markdown: one line for each way, means over seeds and, for gaps, the worst."""
     lines = ["| delays | parameters | as trained | rounded | gap, points (worst seed) | engine | spikes that differ | SpiNNaker |"
@@ -270,8 +287,9 @@ def versions() -> dict[str, str]:
 
 
 def kept(found: dict[str, Any], name: str) -> None:
-    """Written as json and as a table."""
+    """Written as json and as a table, beside what was found with other seeds."""
     RESULTS.mkdir(exist_ok=True)
+    found = merged(RESULTS / f"{name}.json", found)
     (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=None, separators=(",", ":")) + "\n", encoding="utf-8")
     (RESULTS / f"{name}.md").write_text(table(found), encoding="utf-8")
     print(table(found))
@@ -280,20 +298,17 @@ def kept(found: dict[str, Any], name: str) -> None:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two seeds and a third of the epochs; writes delays_quick")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], metavar="S", help="of task and network; others are kept")
     parser.add_argument("--picture", type=Path, metavar="FILE")
     parser.add_argument("--draw", action="store_true", help="only the picture, from the results that are there")
     arguments = parser.parse_args(argv)
     name = "delays_quick" if arguments.quick else "delays"
     recipe = Recipe(epochs=16) if arguments.quick else Recipe()
-    if arguments.draw:
-        found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    else:
+    if not arguments.draw:
         torch.set_num_threads(1)
-        found = {"versions": versions(), "recipe": dataclasses.asdict(recipe), "rows": []}
-        for seed in range(1, (2 if arguments.quick else arguments.seeds) + 1):
-            split = delay_coded(seed=seed)
-            found["source"] = split.source.split(", seed")[0]
+        for seed in arguments.seeds[:2 if arguments.quick else None]:
+            split = delay_coded(seed=seed, jitter=2.0)
+            found: dict[str, Any] = {"versions": versions(), "source": split.source.split(", seed")[0], "recipe": plain(recipe), "rows": []}
             for way in ("none", "fixed", "DCLS", "learnt"):
                 row, model = measured(way, recipe, split, seed)
                 found["rows"].append(row)
@@ -302,7 +317,7 @@ def main(argv: list[str] | None = None) -> None:
                     found["example"] = example(model, start, split)
             kept(found, name)
     if arguments.picture:
-        picture(found).savefig(arguments.picture, dpi=110)
+        picture(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))).savefig(arguments.picture, dpi=110)
 
 
 if __name__ == "__main__":

@@ -15,28 +15,16 @@ Figures go to results/spoken_delays.json and .md (with ``--speech``: spoken_dela
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from neurosim.benchmarks.delays import NAMES, RESULTS, WAYS, Recipe, curves, kept, measured, versions
+from neurosim.benchmarks.delays import NAMES, RESULTS, WAYS, Recipe, curves, kept, measured, plain, versions
 from neurosim.data import spoken
 
 COLOURS = {"none": "0.55", "none, slow": "tab:purple", "fixed": "tab:blue", "DCLS": "tab:orange", "learnt": "tab:green"}
-
-
-def merged(path: Path, found: dict[str, Any]) -> dict[str, Any]:
-    """With the rows of other seeds that were found earlier with the same recipe."""
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before["recipe"] == found["recipe"] and before["source"] == found["source"]:
-            new = {(row["way"], row["seed"]) for row in found["rows"]}
-            found["rows"] += [row for row in before["rows"] if (row["way"], row["seed"]) not in new]
-    found["rows"].sort(key=lambda row: (row["seed"], WAYS.index(row["way"])))
-    return found
 
 
 def picture(found: dict[str, Any]) -> Any:
@@ -80,10 +68,9 @@ def main(argv: list[str] | None = None) -> None:
         torch.set_num_threads(1)
         for seed in arguments.seeds[:1 if arguments.quick else None]:
             split = spoken(arguments.speech, seed=seed, clips=480 if arguments.quick else 2400)
-            plain = json.loads(json.dumps(dataclasses.asdict(recipe)))
-            found: dict[str, Any] = {"versions": versions(), "source": split.source, "recipe": plain}
+            found: dict[str, Any] = {"versions": versions(), "source": split.source, "recipe": plain(recipe)}
             found["rows"] = [measured(way, recipe, split, seed, scale=16.0)[0] for way in WAYS]
-            kept(merged(path, found), name)
+            kept(found, name)
     if arguments.picture:
         picture(json.loads(path.read_text(encoding="utf-8"))).savefig(arguments.picture, dpi=110)
 
