@@ -90,8 +90,9 @@ class DelaySchedule:
 
     Notes
     -----
-    What it sets is a function of the epoch: call it with the last epoch before training is resumed.  ``DelaySchedule(epochs, straight_through=None,
-    freeze=None)`` is the paper's.  Keep the last epoch (``fit(keep="last")``), or an early one with wide kernels may be kept.
+    What it sets is a function of the epoch: call it with the last epoch before training is resumed.
+    ``DelaySchedule(epochs, straight_through=None, freeze=None)`` is the paper's.  Keep the last epoch
+    (``fit(keep="last")``), or an early one with wide kernels may be kept.
     """
 
     def __init__(self, epochs: int, width: float = 0.23, narrow: float = 0.25, straight_through: float | None = 0.5,
