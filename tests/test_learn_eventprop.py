@@ -389,3 +389,15 @@ def test_silent_and_noisy_cells_learn_to_spike_twice():
             assert before.max() == 0 and after.min() >= 1
         else:
             assert before.mean() > 8 and after.mean() < 6
+
+
+def test_the_yin_yang_networks_learn_and_run_in_the_engine():
+    from neurosim.benchmarks import eventprop_grid, yin_yang
+
+    row = yin_yang.trained(10, "learnt", 1, 6, (600, 90, 90))
+    assert row["parameters"] == 160 and row["validation"] > 0.5  # a third would be chance
+    split = yin_yang.yin_yang((90, 30, 30), 1)
+    exact = yin_yang.network(10, "random", 1)
+    grid = eventprop_grid.on_a_grid(exact, 2)
+    assert 0.0 < eventprop_grid.lateness(grid, exact, split, 2) < 1.0
+    assert eventprop_grid.differing(grid, split, 2) == 0
