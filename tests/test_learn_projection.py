@@ -573,11 +573,10 @@ def test_earlier_tasks_are_not_forgotten():
     """Three tasks of permuted digits: backward transfer at least five times closer to 0, accuracy no lower."""
     from neurosim.benchmarks import permuted_digits
     s = permuted_digits.QUICK
-    figures = {projected: [permuted_digits.learn(s, seed, projected, 0.2) for seed in (1, 2)] for projected in (False, True)}
-    (acc, bwt), (acc_with, bwt_with) = (np.mean([permuted_digits.figures(run["accuracy"], 3) for run in figures[one]], axis=0)
-                                        for one in (False, True))
+    plain, run = (permuted_digits.learn(s, 1, projected, 0.2) for projected in (False, True))
+    (acc, bwt), (acc_with, bwt_with) = (permuted_digits.figures(one["accuracy"], 3) for one in (plain, run))
     assert bwt < -10.0 and abs(bwt_with) < abs(bwt) / 5.0 and acc_with > acc
-    for run in figures[True]:
-        for row in run["rows"]:
-            for one in row.values():
-                assert one["energy"] > 0.985 * one["best"] and one["off"] < 0.05
+    for row in run["rows"]:
+        assert len(row) == 3
+        for one in row.values():
+            assert one["energy"] > 0.985 * one["best"] and one["off"] < 0.05
