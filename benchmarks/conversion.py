@@ -187,7 +187,7 @@ def over_seeds(rows: list[dict[str, Any]], field: str, k: int) -> np.ndarray:
 
 def table(found: dict[str, Any]) -> str:
     """The page of results."""
-    rows = found["rows"]
+    rows = sorted(found["rows"], key=lambda one: (NETS.index(one["net"]), KINDS.index(one["kind"]), one["seed"]))
     out = ["# Conversion of artificial networks", "", "`python -m neurosim.benchmarks.conversion`; "
            + ", ".join(f"{name} {version}" for name, version in found["versions"].items()), "", found["source"], "",
            "Accuracy on the test images, %, mean and smallest of the seeds; what is lost against the artificial network of the same seed,"
@@ -249,9 +249,11 @@ def draw(found: dict[str, Any], path: Path) -> None:
                             label="artificial (MACs)" if kind == KINDS[-1] else None)
         line[0].axvline(32, color="0.85", linewidth=0.8, zorder=0)
         line[0].set(xscale="log", xlabel="steps T", ylabel=f"{net}: test accuracy (%)")
-        line[0].set_ylim(95.0, 99.5)
+        line[0].set_ylim(92.0, 99.6)
         line[1].set(xscale="log", yscale="log", xlabel="steps T", ylabel="synaptic operations per image")
         line[2].set(xscale="log", yscale="log", xlabel="operations per image", ylabel="test error (%)")
+        line[2].set_yticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
+        line[2].minorticks_off()
         for axis in line[:2]:
             axis.set_xticks(STEPS, [str(k) for k in STEPS])
             axis.minorticks_off()
