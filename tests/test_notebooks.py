@@ -18,7 +18,7 @@ def printed(cells):
 
 
 def test_there_are_notebooks():
-    assert [path.name for path in NOTEBOOKS] == ["ca3_memory.ipynb"]
+    assert [path.name for path in NOTEBOOKS] == ["ca3_memory.ipynb", "trained_delays.ipynb"]
 
 
 @pytest.mark.needs("nbclient", "nbformat", "ipykernel", "matplotlib")
