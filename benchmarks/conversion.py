@@ -35,7 +35,7 @@ EPOCHS = {"MLP": 5, "CNN": 3}
 CALIBRATION = 1000  # training images that thresholds are balanced on
 ENGINE_STEPS = 32
 METHODS = {"99.9 %": {}, "99 %": {"percentile": 99.0}, "max": {"method": "max"}, "mse": {"method": "mse"},
-           "99.9 %, from v = 0": {"initial": 0.0}, "99.9 %, reset to 0": {"reset": "zero"}}
+           "99.9 %, from v = 1/2": {"initial": 0.5}, "99.9 %, from v = 0": {"initial": 0.0}, "99.9 %, reset to 0": {"reset": "zero"}}
 
 
 def network(net: str, kind: str) -> nn.Sequential:

@@ -169,7 +169,7 @@ def test_readout_adds_up(rng):
     assert torch.allclose(whole[-1], x.sum(0))
 
 
-@pytest.mark.parametrize(("make", "said"), [(lambda: IF(1.0), "IF.initial"), (lambda: IF(reset="none"), "IF.reset"),
+@pytest.mark.parametrize(("make", "said"), [(lambda: IF(1.0), "IF.initial"), (lambda: IF("even"), "IF.initial"), (lambda: IF(reset="none"), "IF.reset"),
                                             (lambda: Scale(float("nan")), "Scale.factor")])
 def test_layers_refuse(make, said):
     with pytest.raises(ParameterError, match=said):
@@ -202,6 +202,26 @@ def test_a_layer_of_qcfs_is_met_exactly_in_as_many_steps_as_levels(draws):
     h = ann[1](ann[0](x)).detach()
     assert 0 < h.max() and torch.equal(sent["1"].sum(0), torch.round(h / ann[1].threshold.detach() * 8))
     assert torch.allclose(spiking.scores(x, 8), ann(x).detach(), atol=1e-12)
+
+
+def test_cells_of_a_map_begin_apart(draws):
+    """An even background: from one potential all cells of a map spike together, and what the next layer gets comes in volleys."""
+    v = IF("spread").potentials((4, 9, 9)).ravel()
+    assert v[0] == 0.5 and np.abs(np.sort(v) - (np.arange(324) + 0.5) / 324).max() < 0.01
+    x = torch.full((1, 1, 9, 9), 0.3, dtype=torch.float64)
+    ann = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(150, 5), nn.ReLU()).double()
+    with torch.no_grad():
+        for one in ann[::2]:
+            if hasattr(one, "weight"):
+                one.weight.copy_(torch.randn(one.weight.shape, generator=draws, dtype=torch.float64) * 0.5)
+    volleys, errors = {}, {}
+    for initial in (0.5, None):
+        spiking = convert(ann, x, method="max", initial=initial)
+        assert [spiking[k].initial for k in (1, 3, 6)] == (["spread", "spread", 0.5] if initial is None else [0.5, 0.5, 0.5])
+        sent = spiking.activity(spiking.encode(x, 200))
+        volleys[initial] = float(sent["1"].flatten(1).sum(1).std())
+        errors[initial] = float((sent["3"].mean(0) - ann[:4](x).detach() / spiking.thresholds["3"]).abs().mean())
+    assert volleys[None] < 0.3 * volleys[0.5] and errors[None] < errors[0.5]
 
 
 def test_deeper_networks_of_qcfs_are_nearly_met(draws):

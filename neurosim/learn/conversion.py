@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NetworkError, ParameterError
-from .integrating import IF, Integrator, Scale, opened
+from .integrating import IF, SPREAD, Integrator, Scale, opened
 from .pieces import ACTIVATIONS, WEIGHTED, Piece, Sum, each
 from .quantised import QCFS
 from .residual import Residual
@@ -124,7 +124,7 @@ class Converted(Sequential):
 
 
 def convert(ann: nn.Module, calibration: Any, steps: int | None = None, *, method: str = "percentile", percentile: float = 99.9,
-            reset: str = "subtract", initial: float = 0.5, input: str = "current", batch: int = 200) -> Converted:
+            reset: str = "subtract", initial: float | str | None = None, input: str = "current", batch: int = 200) -> Converted:
     """Make a spiking network of a trained artificial one.
 
     Activations become rates: a cell whose threshold stands for the activation ``theta`` spikes a / theta times a step.
@@ -148,8 +148,9 @@ def convert(ann: nn.Module, calibration: Any, steps: int | None = None, *, metho
         0 < percentile <= 100.  Less gives more spikes, and cuts more off.
     reset : {"subtract", "zero"}
         See `IF`.
-    initial : float
-        Potential at the beginning, in thresholds.
+    initial : float or "spread", optional
+        Potential at the beginning, in thresholds; see `IF`.  By default one half, and ``"spread"`` in maps of convolutions: cells
+        that look at an even background get the same, would spike together, and send volleys to the next layer.
     input : {"current", "rate"}
         Samples are given as they are at every step, as currents into the first layer; or as spikes, with numbers in [0, 1] as
         probabilities.
@@ -189,7 +190,7 @@ def convert(ann: nn.Module, calibration: Any, steps: int | None = None, *, metho
             spiking = isinstance(made[-1], Piece) and isinstance(made[-1].module, ACTIVATIONS)
             if not spiking:
                 _rescale(made, unit)
-            layers = _layers(made, lambda: IF(initial, reset))
+            layers = _layers(made, lambda one: IF(_beginning(initial, one.shape), reset))
     finally:
         for module, was in training.items():
             module.training = was
@@ -306,15 +307,20 @@ def _rescale(pieces: list[Any], factor: float) -> None:
     pieces.insert(at, Piece("scale", Scale(factor), shape))
 
 
-def _layers(pieces: list[Any], cells: Callable[[], IF]) -> OrderedDict[str, nn.Module]:
+def _layers(pieces: list[Any], cells: Callable[[Piece], IF]) -> OrderedDict[str, nn.Module]:
     """Layers by name, branches as `Residual`."""
     out: OrderedDict[str, nn.Module] = OrderedDict()
     for one in pieces:
         if isinstance(one, Sum):
             out[_free(one.name, out)] = Residual(*(Sequential(_layers(branch, cells)) for branch in one.branches))
         else:
-            out[_free(one.name, out)] = cells() if isinstance(one.module, ACTIVATIONS) else one.module
+            out[_free(one.name, out)] = cells(one) if isinstance(one.module, ACTIVATIONS) else one.module
     return out
+
+
+def _beginning(given: float | str | None, shape: Any) -> float | str:
+    """The initial potential of cells of a shape, without time and batch."""
+    return given if given is not None else SPREAD if len(shape) > 1 else 0.5
 
 
 def _free(name: str, taken: OrderedDict[str, nn.Module]) -> str:

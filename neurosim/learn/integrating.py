@@ -21,7 +21,10 @@ from .sequence import Layer, Sequential, applied
 from .surrogate import Surrogate
 from .surrogate import surrogate as named_surrogate
 
-__all__ = ["IF", "Integrator", "Scale", "opened"]
+__all__ = ["IF", "SPREAD", "Integrator", "Scale", "opened"]
+
+SPREAD = "spread"
+_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0  # its multiples fill 0 to 1 as evenly as any do
 
 
 class IF(Layer):
@@ -34,9 +37,11 @@ class IF(Layer):
 
     Parameters
     ----------
-    initial : float
+    initial : float or "spread"
         v before the first step, in units of the threshold, < 1.  One half makes a rounding of the floor: T steps of x give
-        floor(T x + 1/2) spikes for x in [0, 1].
+        floor(T x + 1/2) spikes for x in [0, 1].  ``"spread"``: from cell to cell other values, evenly over 0 to 1 (cell k
+        begins at the fractional part of 1/2 + 0.618... k), so that cells that get the same do not spike together: then
+        what they send reaches the next layer evenly in time.
     reset : {"subtract", "zero"}
     surrogate : str or Surrogate
         What stands for the derivative of a spike where the network is trained on.
@@ -44,23 +49,36 @@ class IF(Layer):
 
     takes_products = True
 
-    def __init__(self, initial: float = 0.5, reset: str = "subtract", surrogate: str | Surrogate = "triangle") -> None:
+    def __init__(self, initial: float | str = 0.5, reset: str = "subtract", surrogate: str | Surrogate = "triangle") -> None:
         super().__init__()
-        if not (math.isfinite(initial) and initial < 1):
-            raise ParameterError(f"IF.initial must be finite and < 1 threshold, got {initial!r}")
+        number = isinstance(initial, (int, float)) and math.isfinite(initial) and initial < 1
+        if initial != SPREAD and not number:
+            raise ParameterError(f"IF.initial must be finite and < 1 threshold, or {SPREAD!r}, got {initial!r}")
         if reset not in ("subtract", "zero"):
             raise ParameterError(f"IF.reset must be 'subtract' or 'zero', got {reset!r}")
-        self.initial, self.reset, self.surrogate = float(initial), reset, named_surrogate(surrogate)
+        self.initial = initial if initial == SPREAD else float(initial)
+        self.reset, self.surrogate = reset, named_surrogate(surrogate)
+
+    def potentials(self, shape: Shape) -> np.ndarray:
+        """v of each cell before the first step, float64, in the given shape."""
+        if self.initial != SPREAD:
+            return np.full(shape, self.initial)
+        return np.modf(0.5 + _GOLDEN * np.arange(math.prod(shape)))[0].reshape(shape)
 
     def forward(self, x: Tensor | Product, state: State | None = None) -> tuple[Tensor, State]:
         """Spikes, 0 or 1, for ``x`` of shape (T, B, ...); the state is v, shape (B, ...), after them."""
-        before = zeros(x) + self.initial if state is None else state["v"]
+        before = self._beginning(zeros(x)) if state is None else state["v"]
         one = before.new_ones(())
         return neuron_loop(x, {"v": before}, Cell(one, one, subtract=self.reset == "subtract", surrogate=self.surrogate))
 
+    def _beginning(self, v: Tensor) -> Tensor:
+        if self.initial != SPREAD:
+            return v + self.initial
+        return v + torch.as_tensor(self.potentials(tuple(v.shape[1:])), dtype=v.dtype, device=v.device)
+
     def extra_repr(self) -> str:
         """The settings, for the module's representation."""
-        return f"initial={self.initial:g}, reset={self.reset!r}"
+        return f"initial={self.initial!r}, reset={self.reset!r}"
 
 
 class Integrator(Layer):
@@ -118,7 +136,7 @@ def opened(layers: Sequential, x: Tensor, state: Any = None, prefix: str = "") -
 
 @describe.register(IF)
 def _(module: IF, shape: Shape, dt: float) -> Cells:
-    return leaky(shape, 1.0, dt, reset={"subtract": "subtract", "zero": "value"}[module.reset], initial=module.initial)
+    return leaky(shape, 1.0, dt, reset={"subtract": "subtract", "zero": "value"}[module.reset], initial=module.potentials(shape))
 
 
 @describe.register(Integrator)
