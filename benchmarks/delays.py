@@ -271,6 +271,7 @@ def picture(found: dict[str, Any]) -> Any:
     for mask, colour, label in ((helps, "tab:red", "arrives, excites"), (~helps, "tab:blue", "arrives, inhibits")):
         axes[2].scatter((sent + delay)[order][mask], rows[mask], size[order][mask], color=colour, label=label, zorder=3, lw=0)
     axes[2].set(xlabel="step", ylabel="channel, by time", title="A pattern on its way to a neuron that tells it", xlim=(-1, 64))
+    axes[2].set_yticks(range(0, len(sent), 5))
     axes[2].legend(frameon=False, fontsize=8, loc="lower right")
     bins = np.arange(-0.5, 25.5)
     axes[3].hist(np.rint(shown["started"]), bins, color="0.8", label="at the beginning")
