@@ -48,7 +48,8 @@ EXAMPLES = [(page, k, code) for page in PAGES for k, code in enumerate(blocks(pa
 
 def test_there_are_examples_and_links():
     pages = {"README.md", "astrocytes.md", "ca3.md", "engine-step.md", "models.md", "neurons.md", "nir.md", "plasticity.md", "pynn.md",
-             "pynn_export.md", "spinnaker.md", "spinnaker_pynn.md", "learn.md", "learn_astrocytes.md", "learn_conversion.md", "learn_cost.md",
+             "pynn_export.md", "spinnaker.md", "spinnaker_pynn.md", "learn.md", "learn_astrocytes.md", "learn_conversion.md",
+             "learn_cost.md",
              "learn_data.md", "learn_delays.md", "learn_deployment.md", "learn_eventprop.md", "learn_neurons.md", "learn_online.md",
              "learn_projection.md"}
     assert {page.name for page, _, _ in EXAMPLES} == pages

@@ -169,7 +169,8 @@ def test_readout_adds_up(rng):
     assert torch.allclose(whole[-1], x.sum(0))
 
 
-@pytest.mark.parametrize(("make", "said"), [(lambda: IF(1.0), "IF.initial"), (lambda: IF("even"), "IF.initial"), (lambda: IF(reset="none"), "IF.reset"),
+@pytest.mark.parametrize(("make", "said"), [(lambda: IF(1.0), "IF.initial"), (lambda: IF("even"), "IF.initial"),
+                                            (lambda: IF(reset="none"), "IF.reset"),
                                             (lambda: Scale(float("nan")), "Scale.factor")])
 def test_layers_refuse(make, said):
     with pytest.raises(ParameterError, match=said):

@@ -56,12 +56,12 @@ class IF(Layer):
             raise ParameterError(f"IF.initial must be finite and < 1 threshold, or {SPREAD!r}, got {initial!r}")
         if reset not in ("subtract", "zero"):
             raise ParameterError(f"IF.reset must be 'subtract' or 'zero', got {reset!r}")
-        self.initial = initial if initial == SPREAD else float(initial)
+        self.initial: float | str = initial if isinstance(initial, str) else float(initial)
         self.reset, self.surrogate = reset, named_surrogate(surrogate)
 
     def potentials(self, shape: Shape) -> np.ndarray:
         """v of each cell before the first step, float64, in the given shape."""
-        if self.initial != SPREAD:
+        if not isinstance(self.initial, str):
             return np.full(shape, self.initial)
         return np.modf(0.5 + _GOLDEN * np.arange(math.prod(shape)))[0].reshape(shape)
 
@@ -72,7 +72,7 @@ class IF(Layer):
         return neuron_loop(x, {"v": before}, Cell(one, one, subtract=self.reset == "subtract", surrogate=self.surrogate))
 
     def _beginning(self, v: Tensor) -> Tensor:
-        if self.initial != SPREAD:
+        if not isinstance(self.initial, str):
             return v + self.initial
         return v + torch.as_tensor(self.potentials(tuple(v.shape[1:])), dtype=v.dtype, device=v.device)
 
