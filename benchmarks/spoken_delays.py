@@ -28,7 +28,7 @@ COLOURS = {"none": "0.55", "none, slow": "tab:purple", "fixed": "tab:blue", "DCL
 
 
 def picture(found: dict[str, Any]) -> Any:
-    """Learning curves, and the test set as trained, rounded and on SpiNNaker."""
+    """Learning curves, and the test set with whole delays: each sample by itself, all in a row, and these on SpiNNaker."""
     import numpy as np
 
     from neurosim.extras import need
@@ -37,13 +37,13 @@ def picture(found: dict[str, Any]) -> Any:
     curves(axes[0], found, COLOURS)
     axes[0].set_title("Spoken digits: voices to choose by")
     ways = [way for way in WAYS if any(row["way"] == way for row in found["rows"])]
-    for k, (key, mark) in enumerate((("as_trained", "o"), ("rounded", "s"), ("spinnaker", "^"))):
+    for k, (key, mark) in enumerate((("rounded", "o"), ("torch", "s"), ("spinnaker", "^"))):
         for place, way in enumerate(ways):
             values = np.array([100.0 * row[key] for row in found["rows"] if row["way"] == way])
             at = np.full(len(values), place + 0.22 * (k - 1))
             axes[1].plot(at, values, mark, color=COLOURS[way], ms=5, alpha=0.6, mew=0)
             axes[1].plot(at[:1] + np.array([-0.09, 0.09]), [values.mean()] * 2, "k", lw=1.6)
-    for mark, label in (("o", "as trained"), ("s", "rounded"), ("^", "rounded, on SpiNNaker")):
+    for mark, label in (("o", "each by itself"), ("s", "in a row"), ("^", "in a row, SpiNNaker")):
         axes[1].plot([], [], mark, color="0.4", label=label)
     axes[1].set_xticks(range(len(ways)), [NAMES[way].replace(" ", "\n") for way in ways])
     axes[1].set(ylabel="accuracy (test), %", title="Voices never heard; a mark is a seed, a line the mean")
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="S", help="of split and network; others are kept")
     parser.add_argument("--speech", type=Path, metavar="PATH", help="the Free Spoken Digit Dataset instead of synthetic speech")
     parser.add_argument("--picture", type=Path, metavar="FILE")
-    parser.add_argument("--draw", action="store_true", help="only the picture, from the results that are there")
+    parser.add_argument("--draw", action="store_true", help="only table and picture, from the results that are there")
     arguments = parser.parse_args(argv)
     name = "spoken_delays" + ("_real" if arguments.speech else "") + ("_quick" if arguments.quick else "")
     recipe = Recipe(sizes=(40, 64, 10), delayed_output=True, tau=10.05 / 8.0, dropout=0.2, epochs=4 if arguments.quick else 24, batch=64)
@@ -71,6 +71,8 @@ def main(argv: list[str] | None = None) -> None:
             for way in ("none", "fixed", "learnt", "none, slow", "DCLS"):
                 row, _ = measured(way, recipe, split, seed, scale=16.0)
                 kept({"versions": versions(), "source": split.source, "recipe": plain(recipe), "rows": [row]}, name)
+    else:
+        kept(json.loads(path.read_text(encoding="utf-8")), name)
     if arguments.picture:
         picture(json.loads(path.read_text(encoding="utf-8"))).savefig(arguments.picture, dpi=110)
 
