@@ -144,7 +144,7 @@ def picture(found: dict[str, Any], path: Path) -> None:
     for name, one in found["networks"].items():
         accuracy = np.array([run["accuracy"] for run in one["runs"]])
         colour = COLOURS[name]
-        left.fill_between(seconds, accuracy.min(0), accuracy.max(0), color=colour, alpha=0.18, linewidth=0)
+        left.fill_between(seconds, accuracy.min(0), accuracy.max(0), color=colour, alpha=0.12, linewidth=0)
         left.plot(seconds, accuracy.mean(0), color=colour, marker="o", markersize=3.5, label=name)
         operations, means = ([run[key] for run in one["runs"]] for key in ("operations", "mean"))
         right.plot(operations, means, linestyle="", color=colour, marker="s" if name == "GRU" else "o")
@@ -153,6 +153,8 @@ def picture(found: dict[str, Any], path: Path) -> None:
     left.annotate("chance", (seconds[-1], chance), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8, color="#888888")
     left.set(xlabel="delay, s", ylabel="test accuracy", ylim=(0.45, 1.02), title="mean and range over seeds")
     right.set(xlabel="synaptic operations a step (GRU: MACs, else ACs)", xscale="log", title="each seed, mean over delays")
+    right.set_xticks([500, 1000, 2000, 5000, 10000], ["500", "1000", "2000", "5000", "10 000"])
+    right.minorticks_off()
     left.legend(frameon=False, fontsize=8, loc="lower left")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
@@ -174,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
         print(table(run(max(a.samples // 10, 640), 640, [1], tuple(a.only), None)))
         return
     if not a.table_only:
-        run(a.samples, a.samples // 3, [1, 2, 3], tuple(a.only), a.results)
+        run(a.samples, a.samples, [1, 2, 3], tuple(a.only), a.results)
     found = json.loads(a.results.read_text(encoding="utf-8"))
     a.results.with_suffix(".md").write_text(table(found), encoding="utf-8")
     picture(found, PICTURE)
