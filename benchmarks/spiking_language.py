@@ -174,6 +174,8 @@ def picture(found: dict[str, Any], path: Path) -> None:
         right.plot(middle, by_place.mean(0), color=colour, marker="o", markersize=3.5)
     left.set(xscale="log", xlabel="synaptic operations a character (GRU: MACs, else ACs)", ylabel="bits per character, test",
              title="each seed")
+    left.set_xticks([2000, 5000, 10000, 20000], ["2000", "5000", "10 000", "20 000"])
+    left.minorticks_off()
     right.set(xscale="log", xlabel="characters read before", ylabel="bits per character, test", title="mean and range over seeds")
     left.legend(frameon=False, fontsize=8)
     for axes in (left, right):
@@ -188,7 +190,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the training, one seed; nothing is written")
     parser.add_argument("--table-only", action="store_true", help="page and picture from the results that are there")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE")
-    parser.add_argument("--windows", type=int, default=16384, help=f"pieces of {STEPS} characters to train with")
+    parser.add_argument("--windows", type=int, default=49152, help=f"pieces of {STEPS} characters to train with")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), help="networks to run; others keep their results")
     a = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -196,7 +198,7 @@ def main(argv: list[str] | None = None) -> None:
         print(table(run(max(a.windows // 10, 640), 640, [1], tuple(a.only), None)))
         return
     if not a.table_only:
-        run(a.windows, a.windows // 4, [1, 2, 3], tuple(a.only), a.results)
+        run(a.windows, a.windows // 6, [1, 2, 3], tuple(a.only), a.results)
     found = json.loads(a.results.read_text(encoding="utf-8"))
     a.results.with_suffix(".md").write_text(table(found), encoding="utf-8")
     picture(found, PICTURE)
