@@ -4,7 +4,7 @@ import numpy as np
 
 from . import jit
 from .bptt import ADAPTS, BLOCK, DETACH, EVENTS, LOOP, OF_CELLS, OF_X, SPIKES, SUBTRACT, SYNAPSE, levels, tiled
-from .bptt_events import added, list_row, scattered, transposed_product
+from .bptt_events import HELD, added, held_grads, list_row, most_entries, scattered, transposed_product
 from .fastmath import exp
 
 
@@ -140,8 +140,7 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
     keep, keep_syn, keep_adapt, beta = (tiled(cells.keep, rows), tiled(cells.keep_syn, rows), tiled(cells.keep_adapt, rows),
                                         tiled(cells.beta, rows))
     v_thresh, level, other = tiled(cells.v_thresh, rows), tiled(cells.v_thresh, rows), tiled(cells.v_thresh, rows)
-    g_all, gl_all, slope_all, sent_all, v_all = (np.empty(size, kind_of), np.empty(size, kind_of), np.empty(size, kind_of),
-                                                 np.empty(size, kind_of), np.empty(size, kind_of))
+    gl_all, slope_all, sent_all, v_all = np.empty(size, kind_of), np.empty(size, kind_of), np.empty(size, kind_of), np.empty(size, kind_of)
     of_bias, of_keep, of_level = np.zeros(size, kind_of), np.zeros(size, kind_of), np.zeros(size, kind_of)
     of_syn, of_adapt, of_beta = np.zeros(size, kind_of), np.zeros(size, kind_of), np.zeros(size, kind_of)
     column, value = np.empty(n, np.int32), np.empty(n, kind_of)
@@ -153,13 +152,18 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
     events, loop, synapse, adapts, of_cells = flags & EVENTS, flags & LOOP, flags & SYNAPSE, flags & ADAPTS, flags & OF_CELLS
     entries, fires, subtract = source.entries, flags & SPIKES, (flags & SUBTRACT) != 0
     step = n_batch * n
+    span = max(1, min(n_steps, HELD // ((hi - lo) * n))) if events else 1  # steps whose gradients wait for those of the weights
+    held = np.empty((span * (hi - lo), n), kind_of)
+    holds, room = held.reshape(-1), most_entries(span, n_steps, lo, hi, n_batch, entries) if events else 0
+    begin, row_of, value_of = np.empty(grads.weight.shape[0] + 2, np.int64), np.empty(room, np.int32), np.empty(room, kind_of)
     for t in range(n_steps - 1, -1, -1):
         for b0 in range(lo, hi, rows):
             b1 = min(b0 + rows, hi)
             c0, c1 = b0 * n, b1 * n
             p0, p1 = t * step + c0, t * step + c1
             m = c1 - c0
-            g, gl, gv = g_all[:m], gl_all[:m], all_v[c0:c1]
+            h0 = ((t % span) * (hi - lo) + b0 - lo) * n
+            g, gl, gv = holds[h0:h0 + m], gl_all[:m], all_v[c0:c1]
             if fires:
                 sent = sent_all[:m] if loop or adapts else came[p0:p1]
                 if loop:
@@ -201,15 +205,14 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
                 left[p0:p1] = g
             if events:
                 _add(g, of_bias)
-            for b in range(b0, b1) if events or loop else range(0):
-                r, row = t * n_batch + b, g[(b - b0) * n:(b - b0 + 1) * n]
-                if events:
-                    scattered(entries.first[r], entries.last[r], entries.column, entries.value, row, grads.weight)
-                if loop:
-                    transposed_product(row, cells.weight, all_s[b * n:(b + 1) * n])
-                    found = list_row(y[t - 1, b] if t else initial.s[b], 0, column, value)
-                    scattered(0, found, column, value, row, grads.loop)
+            for b in range(b0, b1) if loop else range(0):
+                row = g[(b - b0) * n:(b - b0 + 1) * n]
+                transposed_product(row, cells.weight, all_s[b * n:(b + 1) * n])
+                found = list_row(y[t - 1, b] if t else initial.s[b], 0, column, value)
+                scattered(0, found, column, value, row, grads.loop)
         if events:
+            if t % span == 0:
+                held_grads(t, min(t + span, n_steps), lo, hi, n_batch, entries, held, begin, row_of, value_of, grads.weight)
             added(of_bias, grads.bias)
         if of_cells:
             added(of_keep, grads.keep)

@@ -13,7 +13,9 @@ from numba.extending import intrinsic
 
 from . import jit
 
-LANES = 16  # entries that are looked at together
+LANES = 64  # places that are looked at together
+BLOCK = 256  # bytes of a row that are summed up in registers
+HELD = 2**17  # numbers of a gradient that are held back, so that they come from the cache again
 
 
 class Entries(NamedTuple):
@@ -27,28 +29,77 @@ class Entries(NamedTuple):
 
 @intrinsic
 def _not_zero(typingctx, x, at):
-    """Bits 0 .. 15 say which of x[at] .. x[at + 15] are not zero; x is contiguous, of floats."""
-    signature = types.int32(x, types.int64)
+    """Bits 0 .. 63 say which of x[at] .. x[at + 63] are not zero; x is contiguous, of floats."""
+    signature = types.uint64(x, types.int64)
 
     def codegen(context, builder, sig, args):
         array = context.make_array(sig.args[0])(context, builder, args[0])
-        number = context.get_value_type(sig.args[0].dtype)
-        vector = ir.VectorType(number, LANES)
+        vector = ir.VectorType(context.get_value_type(sig.args[0].dtype), LANES)
         start = builder.gep(array.data, [args[1]])
         loaded = builder.load(builder.bitcast(start, vector.as_pointer()), align=sig.args[0].dtype.bitwidth // 8)
         mask = builder.fcmp_unordered("!=", loaded, ir.Constant(vector, [0.0] * LANES))
-        return builder.zext(builder.bitcast(mask, ir.IntType(LANES)), ir.IntType(32))
+        return builder.bitcast(mask, ir.IntType(LANES))
 
     return signature, codegen
 
 
 @intrinsic
 def _lowest(typingctx, mask):
-    """The place of the lowest bit that is set."""
-    signature = types.int32(types.int32)
+    """The place of the lowest bit that is set; 64 where there is none."""
+    signature = types.int64(types.uint64)
 
     def codegen(context, builder, sig, args):
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return signature, codegen
+
+
+@intrinsic
+def _count(typingctx, mask):
+    """How many bits are set."""
+    signature = types.int64(types.uint64)
+
+    def codegen(context, builder, sig, args):
+        return builder.ctpop(args[0])
+
+    return signature, codegen
+
+
+@intrinsic
+def _add_rows(typingctx, begin, end, column, value, weight, k, out):
+    """To BLOCK bytes of ``out`` from k on, add those of the rows of ``weight`` that the entries name, times their values.
+
+    The sum stays in registers.  Products are rounded before they are added, as in plain loops.
+    """
+    signature = types.void(types.int64, types.int64, column, value, weight, types.int64, out)
+
+    def codegen(context, builder, sig, args):
+        begin, end, *_, k, _ = args
+        column, value, weight, out = (context.make_array(sig.args[place])(context, builder, args[place]) for place in (2, 3, 4, 6))
+        number, size, long = context.get_value_type(sig.args[3].dtype), sig.args[3].dtype.bitwidth // 8, ir.IntType(64)
+        vector = ir.VectorType(number, BLOCK // size)
+        into = builder.bitcast(builder.gep(out.data, [k]), vector.as_pointer())
+        before = builder.load(into, align=size)
+        entry, (head, body, done) = builder.basic_block, (builder.append_basic_block(name) for name in ("head", "body", "done"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        e, total = builder.phi(long), builder.phi(vector)
+        e.add_incoming(begin, entry)
+        total.add_incoming(before, entry)
+        builder.cbranch(builder.icmp_signed("<", e, end), body, done)
+        builder.position_at_end(body)
+        row = builder.mul(builder.sext(builder.load(builder.gep(column.data, [e])), long), builder.extract_value(weight.shape, 1))
+        start = builder.gep(weight.data, [builder.add(row, k)])
+        loaded = builder.load(builder.bitcast(start, vector.as_pointer()), align=size)
+        none, word = ir.Constant(vector, ir.Undefined), ir.IntType(32)
+        factor = builder.insert_element(none, builder.load(builder.gep(value.data, [e])), ir.Constant(word, 0))
+        factor = builder.shuffle_vector(factor, none, ir.Constant(ir.VectorType(word, BLOCK // size), [0] * (BLOCK // size)))
+        e.add_incoming(builder.add(e, ir.Constant(long, 1)), body)
+        total.add_incoming(builder.fadd(total, builder.fmul(factor, loaded)), body)
+        builder.branch(head)
+        builder.position_at_end(done)
+        builder.store(total, into, align=size)
+        return context.get_dummy_value()
 
     return signature, codegen
 
@@ -60,12 +111,16 @@ def list_row(x, at, column, value):
     k = 0
     while k + LANES <= n:
         mask = _not_zero(x, k)
-        while mask != 0:
-            j = k + _lowest(mask)
-            column[at] = j
-            value[at] = x[j]
-            at += 1
-            mask &= mask - 1
+        end = at + _count(mask)
+        e = at
+        while e < end:  # by fours, some of them too many: a branch for each would be guessed wrong too often
+            for _ in range(4):
+                j = k + (_lowest(mask) & (LANES - 1))
+                column[e] = j
+                value[e] = x[j]
+                e += 1
+                mask &= mask - np.uint64(1)
+        at = end
         k += LANES
     while k < n:
         if x[k] != 0:
@@ -94,17 +149,23 @@ def listed(x, lo, hi, at, end, entries):
 @jit
 def gathered(begin, end, column, value, weight, out):
     """Add to ``out`` (n,) the rows of ``weight`` (m, n) that the entries begin .. end - 1 name, times their values."""
-    n = out.size
+    n, lanes = out.size, BLOCK // out.itemsize
+    done = 0
+    while done + lanes <= n:
+        _add_rows(begin, end, column, value, weight, done, out)
+        done += lanes
+    if done == n:
+        return
     e = begin
     while e + 4 <= end:
         row0, row1, row2, row3 = weight[column[e]], weight[column[e + 1]], weight[column[e + 2]], weight[column[e + 3]]
         x0, x1, x2, x3 = value[e], value[e + 1], value[e + 2], value[e + 3]
-        for k in range(n):
+        for k in range(done, n):
             out[k] += (x0 * row0[k] + x1 * row1[k]) + (x2 * row2[k] + x3 * row3[k])
         e += 4
     while e < end:
         row0, x0 = weight[column[e]], value[e]
-        for k in range(n):
+        for k in range(done, n):
             out[k] += x0 * row0[k]
         e += 1
 
@@ -131,6 +192,53 @@ def product_grads(lo, hi, entries, g, grad):
     """Add to ``grad`` (m, n) what rows lo .. hi - 1 of ``g`` (rows, n) say of the weights."""
     for r in range(lo, hi):
         scattered(entries.first[r], entries.last[r], entries.column, entries.value, g[r], grad)
+
+
+@jit
+def held_grads(t0, t1, lo, hi, n_batch, entries, held, begin, row, value, grad):
+    """Add to ``grad`` (m, n) what ``held``, rows (t - t0)(hi - lo) + b - lo of gradients, says: steps t0 .. t1 - 1, samples lo .. hi - 1.
+
+    The entries are put in the order of their columns, so that each row of ``grad`` is read and written once.
+
+    Parameters
+    ----------
+    begin : (m + 2,)
+        int64; anything.
+    row, value : (room,)
+        int32 and as held: room for all entries.
+    """
+    m = grad.shape[0]
+    begin[:] = 0
+    for t in range(t0, t1):
+        for r in range(t * n_batch + lo, t * n_batch + hi):
+            for e in range(entries.first[r], entries.last[r]):
+                begin[entries.column[e] + 2] += 1
+    for c in range(m):
+        begin[c + 2] += begin[c + 1]
+    for t in range(t0, t1):
+        for b in range(lo, hi):
+            r = t * n_batch + b
+            for e in range(entries.first[r], entries.last[r]):
+                at = begin[entries.column[e] + 1]
+                row[at] = (t - t0) * (hi - lo) + b - lo
+                value[at] = entries.value[e]
+                begin[entries.column[e] + 1] = at + 1
+    for c in range(m):
+        if begin[c] < begin[c + 1]:
+            gathered(begin[c], begin[c + 1], row, value, held, grad[c])
+
+
+@jit
+def most_entries(steps, n_steps, lo, hi, n_batch, entries):
+    """The most entries that samples lo .. hi - 1 have in so many steps t0 .. t0 + steps - 1, t0 being a multiple of ``steps``."""
+    most = 0
+    for t0 in range(0, n_steps, steps):
+        found = 0
+        for t in range(t0, min(t0 + steps, n_steps)):
+            for r in range(t * n_batch + lo, t * n_batch + hi):
+                found += entries.last[r] - entries.first[r]
+        most = max(most, found)
+    return most
 
 
 @jit
