@@ -144,7 +144,7 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
     of_bias, of_keep, of_level = np.zeros(size, kind_of), np.zeros(size, kind_of), np.zeros(size, kind_of)
     of_syn, of_adapt, of_beta = np.zeros(size, kind_of), np.zeros(size, kind_of), np.zeros(size, kind_of)
     column, value = np.empty(n, np.int32), np.empty(n, kind_of)
-    came, left = gy.reshape(-1), grads.x.reshape(-1)
+    came = gy.reshape(-1)
     all_v, all_i, all_a, all_s = states.v.reshape(-1), states.i.reshape(-1), states.a.reshape(-1), states.s.reshape(-1)
     past_u, past_i, past_a = history.u.reshape(-1), history.i.reshape(-1), history.a.reshape(-1)
     first_v = initial.v.reshape(-1)
@@ -153,7 +153,9 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
     entries, fires, subtract = source.entries, flags & SPIKES, (flags & SUBTRACT) != 0
     step = n_batch * n
     span = max(1, min(n_steps, HELD // ((hi - lo) * n))) if events else 1  # steps whose gradients wait for those of the weights
-    held = np.empty((span * (hi - lo), n), kind_of)
+    whole = (flags & OF_X) != 0  # gradients by x are written where they belong, others where they wait
+    stride = n_batch if whole else hi - lo
+    held = grads.x.reshape(n_steps * n_batch, n) if whole else np.empty((span * stride, n), kind_of)
     holds, room = held.reshape(-1), most_entries(span, n_steps, lo, hi, n_batch, entries) if events else 0
     begin, row_of, value_of = np.empty(grads.weight.shape[0] + 2, np.int64), np.empty(room, np.int32), np.empty(room, kind_of)
     for t in range(n_steps - 1, -1, -1):
@@ -162,7 +164,7 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
             c0, c1 = b0 * n, b1 * n
             p0, p1 = t * step + c0, t * step + c1
             m = c1 - c0
-            h0 = ((t % span) * (hi - lo) + b0 - lo) * n
+            h0 = p0 if whole else ((t % span) * stride + b0 - lo) * n
             g, gl, gv = holds[h0:h0 + m], gl_all[:m], all_v[c0:c1]
             if fires:
                 sent = sent_all[:m] if loop or adapts else came[p0:p1]
@@ -201,8 +203,6 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
                 _synapse_back(keep_syn, g, all_i[c0:c1])
                 if of_cells:
                     _add_product(past_i[p0:p1], g, of_syn)
-            if flags & OF_X:
-                left[p0:p1] = g
             if events:
                 _add(g, of_bias)
             for b in range(b0, b1) if loop else range(0):
@@ -212,7 +212,8 @@ def backward(lo, hi, flags, kind, alpha, scale, source, cells, initial, history,
                 scattered(0, found, column, value, row, grads.loop)
         if events:
             if t % span == 0:
-                held_grads(t, min(t + span, n_steps), lo, hi, n_batch, entries, held, begin, row_of, value_of, grads.weight)
+                held_grads(t, min(t + span, n_steps), lo, hi, n_batch, entries, held[t * n_batch + lo:] if whole else held, stride, begin,
+                           row_of, value_of, grads.weight)
             added(of_bias, grads.bias)
         if of_cells:
             added(of_keep, grads.keep)

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from . import jit
 
 LANES = 64  # places that are looked at together
-BLOCK = 256  # bytes of a row that are summed up in registers
+WIDTHS = WIDE, MIDDLE, NARROW = 256, 64, 16  # bytes of a row that are summed up in registers
 HELD = 2**17  # numbers of a gradient that are held back, so that they come from the cache again
 
 
@@ -65,43 +65,50 @@ def _count(typingctx, mask):
     return signature, codegen
 
 
-@intrinsic
-def _add_rows(typingctx, begin, end, column, value, weight, k, out):
-    """To BLOCK bytes of ``out`` from k on, add those of the rows of ``weight`` that the entries name, times their values.
+def _adder(width):
+    """What adds to so many bytes of ``out`` from k on those of the rows of ``weight`` that the entries name, times their values.
 
     The sum stays in registers.  Products are rounded before they are added, as in plain loops.
     """
-    signature = types.void(types.int64, types.int64, column, value, weight, types.int64, out)
 
-    def codegen(context, builder, sig, args):
-        begin, end, *_, k, _ = args
-        column, value, weight, out = (context.make_array(sig.args[place])(context, builder, args[place]) for place in (2, 3, 4, 6))
-        number, size, long = context.get_value_type(sig.args[3].dtype), sig.args[3].dtype.bitwidth // 8, ir.IntType(64)
-        vector = ir.VectorType(number, BLOCK // size)
-        into = builder.bitcast(builder.gep(out.data, [k]), vector.as_pointer())
-        before = builder.load(into, align=size)
-        entry, (head, body, done) = builder.basic_block, (builder.append_basic_block(name) for name in ("head", "body", "done"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        e, total = builder.phi(long), builder.phi(vector)
-        e.add_incoming(begin, entry)
-        total.add_incoming(before, entry)
-        builder.cbranch(builder.icmp_signed("<", e, end), body, done)
-        builder.position_at_end(body)
-        row = builder.mul(builder.sext(builder.load(builder.gep(column.data, [e])), long), builder.extract_value(weight.shape, 1))
-        start = builder.gep(weight.data, [builder.add(row, k)])
-        loaded = builder.load(builder.bitcast(start, vector.as_pointer()), align=size)
-        none, word = ir.Constant(vector, ir.Undefined), ir.IntType(32)
-        factor = builder.insert_element(none, builder.load(builder.gep(value.data, [e])), ir.Constant(word, 0))
-        factor = builder.shuffle_vector(factor, none, ir.Constant(ir.VectorType(word, BLOCK // size), [0] * (BLOCK // size)))
-        e.add_incoming(builder.add(e, ir.Constant(long, 1)), body)
-        total.add_incoming(builder.fadd(total, builder.fmul(factor, loaded)), body)
-        builder.branch(head)
-        builder.position_at_end(done)
-        builder.store(total, into, align=size)
-        return context.get_dummy_value()
+    @intrinsic
+    def add(typingctx, begin, end, column, value, weight, k, out):
+        signature = types.void(types.int64, types.int64, column, value, weight, types.int64, out)
 
-    return signature, codegen
+        def codegen(context, builder, sig, args):
+            begin, end, *_, k, _ = args
+            column, value, weight, out = (context.make_array(sig.args[place])(context, builder, args[place]) for place in (2, 3, 4, 6))
+            number, size, long = context.get_value_type(sig.args[3].dtype), sig.args[3].dtype.bitwidth // 8, ir.IntType(64)
+            vector = ir.VectorType(number, width // size)
+            into = builder.bitcast(builder.gep(out.data, [k]), vector.as_pointer())
+            before = builder.load(into, align=size)
+            entry, (head, body, done) = builder.basic_block, (builder.append_basic_block(name) for name in ("head", "body", "done"))
+            builder.branch(head)
+            builder.position_at_end(head)
+            e, total = builder.phi(long), builder.phi(vector)
+            e.add_incoming(begin, entry)
+            total.add_incoming(before, entry)
+            builder.cbranch(builder.icmp_signed("<", e, end), body, done)
+            builder.position_at_end(body)
+            row = builder.mul(builder.sext(builder.load(builder.gep(column.data, [e])), long), builder.extract_value(weight.shape, 1))
+            start = builder.gep(weight.data, [builder.add(row, k)])
+            loaded = builder.load(builder.bitcast(start, vector.as_pointer()), align=size)
+            none, word = ir.Constant(vector, ir.Undefined), ir.IntType(32)
+            factor = builder.insert_element(none, builder.load(builder.gep(value.data, [e])), ir.Constant(word, 0))
+            factor = builder.shuffle_vector(factor, none, ir.Constant(ir.VectorType(word, width // size), [0] * (width // size)))
+            e.add_incoming(builder.add(e, ir.Constant(long, 1)), body)
+            total.add_incoming(builder.fadd(total, builder.fmul(factor, loaded)), body)
+            builder.branch(head)
+            builder.position_at_end(done)
+            builder.store(total, into, align=size)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return add
+
+
+_add_wide, _add_middle, _add_narrow = (_adder(width) for width in WIDTHS)
 
 
 @jit
@@ -149,25 +156,23 @@ def listed(x, lo, hi, at, end, entries):
 @jit
 def gathered(begin, end, column, value, weight, out):
     """Add to ``out`` (n,) the rows of ``weight`` (m, n) that the entries begin .. end - 1 name, times their values."""
-    n, lanes = out.size, BLOCK // out.itemsize
-    done = 0
-    while done + lanes <= n:
-        _add_rows(begin, end, column, value, weight, done, out)
-        done += lanes
-    if done == n:
-        return
-    e = begin
-    while e + 4 <= end:
-        row0, row1, row2, row3 = weight[column[e]], weight[column[e + 1]], weight[column[e + 2]], weight[column[e + 3]]
-        x0, x1, x2, x3 = value[e], value[e + 1], value[e + 2], value[e + 3]
-        for k in range(done, n):
-            out[k] += (x0 * row0[k] + x1 * row1[k]) + (x2 * row2[k] + x3 * row3[k])
-        e += 4
-    while e < end:
-        row0, x0 = weight[column[e]], value[e]
-        for k in range(done, n):
-            out[k] += x0 * row0[k]
-        e += 1
+    n, size = out.size, out.itemsize
+    k = 0
+    while k + WIDE // size <= n:
+        _add_wide(begin, end, column, value, weight, k, out)
+        k += WIDE // size
+    while k + MIDDLE // size <= n:
+        _add_middle(begin, end, column, value, weight, k, out)
+        k += MIDDLE // size
+    while k + NARROW // size <= n:
+        _add_narrow(begin, end, column, value, weight, k, out)
+        k += NARROW // size
+    while k < n:
+        total = out[k]
+        for e in range(begin, end):
+            total += value[e] * weight[column[e], k]
+        out[k] = total
+        k += 1
 
 
 @jit
@@ -195,10 +200,11 @@ def product_grads(lo, hi, entries, g, grad):
 
 
 @jit
-def held_grads(t0, t1, lo, hi, n_batch, entries, held, begin, row, value, grad):
-    """Add to ``grad`` (m, n) what ``held``, rows (t - t0)(hi - lo) + b - lo of gradients, says: steps t0 .. t1 - 1, samples lo .. hi - 1.
+def held_grads(t0, t1, lo, hi, n_batch, entries, held, stride, begin, row, value, grad):
+    """Add to ``grad`` (m, n) what ``held``, rows (t - t0) stride + b - lo of gradients, says: steps t0 .. t1 - 1, samples lo .. hi - 1.
 
-    The entries are put in the order of their columns, so that each row of ``grad`` is read and written once.
+    The entries are put in the order of their columns, so that each row of ``grad`` is read and written once;
+    those of short rows are not.
 
     Parameters
     ----------
@@ -208,6 +214,12 @@ def held_grads(t0, t1, lo, hi, n_batch, entries, held, begin, row, value, grad):
         int32 and as held: room for all entries.
     """
     m = grad.shape[0]
+    if grad.shape[1] * grad.itemsize < WIDE:  # not worth the order
+        for t in range(t0, t1):
+            for b in range(lo, hi):
+                r = t * n_batch + b
+                scattered(entries.first[r], entries.last[r], entries.column, entries.value, held[(t - t0) * stride + b - lo], grad)
+        return
     begin[:] = 0
     for t in range(t0, t1):
         for r in range(t * n_batch + lo, t * n_batch + hi):
@@ -220,7 +232,7 @@ def held_grads(t0, t1, lo, hi, n_batch, entries, held, begin, row, value, grad):
             r = t * n_batch + b
             for e in range(entries.first[r], entries.last[r]):
                 at = begin[entries.column[e] + 1]
-                row[at] = (t - t0) * (hi - lo) + b - lo
+                row[at] = (t - t0) * stride + b - lo
                 value[at] = entries.value[e]
                 begin[entries.column[e] + 1] = at + 1
     for c in range(m):
