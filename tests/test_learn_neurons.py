@@ -1,6 +1,7 @@
 """Neurons of learn: what they compute, what they refuse; regularisers, checkpoints, truncated back-propagation."""
 
 import math
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -239,3 +240,19 @@ def test_regularisers_bring_rates_into_their_range():
 
     free, quiet, loud = rate(None), rate(Regulariser("1", upper=0.0, strength=1e3)), rate(Regulariser("1", lower=0.5, strength=1e3))
     assert quiet < 0.5 * free and loud > free + 0.05
+
+
+@pytest.mark.parametrize("x, said", [
+    (torch.zeros(5, 2, 9), r"layer a: Linear takes \(steps, batch, 6\), got \(5, 2, 9\)"),
+    (torch.zeros(5, 2, 3), r"layer a: Linear takes \(steps, batch, 6\), got \(5, 2, 3\)"),
+    (torch.zeros(5, 6), r"layer a: Linear takes \(steps, batch, 6\), got \(5, 6\)"),
+    (torch.zeros(5, 2, 6, dtype=torch.float64), "weights of torch.float32 on cpu, got torch.float64"),
+    (torch.zeros(5, 2, 6, dtype=torch.uint8), "weights of torch.float32 on cpu, got torch.uint8"),
+    (torch.zeros(5, 2, 6, device="meta"), "got torch.float32 on meta"),
+    (np.zeros((5, 2, 6), np.float32), "takes a tensor, got ndarray"),
+])
+def test_a_product_that_is_put_off_takes_only_what_fits(x, said):
+    net = Sequential(OrderedDict(a=nn.Linear(6, 4), b=LIF(4)))
+    for call in (net, net.activity):
+        with pytest.raises(ParameterError, match=said):
+            call(x)

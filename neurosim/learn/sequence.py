@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..errors import ParameterError
 from .functional import Product, linear
 
 __all__ = ["Layer", "Sequential", "applied", "detached"]
@@ -72,7 +73,7 @@ class Sequential(Layer):
         after: dict[str, Any] = {}
         for (name, layer), follower in zip(self.layers(), self._followers()):
             if isinstance(layer, nn.Linear) and _put_off(layer, follower):
-                x, after[name] = Product(x, layer.weight, layer.bias), None  # type: ignore[assignment]
+                x, after[name] = _product(layer, x, name), None  # type: ignore[assignment]
             else:
                 x, after[name] = applied(layer, x, (state or {}).get(name))
         return x, after
@@ -86,7 +87,7 @@ class Sequential(Layer):
         sent = {}
         for (name, layer), follower in zip(self.layers(), self._followers()):
             if isinstance(layer, nn.Linear) and _put_off(layer, follower):
-                x = linear(x, layer.weight, layer.bias)
+                x = linear(*_product(layer, x, name))
             else:
                 x, _ = applied(layer, x, (state or {}).get(name))
             sent[name] = x
@@ -98,6 +99,18 @@ def _put_off(layer: nn.Linear, follower: nn.Module | None) -> bool:
     watched = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
     return (type(layer) is nn.Linear and not any(watched) and follower is not None
             and getattr(follower, "takes_products", False) and not follower._forward_pre_hooks)
+
+
+def _product(layer: nn.Linear, x: Tensor, name: str) -> Product:
+    """The product that is put off, of what fits: kernels would read and write past the ends of what does not."""
+    weight = layer.weight
+    if not isinstance(x, Tensor):
+        raise ParameterError(f"layer {name}: Linear takes a tensor, got {type(x).__name__}")
+    if x.ndim < 3 or x.shape[-1] != weight.shape[1]:
+        raise ParameterError(f"layer {name}: Linear takes (steps, batch, {weight.shape[1]}), got {tuple(x.shape)}")
+    if x.dtype != weight.dtype or x.device != weight.device:
+        raise ParameterError(f"layer {name}: Linear has weights of {weight.dtype} on {weight.device}, got {x.dtype} on {x.device}")
+    return Product(x, weight, layer.bias)
 
 
 def applied(layer: nn.Module, x: Tensor, state: Any) -> tuple[Tensor, Any]:
