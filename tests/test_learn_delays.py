@@ -377,6 +377,24 @@ def test_batch_norm_stays_in_the_last_phase_of_a_schedule_and_not_after_it():
         refresh_batch_norm(net, x)
 
 
+@pytest.mark.parametrize("stop", [3, 7])
+def test_a_resumed_training_with_a_schedule_is_one_without_a_break(tmp_path, stop):
+    x = (torch.rand(24, 12, 4, generator=generator()) < 0.3).float()
+    targets = torch.arange(24) % 3
+
+    def trained(last, path):
+        net = Sequential(DelayedLinear(4, 3, 6, generator=generator()), nn.BatchNorm1d(3), LIF(3))
+        adam = torch.optim.Adam(parameter_groups(net, lr=0.01))
+        fit(net, (x, targets), epochs=last, batch_size=8, optimiser=adam, after_batch=clamp_delays, after_epoch=DelaySchedule(8),
+            checkpoint=path, progress=False)
+        return net.state_dict()
+
+    whole = trained(8, None)
+    trained(stop, tmp_path / "training.pt")
+    parts = trained(8, tmp_path / "training.pt")
+    assert all(torch.equal(one, parts[name]) for name, one in whole.items())
+
+
 # ------------------------------------------------------------------------------------------- deployment
 
 

@@ -90,7 +90,7 @@ class DelaySchedule:
 
     Notes
     -----
-    What it sets is a function of the epoch: call it with the last epoch before training is resumed.
+    What it sets is a function of the epoch: `resume` it with the last epoch before training goes on (``fit`` does so).
     ``DelaySchedule(epochs, straight_through=None, freeze=None)`` is the paper's.  Keep the last epoch
     (``fit(keep="last")``), or an early one with wide kernels may be kept.
     """
@@ -125,6 +125,10 @@ class DelaySchedule:
             self._hooks = [norm.register_forward_pre_hook(_as_in_evaluation) for norm in _norms(model)]
         while self._hooks and not still:
             self._hooks.pop().remove()
+
+    def resume(self, model: nn.Module, epoch: int) -> None:
+        """Prepare a model whose parameters are those of after ``epoch``: what batch norm uses is kept by no parameter."""
+        self(model, epoch)
 
 
 def parameter_groups(model: nn.Module, lr: float = 1e-3, delay_lr: float = 0.1, weight_decay: float = 1e-5) -> list[dict[str, Any]]:

@@ -95,7 +95,8 @@ def fit(model: nn.Module, train: Data, validation: Data | None = None, *, epochs
     after_batch : callable or several
         ``f(model)``, after each update: clamping, projecting.
     after_epoch : callable or several
-        ``f(model, epoch)``, before the epoch is validated; numbers of a dict that it returns go into the history.
+        ``f(model, epoch)``, before the epoch is validated; numbers of a dict that it returns go into the history.  What has a
+        method ``resume(model, epoch)`` is told by it that a checkpoint was read, so that it can set up what no parameter holds.
     keep : {"best", "last"}
         Which parameters the model has at the end: those of the epoch that did best on the validation data (accuracy, then
         loss), or the last.  Without validation data, the last.
@@ -137,6 +138,8 @@ def fit(model: nn.Module, train: Data, validation: Data | None = None, *, epochs
         parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
         if checkpoint is not None and Path(checkpoint).exists():
             kept = _resume(Path(checkpoint), parts, history, draws, kept)
+            for one in after_epoch:
+                getattr(one, "resume", _nothing)(model, len(history.rows))
             tell(len(history.rows) * -(-len(inputs) // batch_size), {})
         for epoch in range(len(history.rows) + 1, epochs + 1):
             began, row = time.perf_counter(), {"epoch": float(epoch)}
@@ -268,7 +271,7 @@ def _hits(found: Tensor, target: Tensor) -> np.ndarray | None:
     """Whether each sample's largest score is that of its class; None where targets are not classes."""
     if target.is_floating_point() or found.ndim != target.ndim + 1:
         return None
-    return (found.argmax(-1) == target).numpy().reshape(-1)
+    return (found.argmax(-1) == target).cpu().numpy().reshape(-1)
 
 
 def _share(hits: list[np.ndarray | None]) -> dict[str, float]:
@@ -343,7 +346,13 @@ def _pair(name: str, data: Data) -> tuple[Tensor, Tensor]:
     inputs, targets = (torch.as_tensor(one) for one in data)
     if len(inputs) != len(targets) or not len(inputs):
         raise ParameterError(f"fit: {name} has {len(inputs)} inputs and {len(targets)} targets; both must be the same number, > 0")
+    if inputs.is_floating_point() and bool(inputs.isnan().any()):
+        raise ParameterError(f"fit: inputs of {name} are not a number (NaN) in places; cells would never spike there, without a word")
     return inputs, targets
+
+
+def _nothing(*_: Any) -> None:
+    """What is done about a checkpoint by what holds nothing."""
 
 
 def _several(given: Any) -> tuple[Callable, ...]:
