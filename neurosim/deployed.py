@@ -106,6 +106,8 @@ class Deployed:
         frames = np.asarray(values, dtype=np.float64)
         if frames.ndim < 1 or frames.shape[1:] not in (self.shapes[name], (math.prod(self.shapes[name]),)):
             raise ParameterError(f"{self._where}: input {name!r} takes values of shape (steps, *{self.shapes[name]}), got {frames.shape}")
+        if not len(frames):
+            raise ParameterError(f"{self._where}: input {name!r} takes at least one step, got {frames.shape}")
         if not np.isfinite(frames).all():
             raise ParameterError(f"{self._where}: input {name!r}: values must be finite")
         frames = frames.reshape(frames.shape[0], -1)

@@ -306,6 +306,8 @@ def test_wrong_arguments():
                            "target must be None or 'spinnaker'": {"target": "loihi"}}.items():
         with pytest.raises(ParameterError, match=message):
             to_network(net, **given)
+    with pytest.raises(ParameterError, match=r"takes at least one step, got \(0, 4\)"):
+        to_network(net).run(np.zeros((0, 4)))
     with pytest.raises(ParameterError, match="input_shape must be given"):
         to_network(Sequential(nn.Conv2d(1, 1, 1), LIF()))
     with pytest.raises(NetworkError, match=r"SpiNNaker has no cells that do the same as 1 \(EulerLIF\)"):

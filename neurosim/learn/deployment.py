@@ -144,6 +144,8 @@ def _(module: Any, shape: Shape, dt: float) -> Connection:
 @describe.register(nn.Dropout)
 @describe.register(nn.Dropout1d)
 @describe.register(nn.Dropout2d)
+@describe.register(nn.Dropout3d)
+@describe.register(nn.FeatureAlphaDropout)
 @describe.register(nn.AlphaDropout)
 def _(module: Any, shape: Shape, dt: float) -> list:
     return []
@@ -247,6 +249,9 @@ def to_network(module: nn.Module, dt: float = 1.0, input_shape: Any = None, labe
     scale : float
         mV (and nA of synaptic currents) that stand for 1, the unit of the module.  A power of 2 changes no rounding; more
         of it makes fixed point finer, which reaches to 65536.
+    target : {None, "spinnaker"}
+        ``"spinnaker"``: for the machine's order of events within a step (`spinnaker.emulate`, `check`, boards), refusing cells
+        that it does not have.
 
     Returns
     -------
