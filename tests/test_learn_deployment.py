@@ -114,6 +114,7 @@ def test_all_known_layers_are_tested():
     known = {kind.__name__ for kind in describe.registry if kind.__module__.startswith("torch.")}
     tested = {type(make()).__name__ for make, _ in LINEAR.values()}
     like = {"AvgPool3d": "AvgPool2d", "BatchNorm3d": "BatchNorm2d", "Dropout1d": "Dropout", "Dropout2d": "Dropout",
+            "Dropout3d": "Dropout", "FeatureAlphaDropout": "Dropout",
             "AlphaDropout": "Dropout", "AdaptiveAvgPool1d": "AdaptiveAvgPool2d"}
     assert len(known) > 10
     assert {like.get(name, name) for name in known} <= tested
